@@ -1,0 +1,60 @@
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { Registry } from 'prom-client';
+
+export type AdminOptions = {
+  readonly port: number;
+  readonly host?: string; // default: all addresses
+  readonly registry: Registry;
+  /** Why the process is not ready, in words for a person; empty when it is. */
+  readonly notReady: () => readonly string[];
+};
+
+/**
+ * The admin endpoint of a process: `/live`, `/ready` and `/metrics`, read-only.
+ *
+ * @returns the listening server
+ * @throws the listen error (`EADDRINUSE` and the like)
+ */
+export async function startAdmin(options: AdminOptions): Promise<Server> {
+  const server = createServer((request, response) => {
+    request.resume();
+    const path = (request.url ?? '/').split('?', 1)[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD');
+      answer(response, 405, 'method not allowed\n');
+    } else if (path === '/live') {
+      answer(response, 200, 'live\n');
+    } else if (path === '/ready') {
+      const reasons = options.notReady();
+      answer(
+        response,
+        reasons.length === 0 ? 200 : 503,
+        reasons.length === 0 ? 'ready\n' : `not ready: ${reasons.join('; ')}\n`,
+      );
+    } else if (path === '/metrics') {
+      options.registry.metrics().then(
+        (text) => answer(response, 200, text, options.registry.contentType),
+        (error: unknown) => answer(response, 500, `${String(error)}\n`),
+      );
+    } else {
+      answer(response, 404, 'not found\n');
+    }
+  });
+  server.requestTimeout = 10_000;
+  server.maxConnections = 256;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, resolve);
+  });
+  return server;
+}
+
+function answer(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
+  response.writeHead(status, { 'content-type': contentType, 'content-length': Buffer.byteLength(body) });
+  response.end(body);
+}
