@@ -1,0 +1,44 @@
+import type { Values } from './values.ts';
+
+/** Fixed names of the installation's objects. Linkerd's where other tools look them up. */
+export const CONFIG_MAP = 'linkerd-config';
+export const TRUST_ROOTS_CONFIG_MAP = 'linkerd-identity-trust-roots';
+export const TRUST_ROOTS_KEY = 'ca-bundle.crt';
+export const WEBHOOK_CONFIGURATION = 'tulle-injector-webhook-config';
+export const INJECTOR_CERTIFICATE_SECRET = 'tulle-injector-k8s-tls';
+
+export const IDENTITY = 'tulle-identity';
+export const DESTINATION = 'tulle-destination';
+export const INJECTOR = 'tulle-injector';
+
+export const IDENTITY_PORT = 8080;
+export const DESTINATION_PORT = 8086;
+export const POLICY_PORT = 8090;
+export const INJECTOR_PORT = 8443;
+
+type Domain = Pick<Values, 'namespace' | 'clusterDomain' | 'identityTrustDomain'>;
+
+/** Where the proxies find the three control APIs: absolute DNS names of headless Services. */
+export function controlAddresses(domain: Domain): {
+  readonly identity: string;
+  readonly destination: string;
+  readonly policy: string;
+} {
+  const at = (service: string, port: number): string =>
+    `${service}.${domain.namespace}.svc.${domain.clusterDomain}.:${port}`;
+  return {
+    identity: at('tulle-identity-headless', IDENTITY_PORT),
+    destination: at('tulle-dst-headless', DESTINATION_PORT),
+    policy: at('tulle-policy', POLICY_PORT),
+  };
+}
+
+/** What follows `<service account>.<namespace>.` in every workload identity of the installation. */
+export function identitySuffix(domain: Domain): string {
+  return `serviceaccount.identity.${domain.namespace}.${domain.identityTrustDomain}`;
+}
+
+/** Identity of one of the control plane's own processes. */
+export function controlIdentity(domain: Domain, serviceAccount: string): string {
+  return `${serviceAccount}.${domain.namespace}.${identitySuffix(domain)}`;
+}

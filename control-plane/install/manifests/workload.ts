@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { createdBy, objectLabels, type Manifest } from '../manifest.ts';
+import { imageOf, type Values } from '#config/values.ts';
+
+export type Rule = {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
+};
+
+/** What differs between the control plane's processes; everything else about their objects is the same. */
+export type Component = {
+  readonly process: string; // first argument of the image, and component label
+  readonly name: string; // Deployment, ServiceAccount, ClusterRole (with the namespace in front), Role
+  readonly ports: readonly { readonly name: string; readonly port: number }[];
+  readonly adminPort: number;
+  readonly services: readonly Manifest[];
+  readonly clusterRules: readonly Rule[];
+  readonly namespaceRules: readonly Rule[];
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  /** ConfigMaps mounted at `/etc/tulle/<name>`. */
+  readonly configMaps: readonly string[];
+  /** Token for `identity.l5d.io`, for processes that certify themselves like a proxy does. */
+  readonly hasIdentityToken: boolean;
+};
+
+/** The objects of one component, in an order in which `kubectl apply` can create them. */
+export function componentManifests(values: Values, component: Component): readonly Manifest[] {
+  const { namespace } = values;
+  const { name } = component;
+  const metadata = { name, namespace, labels: objectLabels(values, component.process) };
+  const clusterName = `${namespace}-${name}`;
+  const subject = { kind: 'ServiceAccount', name, namespace };
+  const rbac = 'rbac.authorization.k8s.io';
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRole',
+      metadata: { name: clusterName, labels: objectLabels(values, component.process) },
+      rules: component.clusterRules,
+    },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name: clusterName, labels: objectLabels(values, component.process) },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: clusterName },
+      subjects: [subject],
+    },
+    { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules: component.namespaceRules },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata,
+      roleRef: { apiGroup: rbac, kind: 'Role', name },
+      subjects: [subject],
+    },
+    ...component.services,
+    deployment(values, component),
+  ];
+}
+
+/** A Service of a component. Headless ones let proxies balance over the replicas themselves. */
+export function service(
+  values: Values,
+  component: { readonly process: string },
+  spec: {
+    readonly name: string;
+    readonly isHeadless: boolean;
+    readonly port: number;
+    readonly portName: string;
+    readonly targetPort: string;
+  },
+): Manifest {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: spec.name, namespace: values.namespace, labels: objectLabels(values, component.process) },
+    spec: {
+      ...(spec.isHeadless ? { clusterIP: 'None' } : {}),
+      selector: { 'linkerd.io/control-plane-component': component.process },
+      ports: [{ name: spec.portName, port: spec.port, targetPort: spec.targetPort }],
+    },
+  };
+}
+
+function deployment(values: Values, component: Component): Manifest {
+  const labels = { 'linkerd.io/control-plane-component': component.process };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: {
+      name: component.name,
+      namespace: values.namespace,
+      labels: objectLabels(values, component.process),
+      annotations: createdBy(values),
+    },
+    spec: {
+      replicas: values.controllerReplicas,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: {
+          // Not `linkerd.io/control-plane-ns`: on a pod that label means "has a proxy", and these speak mutual TLS themselves.
+          labels,
+          annotations: { ...createdBy(values), 'linkerd.io/inject': 'disabled', 'checksum/config': checksum(values) },
+        },
+        spec: podSpec(values, component),
+      },
+    },
+  };
+}
+
+function podSpec(values: Values, component: Component): Record<string, unknown> {
+  const probe = (path: string): Record<string, unknown> => ({ httpGet: { path, port: 'admin' } });
+  return {
+    serviceAccountName: component.name,
+    nodeSelector: { 'kubernetes.io/os': 'linux' },
+    terminationGracePeriodSeconds: 30,
+    securityContext: {
+      runAsNonRoot: true,
+      runAsUser: values.controllerUid,
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    containers: [
+      {
+        name: component.process,
+        image: imageOf(values),
+        imagePullPolicy: values.imagePullPolicy,
+        args: [component.process],
+        env: [...component.env, { name: 'TULLE_LOG_LEVEL', value: values.controllerLogLevel }],
+        ports: [
+          ...component.ports.map(({ name, port }) => ({ name, containerPort: port })),
+          { name: 'admin', containerPort: component.adminPort },
+        ],
+        startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: 120 },
+        livenessProbe: { ...probe('/live'), periodSeconds: 10 },
+        readinessProbe: { ...probe('/ready'), periodSeconds: 2, failureThreshold: 3 },
+        resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '512Mi' } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        },
+        volumeMounts: [
+          ...component.configMaps.map((name) => ({ name, mountPath: `/etc/tulle/${name}`, readOnly: true })),
+          ...(component.hasIdentityToken
+            ? [{ name: 'linkerd-identity-token', mountPath: '/var/run/secrets/tokens', readOnly: true }]
+            : []),
+        ],
+      },
+    ],
+    volumes: [
+      ...component.configMaps.map((name) => ({ name, configMap: { name, optional: true } })),
+      ...(component.hasIdentityToken ? [identityTokenVolume()] : []),
+    ],
+  };
+}
+
+/** The token that identity accepts. Source: linkerd2 `_volumes.tpl`. */
+function identityTokenVolume(): Record<string, unknown> {
+  return {
+    name: 'linkerd-identity-token',
+    projected: {
+      sources: [
+        {
+          serviceAccountToken: {
+            path: 'linkerd-identity-token',
+            audience: 'identity.l5d.io',
+            expirationSeconds: 86_400,
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** Changes whenever the values do, so that a new configuration restarts the processes that read it at start. */
+function checksum(values: Values): string {
+  return createHash('sha256').update(JSON.stringify(values)).digest('hex');
+}

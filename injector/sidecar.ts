@@ -1,0 +1,193 @@
+import { controlAddresses, controlIdentity, DESTINATION, IDENTITY, identitySuffix } from '#config/names.ts';
+import { imageOf, type Values } from '#config/values.ts';
+import type { ProxySettings } from './annotations.ts';
+
+export const PROXY_CONTAINER = 'linkerd-proxy';
+export const INIT_CONTAINER = 'linkerd-init';
+const IDENTITY_VOLUME = 'linkerd-identity-end-entity';
+const TOKEN_VOLUME = 'linkerd-identity-token';
+const IDENTITY_DIR = '/var/run/linkerd/identity/end-entity';
+const TOKEN_DIR = '/var/run/secrets/tokens';
+
+export type SidecarInput = {
+  readonly values: Values;
+  readonly settings: ProxySettings;
+  readonly trustAnchorsPem: string;
+  readonly inboundPorts: readonly number[];
+  readonly isIngress: boolean;
+};
+
+type EnvVar = { readonly name: string; readonly value?: string; readonly valueFrom?: unknown };
+type Json = Readonly<Record<string, unknown>>;
+
+/** The init container that redirects the pod's traffic. It ends before anything else of the pod starts. */
+export function initContainer({ values, settings }: SidecarInput): Json {
+  const ignoredInbound = [settings.controlPort, settings.adminPort, settings.skipInboundPorts]
+    .filter((part) => part !== '')
+    .join(',');
+  return {
+    name: INIT_CONTAINER,
+    image: settings.image ?? imageOf(values),
+    imagePullPolicy: values.imagePullPolicy,
+    args: [
+      'proxy-init',
+      '--incoming-proxy-port',
+      String(settings.inboundPort),
+      '--outgoing-proxy-port',
+      String(settings.outboundPort),
+      '--proxy-uid',
+      String(settings.uid),
+      '--inbound-ports-to-ignore',
+      ignoredInbound,
+      ...(settings.skipOutboundPorts === '' ? [] : ['--outbound-ports-to-ignore', settings.skipOutboundPorts]),
+      ...(settings.skipSubnets === '' ? [] : ['--subnets-to-ignore', settings.skipSubnets]),
+    ],
+    resources: resources(settings),
+    // Kubernetes gives an added capability only to uid 0; everything else is dropped, and the container ends within a moment.
+    securityContext: {
+      runAsUser: 0,
+      runAsGroup: 0,
+      runAsNonRoot: false,
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+  };
+}
+
+/** The proxy as a native sidecar: it starts before the application's own init containers and ends after its containers. */
+export function proxyContainer(input: SidecarInput): Json {
+  const { values, settings } = input;
+  const probe = (path: string): Json => ({ httpGet: { path, port: settings.adminPort } });
+  return {
+    name: PROXY_CONTAINER,
+    image: settings.image ?? imageOf(values),
+    imagePullPolicy: values.imagePullPolicy,
+    restartPolicy: 'Always',
+    args: ['proxy'],
+    env: environment(input),
+    ports: [
+      { name: 'linkerd-proxy', containerPort: settings.inboundPort },
+      { name: 'linkerd-admin', containerPort: settings.adminPort },
+    ],
+    startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: 120 },
+    livenessProbe: { ...probe('/live'), initialDelaySeconds: 10, timeoutSeconds: 1 },
+    readinessProbe: { ...probe('/ready'), initialDelaySeconds: 2, timeoutSeconds: 1 },
+    resources: resources(settings),
+    securityContext: {
+      runAsUser: settings.uid,
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+      seccompProfile: { type: 'RuntimeDefault' },
+    },
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    volumeMounts: [
+      { name: IDENTITY_VOLUME, mountPath: IDENTITY_DIR },
+      { name: TOKEN_VOLUME, mountPath: TOKEN_DIR, readOnly: true },
+    ],
+  };
+}
+
+/** Volumes that the proxy needs. The token's audience makes it useless for anything but getting a certificate. */
+export function sidecarVolumes(): readonly Json[] {
+  return [
+    { name: IDENTITY_VOLUME, emptyDir: { medium: 'Memory' } },
+    {
+      name: TOKEN_VOLUME,
+      projected: {
+        sources: [
+          {
+            serviceAccountToken: {
+              path: 'linkerd-identity-token',
+              audience: 'identity.l5d.io',
+              expirationSeconds: 86_400,
+            },
+          },
+        ],
+      },
+    },
+  ];
+}
+
+function resources(settings: ProxySettings): Json {
+  const requests = { ...entry('cpu', settings.cpuRequest), ...entry('memory', settings.memoryRequest) };
+  const limits = { ...entry('cpu', settings.cpuLimit), ...entry('memory', settings.memoryLimit) };
+  return {
+    ...(Object.keys(requests).length === 0 ? {} : { requests }),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  };
+}
+
+function entry(name: string, value: string | undefined): Record<string, string> {
+  return value === undefined ? {} : { [name]: value };
+}
+
+/** The proxy's environment. Names and order: linkerd2 `charts/partials/templates/_proxy.tpl`. */
+function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngress }: SidecarInput): readonly EnvVar[] {
+  const addresses = controlAddresses(values);
+  const networks = values.clusterNetworks.join(',');
+  const field = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const proxy = (name: string, value: string): EnvVar => ({ name: `LINKERD2_PROXY_${name}`, value });
+  const destination = controlIdentity(values, DESTINATION);
+  return [
+    field('_pod_name', 'metadata.name'),
+    field('_pod_ns', 'metadata.namespace'),
+    field('_pod_uid', 'metadata.uid'),
+    field('_pod_ip', 'status.podIP'),
+    field('_pod_nodeName', 'spec.nodeName'),
+    field('_pod_sa', 'spec.serviceAccountName'),
+    { name: '_pod_containerName', value: PROXY_CONTAINER },
+    proxy('LOG', settings.logLevel),
+    proxy('LOG_FORMAT', settings.logFormat),
+    proxy('DESTINATION_SVC_ADDR', addresses.destination),
+    proxy('DESTINATION_SVC_NAME', destination),
+    proxy('DESTINATION_PROFILE_NETWORKS', networks),
+    proxy('DESTINATION_PROFILE_SUFFIXES', `svc.${values.clusterDomain}.`),
+    proxy('DESTINATION_CONTEXT', '{"ns":"$(_pod_ns)","nodeName":"$(_pod_nodeName)","pod":"$(_pod_name)"}\n'),
+    proxy('POLICY_SVC_ADDR', addresses.policy),
+    proxy('POLICY_SVC_NAME', destination),
+    proxy('POLICY_WORKLOAD', '{"ns":"$(_pod_ns)","pod":"$(_pod_name)"}\n'),
+    proxy('POLICY_CLUSTER_NETWORKS', networks),
+    proxy('INBOUND_DEFAULT_POLICY', settings.defaultInboundPolicy),
+    ...(settings.requireIdentityPorts === ''
+      ? []
+      : [proxy('INBOUND_PORTS_REQUIRE_IDENTITY', settings.requireIdentityPorts)]),
+    proxy('CONTROL_STREAM_INITIAL_TIMEOUT', '3s'),
+    proxy('CONTROL_STREAM_IDLE_TIMEOUT', '5m'),
+    proxy('CONTROL_STREAM_LIFETIME', '1h'),
+    proxy('INBOUND_CONNECT_TIMEOUT', '100ms'),
+    proxy('OUTBOUND_CONNECT_TIMEOUT', '1000ms'),
+    proxy('OUTBOUND_DISCOVERY_IDLE_TIMEOUT', '5s'),
+    proxy('INBOUND_DISCOVERY_IDLE_TIMEOUT', '90s'),
+    proxy('CONTROL_LISTEN_ADDR', `0.0.0.0:${settings.controlPort}`),
+    proxy('ADMIN_LISTEN_ADDR', `0.0.0.0:${settings.adminPort}`),
+    proxy('INBOUND_LISTEN_ADDR', `0.0.0.0:${settings.inboundPort}`),
+    proxy('OUTBOUND_LISTEN_ADDR', `127.0.0.1:${settings.outboundPort}`),
+    { name: 'LINKERD2_PROXY_INBOUND_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } },
+    proxy('INBOUND_PORTS', inboundPorts.join(',')),
+    proxy('INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION', numericPorts(settings.opaquePorts)),
+    ...(isIngress ? [proxy('INGRESS_MODE', 'true')] : []),
+    ...(settings.shutdownGracePeriod === undefined
+      ? []
+      : [proxy('SHUTDOWN_GRACE_PERIOD', settings.shutdownGracePeriod)]),
+    proxy('IDENTITY_DIR', IDENTITY_DIR),
+    proxy('IDENTITY_TRUST_ANCHORS', trustAnchorsPem),
+    proxy('IDENTITY_TOKEN_FILE', `${TOKEN_DIR}/linkerd-identity-token`),
+    proxy('IDENTITY_SVC_ADDR', addresses.identity),
+    proxy('IDENTITY_SVC_NAME', controlIdentity(values, IDENTITY)),
+    proxy('IDENTITY_LOCAL_NAME', `$(_pod_sa).$(_pod_ns).${identitySuffix(values)}`),
+  ];
+}
+
+/** A port list without the names of container ports, which only the control plane can resolve. */
+function numericPorts(list: string): string {
+  return list
+    .split(',')
+    .filter((item) => /^\d/.test(item))
+    .join(',');
+}
