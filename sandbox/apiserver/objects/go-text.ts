@@ -10,7 +10,7 @@ export function goValue(value: unknown): string {
   if (value === undefined || value === null) return 'null';
   if (typeof value === 'string') return quote(value);
   if (isArray(value)) return `[]interface {}{${value.map(goInner).join(', ')}}`;
-  if (!isObject(value)) return String(value);
+  if (!isObject(value)) return JSON.stringify(value);
   const entries = Object.keys(value)
     .sort()
     .map((key) => `${quote(key)}:${goInner(value[key])}`);
