@@ -1,0 +1,77 @@
+/** How bad a finding is: `fatal` ends the run, `error` fails it, `warning` does not. */
+export type Severity = 'fatal' | 'error' | 'warning';
+
+/** A check's finding: what is wrong, for a person. Anything else that a check throws is reported with its message. */
+export class Finding extends Error {
+  override readonly name = 'Finding';
+}
+
+export type Check = {
+  readonly description: string;
+  readonly hint: string; // what to do when it fails
+  readonly severity: Severity;
+  /** Tried again until the deadline of the run, for what needs a moment after an installation. */
+  readonly isRetried?: boolean;
+  /** @returns 'skip' when the check does not apply; throws when it fails */
+  readonly run: () => Promise<void | 'skip'>;
+};
+
+export type Category = { readonly name: string; readonly checks: readonly Check[] };
+
+export type Result = {
+  readonly category: string;
+  readonly description: string;
+  readonly hint: string;
+  readonly result: 'success' | 'warning' | 'error';
+  readonly error?: string;
+};
+
+export type RunOptions = {
+  readonly deadlineMs: number; // from the start, for checks that are retried
+  readonly now: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+  readonly onResult: (result: Result) => void;
+};
+
+const RETRY_MS = 500;
+
+/**
+ * Runs the categories in order and reports each result as it comes. After a fatal failure nothing else runs.
+ *
+ * @returns true when nothing worse than a warning was found
+ */
+export async function runChecks(categories: readonly Category[], options: RunOptions): Promise<boolean> {
+  const startMs = options.now();
+  let isSuccess = true;
+  for (const { name, checks } of categories) {
+    for (const check of checks) {
+      const outcome = await attempt(check, startMs + options.deadlineMs, options);
+      if (outcome === 'skip') continue;
+      const common = { category: name, description: check.description, hint: check.hint };
+      if (outcome === 'success') {
+        options.onResult({ ...common, result: 'success' });
+        continue;
+      }
+      options.onResult({ ...common, result: check.severity === 'warning' ? 'warning' : 'error', error: outcome.error });
+      if (check.severity !== 'warning') isSuccess = false;
+      if (check.severity === 'fatal') return false;
+    }
+  }
+  return isSuccess;
+}
+
+async function attempt(
+  check: Check,
+  deadlineMs: number,
+  options: RunOptions,
+): Promise<'success' | 'skip' | { readonly error: string }> {
+  for (;;) {
+    try {
+      return (await check.run()) === 'skip' ? 'skip' : 'success';
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (check.isRetried !== true || options.now() + RETRY_MS > deadlineMs) return { error: message };
+      await options.sleep(RETRY_MS);
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import { X509Certificate } from 'node:crypto';
+import { parse } from 'yaml';
+import {
+  CONFIG_MAP,
+  DESTINATION,
+  IDENTITY,
+  INJECTOR,
+  TRUST_ROOTS_CONFIG_MAP,
+  TRUST_ROOTS_KEY,
+  WEBHOOK_CONFIGURATION,
+} from '#config/names.ts';
+import { VERSION } from '#config/version.ts';
+import { renderCrds } from '../../control-plane/install/render.ts';
+import type { Cluster } from '../cluster.ts';
+import { Finding, type Category, type Check } from './check.ts';
+import { certificateChecks } from './certificates.ts';
+
+const DEPLOYMENTS = [IDENTITY, DESTINATION, INJECTOR];
+const INSTALL_HINT = '`tulle install | kubectl apply -f -`';
+
+/** What must hold in a cluster with an installation. */
+export function controlPlaneChecks(cluster: Cluster, namespace: string): readonly Category[] {
+  const mustExist = (description: string, path: string, severity: Check['severity'] = 'fatal'): Check => ({
+    description,
+    hint: `install again: ${INSTALL_HINT}`,
+    severity,
+    run: async () => {
+      if ((await cluster.find(path)) === undefined)
+        throw new Finding(`${path.split('/').slice(-2).join(' ')} is missing`);
+    },
+  });
+  return [
+    {
+      name: 'tulle-existence',
+      checks: [
+        mustExist('control plane namespace exists', `/api/v1/namespaces/${namespace}`),
+        mustExist(`'${CONFIG_MAP}' config map exists`, `/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`),
+        ...DEPLOYMENTS.map((name) => deploymentReady(cluster, namespace, name)),
+        {
+          description: 'no unschedulable pods',
+          hint: `\`kubectl -n ${namespace} describe pods\` says what the scheduler is missing`,
+          severity: 'warning',
+          run: async () => {
+            const stuck = (await cluster.list(`/api/v1/namespaces/${namespace}/pods`)).filter((pod) =>
+              isUnschedulable(pod['status']),
+            );
+            if (stuck.length > 0) throw new Finding(stuck.map((pod) => pod.metadata.name).join(', '));
+          },
+        },
+      ],
+    },
+    {
+      name: 'tulle-config',
+      checks: [
+        ...DEPLOYMENTS.flatMap((name) => [
+          mustExist(
+            `ServiceAccount ${name} exists`,
+            `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`,
+            'error',
+          ),
+          mustExist(
+            `ClusterRole and binding of ${name} exist`,
+            `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${namespace}-${name}`,
+            'error',
+          ),
+        ]),
+        {
+          description: 'control plane CustomResourceDefinitions exist',
+          hint: '`tulle install --crds | kubectl apply -f -`',
+          severity: 'error',
+          run: async () => {
+            const present = new Set(
+              (await cluster.list('/apis/apiextensions.k8s.io/v1/customresourcedefinitions')).map(
+                ({ metadata }) => metadata.name,
+              ),
+            );
+            const missing = renderCrds().filter(({ metadata }) => !present.has(metadata.name));
+            if (missing.length > 0)
+              throw new Finding(`missing: ${missing.map(({ metadata }) => metadata.name).join(', ')}`);
+          },
+        },
+        mustExist(
+          'control plane MutatingWebhookConfigurations exist',
+          `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`,
+          'error',
+        ),
+      ],
+    },
+    {
+      name: 'tulle-identity',
+      checks: certificateChecks(
+        'trust anchors',
+        `the identity process renews them: \`kubectl -n ${namespace} logs deploy/${IDENTITY}\``,
+        () => trustAnchors(cluster, namespace),
+      ),
+    },
+    {
+      name: 'tulle-webhooks',
+      checks: certificateChecks(
+        'injector webhook certificate',
+        `the injector renews it: \`kubectl -n ${namespace} logs deploy/${INJECTOR}\``,
+        () => webhookBundle(cluster),
+      ),
+    },
+    {
+      name: 'control-plane-version',
+      checks: [
+        {
+          description: 'control plane and cli versions match',
+          hint: `upgrade the older one; for the control plane: ${INSTALL_HINT}`,
+          severity: 'warning',
+          run: async () => {
+            const config = await cluster.get(`/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`);
+            const values = parse((config['data'] as Record<string, string>)['values'] ?? '') as { version?: string };
+            if (values.version !== VERSION)
+              throw new Finding(`the control plane is ${values.version}, the command line ${VERSION}`);
+          },
+        },
+      ],
+    },
+  ];
+}
+
+function deploymentReady(cluster: Cluster, namespace: string, name: string): Check {
+  return {
+    description: `control plane deployment ${name} is ready`,
+    hint: `\`kubectl -n ${namespace} describe deploy/${name}\` and \`kubectl -n ${namespace} logs deploy/${name}\``,
+    severity: 'fatal',
+    isRetried: true,
+    run: async () => {
+      const object = await cluster.find(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
+      if (object === undefined) throw new Finding(`deployment ${name} is missing`);
+      const wanted = (object['spec'] as { replicas?: number }).replicas ?? 1;
+      const ready = (object['status'] as { readyReplicas?: number } | undefined)?.readyReplicas ?? 0;
+      if (ready < 1) throw new Finding(`${ready} of ${wanted} pods are ready`);
+    },
+  };
+}
+
+async function trustAnchors(cluster: Cluster, namespace: string): Promise<readonly X509Certificate[]> {
+  const object = await cluster.find(`/api/v1/namespaces/${namespace}/configmaps/${TRUST_ROOTS_CONFIG_MAP}`);
+  const pem = (object?.['data'] as Record<string, string> | undefined)?.[TRUST_ROOTS_KEY];
+  if (pem === undefined)
+    throw new Finding(
+      `config map ${TRUST_ROOTS_CONFIG_MAP} has no ${TRUST_ROOTS_KEY}: the identity process has not made the trust anchor yet`,
+    );
+  return certificates(pem);
+}
+
+async function webhookBundle(cluster: Cluster): Promise<readonly X509Certificate[]> {
+  const object = await cluster.get(
+    `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`,
+  );
+  const [webhook] = (object['webhooks'] as { clientConfig?: { caBundle?: string } }[] | undefined) ?? [];
+  const bundle = webhook?.clientConfig?.caBundle;
+  if (bundle === undefined || bundle === '')
+    throw new Finding('the webhook has no caBundle yet: the injector writes it when it starts');
+  return certificates(Buffer.from(bundle, 'base64').toString());
+}
+
+function certificates(pem: string): readonly X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw new Finding('there is no PEM certificate in it');
+  return blocks.map((block) => new X509Certificate(block));
+}
+
+function isUnschedulable(status: unknown): boolean {
+  const { conditions = [] } = (status ?? {}) as { conditions?: { type: string; status: string; reason?: string }[] };
+  return conditions.some(
+    ({ type, status: value, reason }) => type === 'PodScheduled' && value === 'False' && reason === 'Unschedulable',
+  );
+}

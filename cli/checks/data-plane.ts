@@ -1,0 +1,156 @@
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { proxySettings } from '../../injector/annotations.ts';
+import { decide } from '../../injector/decision.ts';
+import { allContainers, type Pod } from '../../injector/pod.ts';
+import type { ApiObject, Cluster } from '../cluster.ts';
+import { Finding, type Category } from './check.ts';
+
+const MAX_NAMED = 10; // pods named in one message
+/** Kinds that this version stores for later and does not act on yet. */
+const WITHOUT_EFFECT = [
+  'serviceprofiles.linkerd.io',
+  'servers.policy.linkerd.io',
+  'authorizationpolicies.policy.linkerd.io',
+  'serverauthorizations.policy.linkerd.io',
+  'httproutes.policy.linkerd.io',
+];
+
+/** What must hold for the proxies, in one namespace or in all. */
+export function dataPlaneChecks(
+  cluster: Cluster,
+  controlNamespace: string,
+  namespace: string | undefined,
+): readonly Category[] {
+  const inScope = namespace === undefined ? '/api/v1/pods' : `/api/v1/namespaces/${namespace}/pods`;
+  const pods = async (): Promise<readonly ApiObject[]> =>
+    (await cluster.list(inScope)).filter((pod) => pod.metadata.deletionTimestamp === undefined);
+  const meshed = async (): Promise<readonly ApiObject[]> =>
+    (await pods()).filter((pod) => pod.metadata.labels?.['linkerd.io/control-plane-ns'] === controlNamespace);
+  return [
+    {
+      name: 'tulle-data-plane',
+      checks: [
+        {
+          description: 'data plane namespace exists',
+          hint: 'check the name given with --namespace',
+          severity: 'fatal',
+          run: async () => {
+            if (namespace === undefined) return 'skip';
+            if ((await cluster.find(`/api/v1/namespaces/${namespace}`)) === undefined)
+              throw new Finding(`the namespace "${namespace}" does not exist`);
+            return undefined;
+          },
+        },
+        {
+          description: 'data plane proxies are ready',
+          hint: '`kubectl logs POD -c linkerd-proxy` says what a proxy is waiting for',
+          severity: 'error',
+          isRetried: true,
+          run: async () => {
+            const waiting = (await meshed()).filter((pod) => isRunning(pod) && !isProxyReady(pod));
+            if (waiting.length > 0) throw new Finding(`not ready: ${names(waiting)}`);
+          },
+        },
+        {
+          description: 'pods that want a proxy have one',
+          hint: 'they started while the injector was away: `kubectl rollout restart` their workloads',
+          severity: 'warning',
+          run: async () => {
+            const namespaces = new Map(
+              (await cluster.list('/api/v1/namespaces')).map((object) => [
+                object.metadata.name,
+                object.metadata.annotations ?? {},
+              ]),
+            );
+            const missing = (await pods()).filter(
+              (pod) => isRunning(pod) && wantsProxy(pod, namespaces.get(pod.metadata.namespace ?? '') ?? {}),
+            );
+            if (missing.length > 0) throw new Finding(`without a proxy: ${names(missing)}`);
+          },
+        },
+        {
+          description: 'annotations of meshed pods can be understood',
+          hint: 'correct the annotation and restart the workload; until then the default holds',
+          severity: 'warning',
+          run: async () => {
+            const { proxy } = defaultValues(VERSION);
+            const found = (await meshed()).flatMap((pod) =>
+              proxySettings(proxy, {}, pod.metadata.annotations ?? {}).problems.map(
+                ({ message }) => `${pod.metadata.namespace}/${pod.metadata.name}: ${message}`,
+              ),
+            );
+            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
+          },
+        },
+        {
+          description: 'data plane and cli versions match',
+          hint: 'restart the workloads to get the proxy of the control plane',
+          severity: 'warning',
+          run: async () => {
+            const other = (await meshed()).filter(
+              (pod) => pod.metadata.annotations?.['linkerd.io/proxy-version'] !== VERSION,
+            );
+            if (other.length > 0) throw new Finding(`another version than ${VERSION}: ${names(other)}`);
+          },
+        },
+        {
+          description: 'every policy object takes effect',
+          hint: 'this version stores these kinds and does not act on them yet: do not rely on them',
+          severity: 'warning',
+          run: async () => {
+            const found: string[] = [];
+            for (const name of WITHOUT_EFFECT) {
+              const crd = await cluster.find(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`);
+              const versions = (crd?.['spec'] as { versions?: { name: string; storage?: boolean }[] } | undefined)
+                ?.versions;
+              const storage = versions?.find((version) => version.storage === true)?.name;
+              if (storage === undefined) continue;
+              const [plural = '', ...group] = name.split('.');
+              const objects = await cluster.list(`/apis/${group.join('.')}/${storage}/${plural}`);
+              found.push(...objects.map((object) => `${plural} ${object.metadata.namespace}/${object.metadata.name}`));
+            }
+            if (found.length > 0) throw new Finding(`without effect: ${found.slice(0, MAX_NAMED).join(', ')}`);
+          },
+        },
+      ],
+    },
+  ];
+}
+
+type Status = {
+  readonly phase?: string;
+  readonly initContainerStatuses?: readonly ContainerStatus[];
+  readonly containerStatuses?: readonly ContainerStatus[];
+};
+type ContainerStatus = { readonly name: string; readonly ready?: boolean };
+
+function isRunning(pod: ApiObject): boolean {
+  return (pod['status'] as Status | undefined)?.phase === 'Running';
+}
+
+function isProxyReady(pod: ApiObject): boolean {
+  const status = (pod['status'] ?? {}) as Status;
+  return [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])].some(
+    ({ name, ready }) => name === 'linkerd-proxy' && ready === true,
+  );
+}
+
+function wantsProxy(object: ApiObject, namespaceAnnotations: Readonly<Record<string, string>>): boolean {
+  const pod = object as unknown as Pod;
+  const decision = decide(
+    {
+      annotations: object.metadata.annotations ?? {},
+      isHostNetwork: pod.spec?.hostNetwork === true,
+      containerNames: allContainers(pod).map(({ name }) => name),
+      operatingSystem: pod.spec?.os?.name ?? pod.spec?.nodeSelector?.['kubernetes.io/os'],
+    },
+    namespaceAnnotations,
+  );
+  return decision.kind === 'inject'; // one that has a proxy decides for "sidecar_already_exists"
+}
+
+function names(pods: readonly ApiObject[]): string {
+  const list = pods.slice(0, MAX_NAMED).map((pod) => `${pod.metadata.namespace}/${pod.metadata.name}`);
+  return pods.length > MAX_NAMED ? `${list.join(', ')} and ${pods.length - MAX_NAMED} more` : list.join(', ');
+}

@@ -1,0 +1,151 @@
+import { parseArgs } from 'node:util';
+
+/** One flag of a command. `value` names what a text flag takes, as shown in the help. */
+export type Flag =
+  | { readonly type: 'boolean'; readonly short?: string; readonly help: string }
+  | {
+      readonly type: 'string';
+      readonly short?: string;
+      readonly help: string;
+      readonly value: string;
+      readonly default?: string;
+      readonly choices?: readonly string[];
+    };
+
+export type Flags = Readonly<Record<string, Flag>>;
+export type FlagValues = Readonly<Record<string, string | boolean | undefined>>;
+
+/** What a command reads and writes, so that it runs in a test as on a terminal. */
+export type Terminal = {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  readonly isColoured: boolean;
+  readonly readStdin: () => Promise<string>;
+};
+
+export type Invocation = {
+  readonly flags: FlagValues;
+  readonly args: readonly string[];
+  readonly terminal: Terminal;
+};
+
+export type Command = {
+  readonly path: readonly string[]; // ['viz', 'stat']
+  readonly aliases?: readonly string[]; // other names of the last part
+  readonly args?: string; // shown in the usage line: `TYPE[/NAME]`
+  readonly summary: string;
+  readonly details?: string;
+  readonly flags: Flags;
+  readonly examples: readonly string[];
+  /** @returns the exit code */
+  readonly run: (invocation: Invocation) => Promise<number>;
+};
+
+/** A mistake of the caller: printed as one line, without a stack, with exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** Something outside that is not as it should be: printed as one line with exit code 1. The message says what to do. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+}
+
+/** Flags of every command that talks to a cluster. */
+export const CLUSTER_FLAGS = {
+  kubeconfig: { type: 'string', value: 'FILE', help: 'kubeconfig to use (default: $KUBECONFIG, then ~/.kube/config)' },
+  context: { type: 'string', value: 'NAME', help: 'context of the kubeconfig' },
+  'tulle-namespace': {
+    type: 'string',
+    short: 'L',
+    value: 'NS',
+    default: 'tulle',
+    help: 'namespace of the control plane',
+  },
+} as const satisfies Flags;
+
+/**
+ * Reads the command line of one command.
+ *
+ * @throws UsageError  naming the flag that is unknown, has no value or has a wrong one
+ */
+export function parseFlags(
+  command: Command,
+  argv: readonly string[],
+): { readonly flags: FlagValues; readonly args: readonly string[] } {
+  const options = Object.fromEntries(
+    Object.entries({ ...command.flags, help: HELP_FLAG }).map(([name, flag]) => [
+      name,
+      {
+        type: flag.type,
+        ...(flag.short === undefined ? {} : { short: flag.short }),
+        ...('default' in flag ? { default: flag.default } : {}),
+      },
+    ]),
+  );
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('. ')[0] ?? error.message) : String(error);
+    throw new UsageError(`${reason} (\`tulle ${command.path.join(' ')} --help\` lists the flags)`);
+  }
+  for (const [name, flag] of Object.entries(command.flags)) {
+    const value = parsed.values[name];
+    if (
+      flag.type === 'string' &&
+      flag.choices !== undefined &&
+      value !== undefined &&
+      !flag.choices.includes(String(value))
+    ) {
+      throw new UsageError(`--${name} is "${String(value)}": use one of ${flag.choices.join(', ')}`);
+    }
+  }
+  if (command.args === undefined && parsed.positionals.length > 0 && parsed.values['help'] !== true) {
+    throw new UsageError(`unexpected argument "${parsed.positionals[0]}" (\`tulle ${command.path.join(' ')} --help\`)`);
+  }
+  return { flags: parsed.values, args: parsed.positionals };
+}
+
+const HELP_FLAG: Flag = { type: 'boolean', short: 'h', help: 'show this help' };
+
+/** The text of `--help`. */
+export function commandHelp(command: Command): string {
+  const flags = Object.entries({ ...command.flags, help: HELP_FLAG });
+  const left = flags.map(([name, flag]) => {
+    const short = flag.short === undefined ? '    ' : `-${flag.short}, `;
+    return `  ${short}--${name}${flag.type === 'string' ? ` ${flag.value}` : ''}`;
+  });
+  const width = Math.max(...left.map((text) => text.length)) + 2;
+  const lines = flags.map(([, flag], index) => {
+    const choices = flag.type === 'string' && flag.choices !== undefined ? ` (one of ${flag.choices.join(', ')})` : '';
+    const fallback =
+      flag.type === 'string' && flag.default !== undefined && flag.default !== '' ? ` (default ${flag.default})` : '';
+    return `${(left[index] ?? '').padEnd(width)}${flag.help}${choices}${fallback}`;
+  });
+  return [
+    command.summary,
+    ...(command.details === undefined ? [] : ['', command.details]),
+    '',
+    `Usage: tulle ${command.path.join(' ')}${command.args === undefined ? '' : ` ${command.args}`} [flags]`,
+    '',
+    'Examples:',
+    ...command.examples.map((example) => `  ${example}`),
+    '',
+    'Flags:',
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+/** Text value of a flag that has a default or was given. */
+export function textFlag(flags: FlagValues, name: string): string {
+  const value = flags[name];
+  if (typeof value !== 'string') throw new UsageError(`--${name} is missing`);
+  return value;
+}
+
+export function optionalText(flags: FlagValues, name: string): string | undefined {
+  const value = flags[name];
+  return typeof value === 'string' ? value : undefined;
+}

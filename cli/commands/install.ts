@@ -1,0 +1,108 @@
+import { renderCrds, renderInstall } from '../../control-plane/install/render.ts';
+import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
+import {
+  DEFAULT_INBOUND_POLICIES,
+  defaultValues,
+  validateValues,
+  type DefaultInboundPolicy,
+  type Values,
+} from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { LOG_LEVELS, type LogLevel } from '#runtime/log.ts';
+import { optionalText, textFlag, UsageError, type Command, type FlagValues } from '../command.ts';
+
+const defaults = defaultValues(VERSION);
+
+export const install: Command = {
+  path: ['install'],
+  summary: 'Print the manifest that installs Tulle, for `kubectl apply -f -`.',
+  details:
+    'The manifest is complete, deterministic (the same flags give the same bytes) and holds no secret:\n' +
+    'keys and certificates are made in the cluster. Applying it again changes nothing.',
+  flags: {
+    crds: { type: 'boolean', help: 'print only the CustomResourceDefinitions' },
+    'identity-issuance-lifetime': {
+      type: 'string',
+      value: 'DURATION',
+      default: defaults.identity.issuanceLifetime,
+      help: 'how long the certificate of a proxy is valid',
+    },
+    'default-inbound-policy': {
+      type: 'string',
+      value: 'POLICY',
+      default: defaults.proxy.defaultInboundPolicy,
+      choices: DEFAULT_INBOUND_POLICIES,
+      help: 'what a port without policy accepts',
+    },
+    'controller-replicas': {
+      type: 'string',
+      value: 'N',
+      default: String(defaults.controllerReplicas),
+      help: 'replicas of each control-plane process',
+    },
+    'controller-log-level': {
+      type: 'string',
+      value: 'LEVEL',
+      default: defaults.controllerLogLevel,
+      choices: LOG_LEVELS,
+      help: 'log level of the control plane',
+    },
+    'proxy-log-level': {
+      type: 'string',
+      value: 'LEVEL',
+      default: defaults.proxy.logLevel,
+      help: 'log level of the proxies',
+    },
+    image: { type: 'string', value: 'NAME', default: defaults.image, help: 'image of every process, without tag' },
+    'cluster-domain': {
+      type: 'string',
+      value: 'DOMAIN',
+      default: defaults.clusterDomain,
+      help: 'DNS domain of the cluster',
+    },
+    'identity-trust-domain': {
+      type: 'string',
+      value: 'DOMAIN',
+      help: 'trust domain of the identities (default: the cluster domain)',
+    },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FORMAT',
+      default: 'yaml',
+      choices: ['yaml', 'json'],
+      help: 'format of the manifest',
+    },
+  },
+  examples: [
+    'tulle install | kubectl apply -f -',
+    'tulle install --crds | kubectl apply -f -',
+    'tulle install --default-inbound-policy all-authenticated > tulle.yaml',
+  ],
+  run: async ({ flags, terminal }) => {
+    const values = valuesFromFlags(flags);
+    const problems = validateValues(values);
+    if (problems.length > 0) throw new UsageError(problems.join('; '));
+    const objects = flags['crds'] === true ? renderCrds() : renderInstall(values);
+    terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
+    return 0;
+  },
+};
+
+function valuesFromFlags(flags: FlagValues): Values {
+  const clusterDomain = textFlag(flags, 'cluster-domain');
+  return {
+    ...defaults,
+    image: textFlag(flags, 'image'),
+    clusterDomain,
+    identityTrustDomain: optionalText(flags, 'identity-trust-domain') ?? clusterDomain,
+    controllerReplicas: Number(textFlag(flags, 'controller-replicas')),
+    controllerLogLevel: textFlag(flags, 'controller-log-level') as LogLevel,
+    identity: { ...defaults.identity, issuanceLifetime: textFlag(flags, 'identity-issuance-lifetime') },
+    proxy: {
+      ...defaults.proxy,
+      logLevel: textFlag(flags, 'proxy-log-level'),
+      defaultInboundPolicy: textFlag(flags, 'default-inbound-policy') as DefaultInboundPolicy,
+    },
+  };
+}

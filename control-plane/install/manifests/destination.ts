@@ -1,0 +1,39 @@
+import { DESTINATION, DESTINATION_PORT, POLICY_PORT, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
+import type { Values } from '#config/values.ts';
+import type { Manifest } from '../manifest.ts';
+import { componentManifests, service } from './workload.ts';
+
+const PROCESS = 'destination';
+
+export function destinationManifests(values: Values): readonly Manifest[] {
+  const headless = (name: string, port: number, portName: string): Manifest =>
+    service(values, { process: PROCESS }, { name, isHeadless: true, port, portName, targetPort: portName });
+  return componentManifests(values, {
+    process: PROCESS,
+    name: DESTINATION,
+    ports: [
+      { name: 'dst-grpc', port: DESTINATION_PORT },
+      { name: 'policy-grpc', port: POLICY_PORT },
+    ],
+    adminPort: 9996,
+    services: [
+      headless('tulle-dst-headless', DESTINATION_PORT, 'dst-grpc'),
+      headless('tulle-policy', POLICY_PORT, 'policy-grpc'),
+    ],
+    clusterRules: [
+      { apiGroups: [''], resources: ['pods', 'services', 'namespaces', 'nodes'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
+    ],
+    namespaceRules: [
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: [TRUST_ROOTS_CONFIG_MAP],
+        verbs: ['get', 'list', 'watch'],
+      },
+    ],
+    env: [],
+    configMaps: [TRUST_ROOTS_CONFIG_MAP],
+    hasIdentityToken: true,
+  });
+}

@@ -1,0 +1,93 @@
+import {
+  CONFIG_MAP,
+  INJECTOR,
+  INJECTOR_CERTIFICATE_SECRET,
+  INJECTOR_PORT,
+  TRUST_ROOTS_CONFIG_MAP,
+  WEBHOOK_CONFIGURATION,
+} from '#config/names.ts';
+import type { Values } from '#config/values.ts';
+import { createdBy, objectLabels, type Manifest } from '../manifest.ts';
+import { componentManifests, service } from './workload.ts';
+
+const PROCESS = 'injector';
+
+export function injectorManifests(values: Values): readonly Manifest[] {
+  return [
+    ...componentManifests(values, {
+      process: PROCESS,
+      name: INJECTOR,
+      ports: [{ name: 'https', port: INJECTOR_PORT }],
+      adminPort: 9995,
+      services: [
+        service(
+          values,
+          { process: PROCESS },
+          { name: INJECTOR, isHeadless: false, port: 443, portName: 'https', targetPort: 'https' },
+        ),
+      ],
+      clusterRules: [
+        { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+        { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+        {
+          apiGroups: ['admissionregistration.k8s.io'],
+          resources: ['mutatingwebhookconfigurations'],
+          resourceNames: [WEBHOOK_CONFIGURATION],
+          verbs: ['get', 'patch'],
+        },
+      ],
+      namespaceRules: [
+        {
+          apiGroups: [''],
+          resources: ['configmaps'],
+          resourceNames: [TRUST_ROOTS_CONFIG_MAP],
+          verbs: ['get', 'list', 'watch'],
+        },
+        { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+        {
+          apiGroups: [''],
+          resources: ['secrets'],
+          resourceNames: [INJECTOR_CERTIFICATE_SECRET],
+          verbs: ['get', 'update'],
+        },
+      ],
+      env: [{ name: 'TULLE_VALUES_FILE', value: `/etc/tulle/${CONFIG_MAP}/values` }],
+      configMaps: [CONFIG_MAP],
+      hasIdentityToken: false,
+    }),
+    webhookConfiguration(values),
+  ];
+}
+
+/** The caBundle is absent on purpose: the injector makes its certificate in the cluster and writes the bundle itself. */
+function webhookConfiguration(values: Values): Manifest {
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: WEBHOOK_CONFIGURATION, labels: objectLabels(values, PROCESS), annotations: createdBy(values) },
+    webhooks: [
+      {
+        name: 'injector.tulle.dev',
+        clientConfig: { service: { name: INJECTOR, namespace: values.namespace, path: '/', port: 443 } },
+        rules: [
+          { operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], scope: 'Namespaced' },
+        ],
+        namespaceSelector: {
+          matchExpressions: [
+            { key: 'config.linkerd.io/admission-webhooks', operator: 'NotIn', values: ['disabled'] },
+            {
+              key: 'kubernetes.io/metadata.name',
+              operator: 'NotIn',
+              values: ['kube-system', 'kube-node-lease', 'cert-manager'],
+            },
+          ],
+        },
+        admissionReviewVersions: ['v1'],
+        sideEffects: 'NoneOnDryRun',
+        reinvocationPolicy: 'IfNeeded',
+        failurePolicy: values.webhookFailurePolicy,
+        timeoutSeconds: 5,
+      },
+    ],
+  };
+}

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { defaultValues } from '#config/values.ts';
+import type { InjectionContext } from './patch.ts';
+import { parseReview, review, ReviewError } from './webhook.ts';
+
+const context: InjectionContext = {
+  values: defaultValues('0.0.0-test'),
+  trustAnchorsPem: 'anchor',
+  namespaceAnnotations: { 'linkerd.io/inject': 'enabled' },
+};
+const request = {
+  uid: 'u-1',
+  kind: { group: '', version: 'v1', kind: 'Pod' },
+  namespace: 'shop',
+  operation: 'CREATE',
+  object: { metadata: { generateName: 'web-' }, spec: { containers: [{ name: 'app' }] } },
+};
+
+test('a pod that wants a proxy gets a patch under the uid of the request', () => {
+  const { response, outcome } = review(parseReview({ request }), context);
+  assert.equal(response.response.uid, 'u-1');
+  assert.equal(response.response.allowed, true);
+  const patch: unknown = JSON.parse(Buffer.from(response.response.patch ?? '', 'base64').toString());
+  assert.ok(Array.isArray(patch) && patch.length > 5);
+  assert.equal(outcome?.decision.kind, 'inject');
+});
+
+test('a bad annotation is answered with a warning and never with a refusal', () => {
+  const bad = {
+    ...request,
+    object: { ...request.object, metadata: { annotations: { 'config.linkerd.io/skip-inbound-ports': 'http' } } },
+  };
+  const { response } = review(parseReview({ request: bad }), context);
+  assert.equal(response.response.allowed, true);
+  assert.match(response.response.warnings?.[0] ?? '', /skip-inbound-ports.*"http" is not a port.*ignored/);
+});
+
+test('anything but the creation of a pod passes untouched', () => {
+  for (const other of [
+    { operation: 'UPDATE' },
+    { kind: { group: 'apps', kind: 'Deployment' } },
+    { kind: { group: '', kind: 'Service' } },
+  ]) {
+    const { response, outcome } = review(parseReview({ request: { ...request, ...other } }), context);
+    assert.equal(response.response.allowed, true);
+    assert.equal(response.response.patch, undefined);
+    assert.equal(outcome, undefined);
+  }
+});
+
+test('a body that is no review is refused with the field that is wrong', () => {
+  const cases: readonly (readonly [unknown, string])[] = [
+    [null, 'request'],
+    ['text', 'request'],
+    [{}, 'request'],
+    [{ request: { ...request, uid: 7 } }, 'uid'],
+    [{ request: { ...request, kind: 'Pod' } }, 'kind'],
+    [{ request: { ...request, object: null } }, 'object'],
+  ];
+  for (const [body, name] of cases) {
+    assert.throws(
+      () => parseReview(body),
+      (error: unknown) => error instanceof ReviewError && error.message.includes(name),
+    );
+  }
+});
