@@ -6,6 +6,7 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
   type Dirent,
 } from 'node:fs';
@@ -169,7 +170,8 @@ class RootBuilder {
         if (link.startsWith('/')) current = this.#root;
       } else if (found.isSymbolicLink()) {
         // A file on top of a link (the machine's /etc/resolv.conf often is one): replace the link, not its target.
-        this.#shadow(current, part);
+        if (this.#ownDevices.has(statSync(current).dev)) unlinkSync(next);
+        else this.#shadow(current, part);
         writeFileSync(next, '');
         current = next;
       } else if (parts.length > 0 && !found.isDirectory()) {
