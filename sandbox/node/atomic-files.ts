@@ -28,6 +28,7 @@ const CURRENT = '..data';
  */
 export function writeAtomically(directory: string, files: VolumeFiles): boolean {
   mkdirSync(directory, { recursive: true });
+  chmodSync(directory, 0o755);
   const old = linkTarget(join(directory, CURRENT));
   if (old !== undefined && hasFiles(join(directory, old), files)) return false;
   const hidden = `..${new Date().toISOString().replaceAll(/[-:T]/g, '_').slice(0, 19)}.${randomBytes(5).toString('hex')}`;

@@ -22,9 +22,17 @@ export type RootMount = {
 };
 
 /** Empty and writable in every container, whatever the machine has there. */
-const PRIVATE_DIRECTORIES: Readonly<Record<string, number>> = { tmp: 0o1777, run: 0o755 };
+const PRIVATE_DIRECTORIES: Readonly<Record<string, number>> = { tmp: 0o1777, run: 0o755, dev: 0o755 };
 /** Bind mounted as they are: the kernel decides what may be written. */
-const KERNEL_DIRECTORIES = new Set(['proc', 'sys', 'dev']);
+const KERNEL_DIRECTORIES = new Set(['proc', 'sys']);
+/** What a container runtime puts into /dev. Source: OCI runtime specification, "Default Devices". */
+const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
+const DEVICE_LINKS = {
+  fd: '/proc/self/fd',
+  stdin: '/proc/self/fd/0',
+  stdout: '/proc/self/fd/1',
+  stderr: '/proc/self/fd/2',
+};
 const LINKS_MAX = 40;
 /** Bound on the bind mounts that replace one directory of the machine. */
 const SHADOW_CHILDREN_MAX = 4096;
@@ -81,24 +89,30 @@ function populate(root: string): void {
     makeReadOnly(target);
   }
   for (const [name, mode] of Object.entries(PRIVATE_DIRECTORIES)) mountPrivate(join(root, name), mode);
-  mountPrivate(join(root, 'dev/shm'), 0o1777);
   if (existsSync(join(root, 'var/tmp'))) mountTmpfs(join(root, 'var/tmp'), 'mode=1777');
-  if (existsSync(join(root, 'run')) && !existsSync(join(root, 'run/lock'))) mkdirSync(join(root, 'run/lock'));
-  privateTerminals(root);
+  mkdirSync(join(root, 'run/lock'));
+  populateDevices(join(root, 'dev'));
 }
 
 function mountPrivate(target: string, mode: number): void {
-  if (!existsSync(target)) mkdirSync(target, { recursive: true });
+  if (!existsSync(target)) mkdirSync(target);
   mountTmpfs(target, `mode=${mode.toString(8)}`);
 }
 
-/** Terminals of its own; where the kernel refuses, those of the machine stay visible. */
-function privateTerminals(root: string): void {
+function populateDevices(dev: string): void {
+  for (const name of DEVICES) {
+    if (!existsSync(join('/dev', name))) continue;
+    writeFileSync(join(dev, name), '');
+    bind(join('/dev', name), join(dev, name));
+  }
+  for (const [name, target] of Object.entries(DEVICE_LINKS)) symlinkSync(target, join(dev, name));
+  mountPrivate(join(dev, 'shm'), 0o1777);
+  mkdirSync(join(dev, 'pts'));
+  symlinkSync('pts/ptmx', join(dev, 'ptmx'));
   try {
-    mountDevpts(join(root, 'dev/pts'));
-    bind(join(root, 'dev/pts/ptmx'), join(root, 'dev/ptmx'));
+    mountDevpts(join(dev, 'pts'));
   } catch {
-    // Only `exec` with a terminal needs them.
+    // Only `exec` with a terminal needs it, and says so then.
   }
 }
 

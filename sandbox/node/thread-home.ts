@@ -66,6 +66,13 @@ export class ThreadHome implements Disposable {
     });
   }
 
+  /** For `fn` of `inNew`: runs `spawn` with the network of the container too. */
+  spawnHere<T>(namespaces: ContainerNamespaces, spawn: () => T): T {
+    if (!this.#isAway) throw new Error('spawnHere belongs inside inNew');
+    if (namespaces.net !== undefined) setns(namespaces.net, CLONE_NEWNET);
+    return spawn();
+  }
+
   [Symbol.dispose](): void {
     for (const fd of [this.#mount, this.#uts, this.#net, this.#root, this.#directory]) closeSync(fd);
   }
