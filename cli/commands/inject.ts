@@ -116,7 +116,7 @@ export function injectYaml(
   for (const document of documents) {
     const [problem] = document.errors;
     if (problem !== undefined) throw new CommandError(`${name}: ${problem.message.split('\n')[0]}`);
-    const root = document.contents;
+    const root: unknown = document.contents;
     if (root === null) continue;
     if (!isMap(root))
       throw new CommandError(`${name}: a document is not a Kubernetes object (kind and metadata are missing)`);
@@ -156,7 +156,8 @@ function annotate(
   for (const [key, value] of Object.entries(annotations)) {
     const at = [...path, 'annotations', key];
     // Documents and items of a List share the way of setting; only the starting point differs.
-    if (object === (document.contents as unknown as YAMLMap)) document.setIn(at, value);
+    const root: unknown = document.contents;
+    if (object === root) document.setIn(at, value);
     else setIn(document, object, at, value);
   }
   return `${label} ${kind === 'Namespace' ? 'annotated' : 'injected'}`;
