@@ -1,13 +1,19 @@
 import type { Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { WorkQueue } from '#runtime/work-queue.ts';
+import type { LocalClient } from '../apiserver/local-client.ts';
 import { isConflict, isNotFound } from './api-errors.ts';
 import { sameJson } from './json.ts';
 import type { AnyObject, Condition, Kinds, Metadata, Resource } from './resources.ts';
 import type { TypedClient } from './typed-client.ts';
 
 /** What every controller works with. */
-export type ControllerContext = { readonly client: TypedClient; readonly clock: Clock; readonly log: Logger };
+export type ControllerContext = {
+  readonly client: TypedClient;
+  readonly local: LocalClient; // the same client, for resources that are only known when they are met
+  readonly clock: Clock;
+  readonly log: Logger;
+};
 
 /** Starts one controller; disposing ends it. Work that is under way finishes. */
 export type Controller = (context: ControllerContext) => Disposable;

@@ -1,0 +1,39 @@
+import { systemClock, type Clock } from '#runtime/clock.ts';
+import { createLogger, type Logger } from '#runtime/log.ts';
+import type { LocalClient } from '../apiserver/local-client.ts';
+import { together, type ControllerContext } from './controller.ts';
+import { startDeploymentController } from './deployment/deployment.ts';
+import { startEndpointsController } from './endpoints/endpoints.ts';
+import { startEndpointSliceController } from './endpoints/endpointslice.ts';
+import { startGarbageCollector } from './garbage-collector.ts';
+import { startNamespaceController } from './namespace.ts';
+import { startReplicaSetController } from './replicaset.ts';
+import { ServedTypes } from './served-types.ts';
+import { startServiceAccountController } from './serviceaccount.ts';
+import { typedClient } from './typed-client.ts';
+
+export type ControllerOptions = {
+  readonly caCertificate: string; // PEM, for the ConfigMap kube-root-ca.crt of every namespace
+  readonly log?: Logger;
+  readonly clock?: Clock;
+};
+
+/**
+ * Starts all controllers of a cluster: what kube-controller-manager does for the kinds the sandbox serves.
+ * Everything that exists is looked at once; afterwards they act on changes only. Disposing stops them all.
+ */
+export function startControllers(local: LocalClient, options: ControllerOptions): Disposable {
+  const { clock = systemClock, log = createLogger('controllers', 'warn') } = options;
+  const context: ControllerContext = { client: typedClient(local), local, clock, log };
+  const served = new ServedTypes(local);
+  return together(
+    served,
+    startServiceAccountController(context, options.caCertificate),
+    startNamespaceController(context, served),
+    startGarbageCollector(context, served),
+    startReplicaSetController(context),
+    startDeploymentController(context),
+    startEndpointSliceController(context),
+    startEndpointsController(context),
+  );
+}
