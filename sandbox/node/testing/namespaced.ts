@@ -14,6 +14,7 @@ const NAMESPACES = ['--net', '--mount', '--uts', '--pid', '--fork', '--kill-chil
  * @param file  path of the calling test file
  */
 export function inNamespaces(file: string, define: () => void): void {
+  // oxlint-disable-next-line node/no-process-env -- how the inner run of a test file knows what it is
   if (process.env[INSIDE] !== undefined) {
     define();
     return;
@@ -30,6 +31,7 @@ export function inNamespaces(file: string, define: () => void): void {
 }
 
 async function runInside(flags: readonly string[], file: string): Promise<void> {
+  // oxlint-disable-next-line node/no-process-env -- the inner run gets what this one got
   const environment: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
   delete environment['NODE_TEST_CONTEXT'];
   const child = spawn('unshare', [...flags, process.execPath, '--test-reporter=spec', file], {
