@@ -1,4 +1,7 @@
 import type { Command } from '../../cli/command.ts';
+import { vizEdges } from './edges.ts';
+import { vizInstall } from './install.ts';
+import { vizStat } from './stat.ts';
 
 /** The commands of the viz extension, for the command line's table. */
-export const VIZ_COMMANDS: readonly Command[] = [];
+export const VIZ_COMMANDS: readonly Command[] = [vizInstall, vizStat, vizEdges];

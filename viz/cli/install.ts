@@ -1,0 +1,39 @@
+import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { textFlag, type Command } from '../../cli/command.ts';
+import { vizManifests } from '../install/manifest.ts';
+
+const defaults = defaultValues(VERSION);
+
+export const vizInstall: Command = {
+  path: ['viz', 'install'],
+  summary: 'Print the manifest of the viz extension, for `kubectl apply -f -`.',
+  flags: {
+    image: { type: 'string', value: 'NAME', default: defaults.image, help: 'image of every process, without tag' },
+    'identity-trust-domain': {
+      type: 'string',
+      value: 'DOMAIN',
+      default: defaults.identityTrustDomain,
+      help: 'trust domain of the identities',
+    },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FORMAT',
+      default: 'yaml',
+      choices: ['yaml', 'json'],
+      help: 'format of the manifest',
+    },
+  },
+  examples: ['tulle viz install | kubectl apply -f -'],
+  run: async ({ flags, terminal }) => {
+    const objects = vizManifests({
+      ...defaults,
+      image: textFlag(flags, 'image'),
+      identityTrustDomain: textFlag(flags, 'identity-trust-domain'),
+    });
+    terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
+    return 0;
+  },
+};

@@ -1,0 +1,104 @@
+import { createdBy, type Manifest } from '../../control-plane/install/manifest.ts';
+import { imageOf, type Values } from '#config/values.ts';
+import { METRICS_API_ADMIN_PORT, METRICS_API_PORT } from '../config.ts';
+
+const NAMESPACE = 'tulle-viz';
+const NAME = 'metrics-api';
+
+/** The viz extension: one process that scrapes the proxies and answers the commands. It needs no Prometheus. */
+export function vizManifests(values: Values): readonly Manifest[] {
+  const labels = { 'linkerd.io/extension': 'viz', 'linkerd.io/extension-component': NAME };
+  const metadata = { name: NAME, namespace: NAMESPACE, labels };
+  const clusterName = `${NAMESPACE}-${NAME}`;
+  const rbac = 'rbac.authorization.k8s.io';
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {
+        name: NAMESPACE,
+        labels: { 'linkerd.io/extension': 'viz' },
+        annotations: { ...createdBy(values), 'linkerd.io/inject': 'enabled' },
+      },
+    },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRole',
+      metadata: { name: clusterName, labels },
+      rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }],
+    },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name: clusterName, labels },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: clusterName },
+      subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }],
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: {
+        selector: { 'linkerd.io/extension-component': NAME },
+        ports: [{ name: 'http', port: METRICS_API_PORT, targetPort: 'http' }],
+      },
+    },
+    deployment(values, labels),
+  ];
+}
+
+function deployment(values: Values, labels: Readonly<Record<string, string>>): Manifest {
+  const probe = (path: string): Record<string, unknown> => ({ httpGet: { path, port: 'admin' } });
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: NAME, namespace: NAMESPACE, labels, annotations: createdBy(values) },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { 'linkerd.io/extension-component': NAME } },
+      template: {
+        metadata: {
+          labels,
+          // Scrapes go straight to the proxies: through the own proxy they would count as traffic of the mesh. The API server is never meshed.
+          annotations: { ...createdBy(values), 'config.linkerd.io/skip-outbound-ports': '443,4191,6443' },
+        },
+        spec: {
+          serviceAccountName: NAME,
+          nodeSelector: { 'kubernetes.io/os': 'linux' },
+          securityContext: {
+            runAsNonRoot: true,
+            runAsUser: values.controllerUid,
+            seccompProfile: { type: 'RuntimeDefault' },
+          },
+          containers: [
+            {
+              name: NAME,
+              image: imageOf(values),
+              imagePullPolicy: values.imagePullPolicy,
+              args: [NAME],
+              env: [
+                { name: 'TULLE_LOG_LEVEL', value: values.controllerLogLevel },
+                { name: 'TULLE_CONTROL_NAMESPACE', value: values.namespace },
+                { name: 'TULLE_TRUST_DOMAIN', value: values.identityTrustDomain },
+              ],
+              ports: [
+                { name: 'http', containerPort: METRICS_API_PORT },
+                { name: 'admin', containerPort: METRICS_API_ADMIN_PORT },
+              ],
+              startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: 120 },
+              livenessProbe: { ...probe('/live'), periodSeconds: 10 },
+              readinessProbe: { ...probe('/ready'), periodSeconds: 2 },
+              resources: { requests: { cpu: '10m', memory: '96Mi' }, limits: { memory: '512Mi' } },
+              securityContext: {
+                allowPrivilegeEscalation: false,
+                readOnlyRootFilesystem: true,
+                capabilities: { drop: ['ALL'] },
+              },
+            },
+          ],
+        },
+      },
+    },
+  };
+}
