@@ -1,0 +1,112 @@
+import type { Authn, Authz, HttpRoute, Network as NetworkMessage, ProxyProtocol, Server } from '#api/gen/inbound.ts';
+import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
+import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import { DecodeError } from './decode-error.ts';
+import { decodeDurationMs } from './duration.ts';
+import { decodeHost, decodeHttpMatch } from './match.ts';
+import { decodeResourceRef } from './meta.ts';
+import { decodeNetwork } from './net.ts';
+
+/**
+ * Reads an answer of `InboundServerPolicies`.
+ *
+ * @throws DecodeError  when any part cannot be understood: a policy is applied as a whole or not at all
+ */
+export function decodeInboundServer(message: Server): InboundServer {
+  return {
+    ref: decodeLabels(message.labels, 'labels'),
+    protocol: decodeProtocol(message.protocol),
+    authorizations: message.authorizations.map((authz, index) =>
+      decodeAuthorization(authz, `authorizations[${index}]`),
+    ),
+  };
+}
+
+function decodeLabels(labels: Readonly<Record<string, string>>, field: string): ResourceRef {
+  const { group = '', kind = '', name = '' } = labels;
+  if (name === '') throw new DecodeError(`${field}.name`, 'missing');
+  return group === '' && kind === 'default' ? { type: 'default', name } : { type: 'resource', group, kind, name };
+}
+
+function decodeProtocol(message: ProxyProtocol | undefined): InboundProtocol {
+  const kind = message?.kind;
+  if (kind === undefined) throw new DecodeError('protocol.kind', 'missing or unknown');
+  switch (kind.$case) {
+    case 'detect': {
+      if (kind.value.httpLocalRateLimit !== undefined) throw unsupported('protocol.detect.http_local_rate_limit');
+      return {
+        kind: 'detect',
+        timeoutMs: decodeDurationMs(kind.value.timeout, 'protocol.detect.timeout'),
+        routes: decodeRoutes(kind.value.httpRoutes, 'protocol.detect.http_routes'),
+      };
+    }
+    case 'http1':
+    case 'http2': {
+      if (kind.value.localRateLimit !== undefined) throw unsupported(`protocol.${kind.$case}.local_rate_limit`);
+      return { kind: kind.$case, routes: decodeRoutes(kind.value.routes, `protocol.${kind.$case}.routes`) };
+    }
+    case 'opaque':
+    case 'tls':
+      return { kind: kind.$case };
+    case 'grpc':
+      throw unsupported('protocol.grpc');
+  }
+}
+
+function unsupported(field: string): DecodeError {
+  return new DecodeError(field, 'not supported by this version');
+}
+
+function decodeRoutes(messages: readonly HttpRoute[], field: string): readonly InboundRoute[] {
+  return messages.map((message, index) => decodeRoute(message, `${field}[${index}]`));
+}
+
+function decodeRoute(message: HttpRoute, field: string): InboundRoute {
+  return {
+    ref: decodeResourceRef(message.metadata, `${field}.metadata`),
+    hosts: message.hosts.map((host, index) => decodeHost(host, `${field}.hosts[${index}]`)),
+    authorizations: message.authorizations.map((authz, index) =>
+      decodeAuthorization(authz, `${field}.authorizations[${index}]`),
+    ),
+    rules: message.rules.map((rule, index) => {
+      if (rule.filters.length > 0) throw unsupported(`${field}.rules[${index}].filters`);
+      const matches = rule.matches.map((match, nth) =>
+        decodeHttpMatch(match, `${field}.rules[${index}].matches[${nth}]`),
+      );
+      return { matches };
+    }),
+  };
+}
+
+function decodeAuthorization(message: Authz, field: string): Authorization {
+  if (message.networks.length === 0) throw new DecodeError(`${field}.networks`, 'empty');
+  return {
+    ref: message.metadata?.kind
+      ? decodeResourceRef(message.metadata, `${field}.metadata`)
+      : decodeLabels(message.labels, `${field}.labels`),
+    networks: message.networks.map((net, index) => decodeNetworkMatch(net, `${field}.networks[${index}]`)),
+    authentication: decodeAuthentication(message.authentication, `${field}.authentication`),
+  };
+}
+
+function decodeNetworkMatch(message: NetworkMessage, field: string): NetworkMatch {
+  return {
+    network: decodeNetwork(message.net, `${field}.net`),
+    except: message.except.map((hole, index) => decodeNetwork(hole, `${field}.except[${index}]`)),
+  };
+}
+
+function decodeAuthentication(message: Authn | undefined, field: string): Authentication {
+  const permit = message?.permit;
+  if (permit === undefined) throw new DecodeError(`${field}.permit`, 'missing or unknown');
+  if (permit.$case === 'unauthenticated') return { kind: 'unauthenticated' };
+  const { clients } = permit.value;
+  if (clients === undefined) throw new DecodeError(`${field}.meshTLS.clients`, 'missing or unknown');
+  if (clients.$case === 'unauthenticated') return { kind: 'mesh-tls' };
+  return {
+    kind: 'identities',
+    names: clients.value.identities.map((identity) => identity.name),
+    suffixes: clients.value.suffixes.map((suffix) => suffix.parts),
+  };
+}

@@ -1,0 +1,79 @@
+import type { Authn, Authz, HttpRoute, Network as NetworkMessage, ProxyProtocol, Server } from '#api/gen/inbound.ts';
+import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
+import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import { encodeDuration } from './duration.ts';
+import { encodeHost, encodeHttpMatch } from './match.ts';
+import { encodeResourceRef } from './meta.ts';
+import { encodeNetwork } from './net.ts';
+
+export function encodeInboundServer(server: InboundServer): Server {
+  return {
+    protocol: encodeProtocol(server.protocol),
+    serverIps: [],
+    authorizations: server.authorizations.map(encodeAuthorization),
+    labels: encodeLabels(server.ref),
+  };
+}
+
+/** A group that is empty with kind `default` marks something built in. */
+function encodeLabels(ref: ResourceRef): Record<string, string> {
+  if (ref.type === 'default') return { group: '', kind: 'default', name: ref.name };
+  return { group: ref.group, kind: ref.kind, name: ref.name };
+}
+
+function encodeProtocol(protocol: InboundProtocol): ProxyProtocol {
+  switch (protocol.kind) {
+    case 'detect': {
+      const httpRoutes = protocol.routes.map(encodeRoute);
+      const timeout = encodeDuration(protocol.timeoutMs);
+      return { kind: { $case: 'detect', value: { timeout, httpRoutes, httpLocalRateLimit: undefined } } };
+    }
+    case 'http1':
+    case 'http2': {
+      const routes = protocol.routes.map(encodeRoute);
+      return { kind: { $case: protocol.kind, value: { routes, localRateLimit: undefined } } };
+    }
+    case 'opaque':
+    case 'tls':
+      return { kind: { $case: protocol.kind, value: {} } };
+  }
+}
+
+function encodeRoute(route: InboundRoute): HttpRoute {
+  return {
+    metadata: encodeResourceRef(route.ref),
+    hosts: route.hosts.map(encodeHost),
+    authorizations: route.authorizations.map(encodeAuthorization),
+    rules: route.rules.map((rule) => ({ matches: rule.matches.map(encodeHttpMatch), filters: [] })),
+  };
+}
+
+/** Old proxies read the labels, new ones the metadata. */
+export function encodeAuthorization(authorization: Authorization): Authz {
+  return {
+    networks: authorization.networks.map(encodeNetworkMatch),
+    authentication: encodeAuthentication(authorization.authentication),
+    labels: encodeLabels(authorization.ref),
+    metadata: encodeResourceRef(authorization.ref),
+  };
+}
+
+function encodeNetworkMatch({ network, except }: NetworkMatch): NetworkMessage {
+  return { net: encodeNetwork(network), except: except.map(encodeNetwork) };
+}
+
+function encodeAuthentication(authentication: Authentication): Authn {
+  switch (authentication.kind) {
+    case 'unauthenticated':
+      return { permit: { $case: 'unauthenticated', value: {} } };
+    case 'mesh-tls':
+      return { permit: { $case: 'meshTLS', value: { clients: { $case: 'unauthenticated', value: {} } } } };
+    case 'identities': {
+      const identities = authentication.names.map((name) => ({ name }));
+      const suffixes = authentication.suffixes.map((parts) => ({ parts: [...parts] }));
+      const clients = { $case: 'identities', value: { identities, suffixes } } as const;
+      return { permit: { $case: 'meshTLS', value: { clients } } };
+    }
+  }
+}

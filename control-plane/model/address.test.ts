@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { containsAddress, formatAddress, formatNetwork, parseAddress, parseNetwork } from './address.ts';
+
+test('addresses are printed in canonical form', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['10.77.0.20', '10.77.0.20'],
+    ['255.255.255.255', '255.255.255.255'],
+    ['::', '::'],
+    ['::1', '::1'],
+    ['FD00:0:0:1:0:0:0:1', 'fd00:0:0:1::1'],
+    ['1:0:0:2:0:0:3:4', '1::2:0:0:3:4'],
+    ['2001:db8::1:0:0:1', '2001:db8::1:0:0:1'],
+    ['1:2:3:4:5:6:7:8', '1:2:3:4:5:6:7:8'],
+    ['1:0:3:4:5:6:7:8', '1:0:3:4:5:6:7:8'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['::ffff:10.0.0.1', '10.0.0.1'],
+    ['64:ff9b::192.0.2.1', '64:ff9b::c000:201'],
+  ];
+  for (const [text, canonical] of cases) assert.equal(formatAddress(parseAddress(text) ?? [0]), canonical);
+});
+
+test('text that is no address or network is refused', () => {
+  for (const text of ['', '10.0.0', '10.0.0.256', 'web', ':::', '10.0.0.1:80'])
+    assert.equal(parseAddress(text), undefined, text);
+  for (const text of ['10.0.0.0/33', '10.0.0.0/', '::/129', '10.0.0.0/8/8', '10.0.0.0/-1', 'a/8']) {
+    assert.equal(parseNetwork(text), undefined, text);
+  }
+});
+
+test('a network contains what shares its prefix', () => {
+  const contains = (block: string, text: string): boolean => containsAddress(parseNetwork(block)!, parseAddress(text)!);
+  assert.equal(contains('10.0.0.0/8', '10.255.0.1'), true);
+  assert.equal(contains('10.0.0.0/8', '11.0.0.0'), false);
+  assert.equal(contains('0.0.0.0/0', '255.1.2.3'), true);
+  assert.equal(contains('0.0.0.0/0', '::1'), false);
+  assert.equal(contains('192.168.1.128/25', '192.168.1.127'), false);
+  assert.equal(contains('fd00::/8', 'fdff:1::'), true);
+  assert.equal(contains('2001:db8::/33', '2001:db8:8000::'), false);
+  assert.equal(contains('2001:db8::/33', '2001:db8:7fff::'), true);
+  assert.equal(formatNetwork(parseNetwork('10.1.2.3/16')!), '10.1.0.0/16');
+  assert.equal(formatNetwork(parseNetwork('fd00::1')!), 'fd00::1/128');
+});

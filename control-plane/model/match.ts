@@ -1,0 +1,133 @@
+/** What a route asks of a request. Source: linkerd2-proxy-api `http_route.HttpRouteMatch`, Gateway API HTTPRouteMatch. */
+export type HttpMatch = {
+  readonly path?: PathMatch;
+  readonly headers: readonly HeaderMatch[]; // all must hold
+  readonly queryParams: readonly QueryParamMatch[]; // all must hold
+  readonly method?: string; // upper case
+};
+
+export type PathMatch =
+  | { readonly kind: 'exact'; readonly value: string }
+  | { readonly kind: 'prefix'; readonly value: string } // whole segments: /a matches /a/b, not /ab
+  | { readonly kind: 'regex'; readonly pattern: string }; // the whole path
+
+export type HeaderMatch = {
+  readonly name: string; // lower case
+  readonly value:
+    | { readonly kind: 'exact'; readonly value: string }
+    | { readonly kind: 'regex'; readonly pattern: string };
+};
+
+export type QueryParamMatch = {
+  readonly name: string;
+  readonly value:
+    | { readonly kind: 'exact'; readonly value: string }
+    | { readonly kind: 'regex'; readonly pattern: string };
+};
+
+/** A host name, or every name below a domain: suffix [com, example] is `*.example.com`. */
+export type HostMatch =
+  | { readonly kind: 'exact'; readonly host: string }
+  | { readonly kind: 'suffix'; readonly reverseLabels: readonly string[] };
+
+/** The parts of a request that routes look at. */
+export type RequestHead = {
+  readonly method: string; // upper case
+  readonly path: string; // without query
+  readonly query: string; // without `?`
+  readonly host: string; // lower case, without port
+  readonly header: (name: string) => string | undefined; // name in lower case
+};
+
+/**
+ * @returns how specific the best match is: characters of the path, headers, query parameters, method, compared in this
+ *   order; nothing when no match holds. No matches at all match everything.
+ */
+export function bestMatch(matches: readonly HttpMatch[], request: RequestHead): readonly number[] | undefined {
+  if (matches.length === 0) return [0, 0, 0, 0];
+  let best: readonly number[] | undefined;
+  for (const match of matches) {
+    const score = scoreMatch(match, request);
+    if (score !== undefined && (best === undefined || compareSpecificity(score, best) > 0)) best = score;
+  }
+  return best;
+}
+
+function scoreMatch(match: HttpMatch, request: RequestHead): readonly number[] | undefined {
+  if (match.method !== undefined && match.method !== request.method) return undefined;
+  const pathScore = match.path === undefined ? 0 : scorePath(match.path, request.path);
+  if (pathScore === undefined) return undefined;
+  for (const { name, value } of match.headers) {
+    const actual = request.header(name);
+    if (actual === undefined || !matchesText(value, actual)) return undefined;
+  }
+  if (match.queryParams.length > 0) {
+    const params = new URLSearchParams(request.query);
+    for (const { name, value } of match.queryParams) {
+      const actual = params.get(name);
+      if (actual === null || !matchesText(value, actual)) return undefined;
+    }
+  }
+  return [pathScore, match.headers.length, match.queryParams.length, match.method === undefined ? 0 : 1];
+}
+
+/** @returns the number of characters of the path that the match covers */
+function scorePath(match: PathMatch, path: string): number | undefined {
+  switch (match.kind) {
+    case 'exact':
+      return match.value === path ? path.length : undefined;
+    case 'prefix':
+      return isPathPrefix(match.value, path) ? match.value.length : undefined;
+    case 'regex':
+      return matchesWhole(match.pattern, path) ? path.length : undefined;
+  }
+}
+
+function isPathPrefix(prefix: string, path: string): boolean {
+  if (!path.startsWith(prefix)) return false;
+  return prefix.endsWith('/') || path.length === prefix.length || path[prefix.length] === '/';
+}
+
+function matchesText(expected: HeaderMatch['value'], actual: string): boolean {
+  return expected.kind === 'exact' ? expected.value === actual : matchesWhole(expected.pattern, actual);
+}
+
+/** A pattern that does not compile matches nothing; whoever writes it is told when the resource is read. */
+function matchesWhole(pattern: string, text: string): boolean {
+  try {
+    return new RegExp(`^(?:${pattern})$`, 'u').test(text);
+  } catch {
+    return false;
+  }
+}
+
+/** @returns how specific the best host is: 0 when any host will do, nothing when no host holds */
+export function bestHost(hosts: readonly HostMatch[], host: string): number | undefined {
+  if (hosts.length === 0) return 0;
+  let best: number | undefined;
+  for (const match of hosts) {
+    const score = scoreHost(match, host);
+    if (score !== undefined && (best === undefined || score > best)) best = score;
+  }
+  return best;
+}
+
+/** An exact host is more specific than any suffix: names have at most 127 labels. */
+const EXACT_HOST_SCORE = 1000;
+
+function scoreHost(match: HostMatch, host: string): number | undefined {
+  if (match.kind === 'exact') return match.host === host ? EXACT_HOST_SCORE : undefined;
+  const labels = host.split('.').reverse();
+  const isBelow =
+    labels.length > match.reverseLabels.length && match.reverseLabels.every((label, i) => label === labels[i]);
+  return isBelow ? 1 + match.reverseLabels.length : undefined;
+}
+
+/** @returns more than 0 when `a` is more specific */
+export function compareSpecificity(a: readonly number[], b: readonly number[]): number {
+  for (let index = 0; index < a.length; index += 1) {
+    const difference = (a[index] ?? 0) - (b[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}

@@ -1,0 +1,24 @@
+import type { Endpoint } from './endpoint.ts';
+import type { ResourceRef } from './resource-ref.ts';
+
+/** What is known about a target that a client asked for by address or by name. Source: `destination.DestinationProfile`. */
+export type Profile = {
+  /** DNS name of the logical Service without port; absent: the target is not a Service. */
+  readonly fullyQualifiedName?: string;
+  /** The connection is forwarded as raw bytes, whatever it looks like. */
+  readonly isOpaque: boolean;
+  /** The one endpoint to use when the target is a pod or a plain address. */
+  readonly endpoint?: Endpoint;
+  readonly retryBudget?: RetryBudget;
+  /** The Service. */
+  readonly parent?: ResourceRef;
+};
+
+/** How many retries may be added to the requests of a target. */
+export type RetryBudget = {
+  readonly retryRatio: number; // 0..1000, retries per request
+  readonly minRetriesPerSecond: number; // integer >= 0, allowed on top
+  readonly ttlMs: number; // 1 000..60 000, how long a request counts
+};
+
+export const DEFAULT_RETRY_BUDGET: RetryBudget = { retryRatio: 0.2, minRetriesPerSecond: 10, ttlMs: 10_000 };
