@@ -59,7 +59,7 @@ export async function askMetricsApi<T>(
     Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
   return JSON.parse(
-    await fetchThrough(cluster, namespace, ready.metadata.name, METRICS_API_PORT, `${path}?${parameters}`),
+    await fetchThrough(cluster, namespace, ready.metadata.name, METRICS_API_PORT, `${path}?${parameters.toString()}`),
   ) as T;
 }
 
