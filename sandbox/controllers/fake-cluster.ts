@@ -38,6 +38,11 @@ export class FakeCluster implements LocalClient {
     this.#types.set(resourceKey(type), type);
   }
 
+  /** Counts all changes. */
+  get version(): number {
+    return this.#version;
+  }
+
   get(resource: string, namespace: string | undefined, name: string): KubeObject | undefined {
     return this.#bucket(resource).get(`${namespace ?? ''}/${name}`);
   }
