@@ -1,0 +1,68 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync, chmodSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { build } from 'esbuild';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+/** Where the bundles are. */
+export const BUNDLE_FOLDER = join(ROOT, 'dist');
+
+/** The processes of the image, by the name that is their container's first argument. */
+export const PROCESSES: Readonly<Record<string, string>> = {
+  identity: 'control-plane/identity/main.ts',
+  destination: 'control-plane/destination/main.ts',
+  injector: 'injector/main.ts',
+  proxy: 'proxy/main.ts',
+  'proxy-init': 'proxy/redirect/main.ts',
+  'metrics-api': 'viz/main.ts',
+};
+
+/**
+ * Bundles every process, and the demo's applications, each into one CommonJS file. A file that did not change is not
+ * written, so running processes and the compile cache stay valid; a changed one is replaced at once.
+ *
+ * @throws esbuild's error with file and line
+ */
+export async function bundleAll(): Promise<string> {
+  const apps = readdirSync(join(ROOT, 'sandbox/demo/apps')).filter(
+    (file) => !/^(serve|store-client)\.ts$|\.test\.ts$/.test(file),
+  );
+  const { outputFiles } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: [
+      { in: 'control-plane/install/entry.ts', out: 'tulle' },
+      ...Object.entries(PROCESSES).map(([out, path]) => ({ in: path, out })),
+      ...apps.map((file) => ({ in: `sandbox/demo/apps/${file}`, out: `demo-${basename(file, '.ts')}` })),
+    ],
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    outdir: BUNDLE_FOLDER,
+    minifySyntax: true,
+    // koffi finds its native library beside its own files.
+    external: ['koffi'],
+    logLevel: 'silent',
+    write: false,
+  });
+  mkdirSync(join(BUNDLE_FOLDER, '.compile-cache'), { recursive: true });
+  chmodSync(join(BUNDLE_FOLDER, '.compile-cache'), 0o1777); // processes run as different users
+  for (const file of outputFiles) {
+    if (existsSync(file.path) && readFileSync(file.path).equals(file.contents)) continue;
+    const fresh = `${file.path}.${process.pid}`;
+    writeFileSync(fresh, file.contents);
+    renameSync(fresh, file.path);
+  }
+  return BUNDLE_FOLDER;
+}
+
+if (import.meta.main) {
+  bundleAll().then(
+    (folder) => process.stdout.write(`bundles are in ${folder}\n`),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+      process.exitCode = 1;
+    },
+  );
+}
