@@ -1,0 +1,68 @@
+import type { JsonObject, KubeObject } from './object.ts';
+import type { ResourceType } from './registry.ts';
+import { badRequest, type StatusCause } from './status-error.ts';
+import type { WriteOptions } from './write-options.ts';
+import { isJsonObject } from './object.ts';
+import { decodeBuiltin, strictDecodingError } from './objects/strict-fields.ts';
+
+/** A request body: as decoded, and as text where duplicate keys can still be seen in it. */
+export type Body = { readonly value: unknown; readonly text?: string };
+
+export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
+
+/**
+ * The body as an object of this kind: unknown fields are dropped, and reported as the client asked for.
+ *
+ * @throws StatusError 400 on values of the wrong type, and on unknown or duplicate fields when validation is strict
+ */
+export function decodeObject(type: ResourceType, body: Body, options: WriteOptions): JsonObject {
+  if (!isJsonObject(body.value)) throw badRequest(`the body is not a ${type.kind} but ${describeJson(body.value)}`);
+  if (type.custom !== undefined) return body.value;
+  const { object, problems } = decodeBuiltin(type, body.value, body.text);
+  report(type, problems, options);
+  return object;
+}
+
+function report(type: ResourceType, problems: readonly string[], options: WriteOptions): void {
+  if (problems.length === 0 || options.fieldValidation === 'Ignore') return;
+  if (options.fieldValidation === 'Strict') throw strictDecodingError(type, problems);
+  for (const problem of problems) options.warn(problem);
+}
+
+function describeJson(value: unknown): string {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+}
+
+export function withDefaults(type: ResourceType, object: JsonObject, current?: KubeObject): JsonObject {
+  void type;
+  void current;
+  return object;
+}
+
+export function validationCauses(
+  type: ResourceType,
+  object: KubeObject,
+  current: KubeObject | undefined,
+  subresource: string | undefined,
+): readonly StatusCause[] {
+  void type;
+  void object;
+  void current;
+  void subresource;
+  return [];
+}
+
+export function withManagers(
+  type: ResourceType,
+  object: KubeObject,
+  current: KubeObject | undefined,
+  options: WriteOptions,
+  subresource: string | undefined,
+): KubeObject {
+  void type;
+  void current;
+  void options;
+  void subresource;
+  return object;
+}

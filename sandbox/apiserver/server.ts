@@ -1,0 +1,178 @@
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { createLogger, type Logger } from '#runtime/log.ts';
+import { Admission } from './admission.ts';
+import { Authenticator } from './authentication.ts';
+import { createBaseObjects, publishEndpoint } from './bootstrap.ts';
+import { CertificateAuthority, generateSigningKey, type Credentials } from './certificates.ts';
+import { Deleter } from './deletion.ts';
+import { createApp, Gateway } from './gateway.ts';
+import { InternalClient } from './internal-client.ts';
+import { kubeconfigOf, writeKubeconfig } from './kubeconfig.ts';
+import type { LocalClient } from './local-client.ts';
+import { PathHandler } from './path-handler.ts';
+import { Authorizer } from './rbac.ts';
+import { Registry } from './registry.ts';
+import { ResourceHandler } from './resource-handler.ts';
+import { ReviewHandler } from './reviews.ts';
+import { ServiceAccountTokens } from './service-account-tokens.ts';
+import { Store } from './store.ts';
+import { SubresourceHandler } from './subresource-handler.ts';
+import { TokenRequests } from './token-requests.ts';
+import { Writer } from './writer.ts';
+
+const SERVER_NAMES = [
+  'localhost',
+  'kubernetes',
+  'kubernetes.default',
+  'kubernetes.default.svc',
+  'kubernetes.default.svc.cluster.local',
+  '127.0.0.1',
+  '::1',
+];
+const LIFETIME_MS = 365 * 24 * 3600 * 1000;
+const ISSUER = 'https://kubernetes.default.svc.cluster.local';
+const SERVICE_IP = '10.96.0.1';
+const HEADER_BYTES_MAX = 64 * 1024;
+const HEADERS_TIMEOUT_MS = 20_000;
+const REQUEST_TIMEOUT_MS = 60_000; // to receive a whole request; answers such as watches may take longer
+
+export type ApiServerOptions = {
+  readonly log?: Logger;
+  /** Names and addresses of the serving certificate besides the usual ones. */
+  readonly names?: readonly string[];
+  readonly nowMs?: () => number;
+};
+
+/** Where to listen: an address, or a socket that listens already and is inherited by its file descriptor. */
+export type ListenTarget = { readonly host: string; readonly port: number } | { readonly fd: number };
+
+/** A running API server. Nothing listens before `listen`; the in-process client works at once. */
+export class ApiServer {
+  readonly client: LocalClient;
+  /** PEM certificate that clients verify the server with. */
+  readonly caCertificate: string;
+  readonly #adminCredentials: Credentials;
+  readonly #servers = new Set<Server>();
+  readonly #createServer: () => Server;
+  readonly #closeWatches: () => void;
+
+  constructor(parts: {
+    client: LocalClient;
+    caCertificate: string;
+    adminCredentials: Credentials;
+    createServer: () => Server;
+    closeWatches: () => void;
+  }) {
+    this.client = parts.client;
+    this.caCertificate = parts.caCertificate;
+    this.#adminCredentials = parts.adminCredentials;
+    this.#createServer = parts.createServer;
+    this.#closeWatches = parts.closeWatches;
+  }
+
+  /** May be called several times. @returns where it listens now */
+  async listen(target: ListenTarget): Promise<AddressInfo> {
+    const server = this.#createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(target, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    this.#servers.add(server);
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('the server must listen on a TCP socket');
+    return address;
+  }
+
+  /** Tells pods where the API is: the Service `kubernetes` with this address behind it. */
+  publish(address: string, port: number): Promise<void> {
+    return publishEndpoint(this.client, { serviceIp: SERVICE_IP, address, port });
+  }
+
+  /** A kubeconfig with all rights. @param server  URL such as `https://127.0.0.1:6443` */
+  kubeconfig(server: string): string {
+    return kubeconfigOf(server, this.caCertificate, this.#adminCredentials);
+  }
+
+  writeKubeconfig(path: string, server: string): void {
+    writeKubeconfig(path, this.kubeconfig(server));
+  }
+
+  /** Ends watches, then connections. */
+  async close(): Promise<void> {
+    this.#closeWatches();
+    const servers = [...this.#servers];
+    this.#servers.clear();
+    await Promise.all(
+      servers.map(
+        (server) =>
+          new Promise<void>((resolve) => {
+            server.close(() => resolve());
+            server.closeAllConnections();
+          }),
+      ),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Puts one API server together, with its own certificate authority and an empty store. */
+export async function startApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
+  const log = options.log ?? createLogger('apiserver', 'warn');
+  const nowMs = options.nowMs ?? Date.now;
+  const ca = CertificateAuthority.create('tulle-sandbox-ca', nowMs());
+  const names = [...new Set([...SERVER_NAMES, SERVICE_IP, ...(options.names ?? [])])];
+  const serving = ca.issue({ commonName: 'kube-apiserver', names, lifetimeMs: LIFETIME_MS }, nowMs());
+  const adminCredentials = ca.issue(
+    { commonName: 'kubernetes-admin', organizations: ['system:masters'], lifetimeMs: LIFETIME_MS },
+    nowMs(),
+  );
+  const registry = new Registry();
+  const store = new Store((error) => log.error({ err: error }, 'a listener of the store failed'));
+  const tokens = new ServiceAccountTokens(ISSUER, generateSigningKey(), store, nowMs);
+  const tokenRequests = new TokenRequests(tokens, store);
+  const authorizer = new Authorizer(store);
+  const admission = new Admission([], []);
+  const writer = new Writer(store, admission, nowMs);
+  const deleter = new Deleter(store, admission, nowMs);
+  const client = new InternalClient(registry, store, writer, deleter, tokenRequests, nowMs);
+  const resources = new ResourceHandler(store, writer, deleter, new SubresourceHandler(), nowMs);
+  const gateway = new Gateway({
+    registry,
+    authenticator: new Authenticator(tokens, authorizer),
+    authorizer,
+    resources,
+    reviews: new ReviewHandler(),
+    paths: new PathHandler(registry, tokens, () => `${SERVICE_IP}:443`),
+    log,
+  });
+  const app = await createApp(gateway);
+  await createBaseObjects(client);
+  return new ApiServer({
+    client,
+    caCertificate: ca.certificate,
+    adminCredentials,
+    closeWatches: () => resources.closeWatches(),
+    createServer: () =>
+      createServer(
+        {
+          cert: serving.certificate,
+          key: serving.key,
+          ca: ca.certificate,
+          requestCert: true,
+          rejectUnauthorized: false, // tokens and anonymous requests come without a certificate; the gateway judges
+          minVersion: 'TLSv1.2',
+          maxHeaderSize: HEADER_BYTES_MAX,
+          headersTimeout: HEADERS_TIMEOUT_MS,
+          requestTimeout: REQUEST_TIMEOUT_MS,
+        },
+        (request, response) => app.routing(request, response),
+      ),
+  });
+}

@@ -1,0 +1,23 @@
+import { coreEvent, eventsView } from './event-views.ts';
+import type { KubeObject } from './object.ts';
+import { apiVersionOf, resourceKey, type ResourceType } from './registry.ts';
+
+const EVENTS_GROUP = 'events.k8s.io';
+
+/** Name of the store that holds a resource: all versions share one, and so do both kinds of events. */
+export function storeKey(type: ResourceType): string {
+  return type.group === EVENTS_GROUP ? type.plural : resourceKey(type);
+}
+
+/** A stored object in the version that was asked for. Conversion between versions of a custom resource changes only the name. */
+export function fromStored(type: ResourceType, stored: KubeObject): KubeObject {
+  const apiVersion = apiVersionOf(type);
+  if (stored.apiVersion === apiVersion) return stored;
+  return type.group === EVENTS_GROUP ? eventsView(stored) : { ...stored, apiVersion };
+}
+
+export function toStored(type: ResourceType, object: KubeObject): KubeObject {
+  if (type.group === EVENTS_GROUP) return coreEvent(object);
+  if (type.custom === undefined || type.custom.storageVersion === type.version) return object;
+  return { ...object, apiVersion: apiVersionOf({ group: type.group, version: type.custom.storageVersion }) };
+}

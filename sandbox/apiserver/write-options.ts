@@ -1,0 +1,15 @@
+import type { User } from './user.ts';
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+/** How a write is to be done, from the query and the headers of its request. */
+export type WriteOptions = {
+  readonly user: User;
+  readonly isDryRun: boolean;
+  readonly fieldManager: string; // never empty
+  readonly fieldValidation: FieldValidation;
+  /** A warning for the person who made the request; kubectl prints it. */
+  readonly warn: (text: string) => void;
+};
+
+export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
