@@ -8,6 +8,7 @@ import { startEndpointSliceController } from './endpoints/endpointslice.ts';
 import { startGarbageCollector } from './garbage-collector.ts';
 import { startNamespaceController } from './namespace.ts';
 import { startReplicaSetController } from './replicaset.ts';
+import { startStatefulSetController } from './statefulset.ts';
 import { ServedTypes } from './served-types.ts';
 import { startServiceAccountController } from './serviceaccount.ts';
 import { typedClient } from './typed-client.ts';
@@ -33,6 +34,7 @@ export function startControllers(local: LocalClient, options: ControllerOptions)
     startGarbageCollector(context, served),
     startReplicaSetController(context),
     startDeploymentController(context),
+    startStatefulSetController(context),
     startEndpointSliceController(context),
     startEndpointsController(context),
   );
