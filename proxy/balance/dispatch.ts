@@ -1,0 +1,261 @@
+import { ProxyError, retryOfPeerError, type Retry } from '../errors.ts';
+import type { Http1Client } from '../http/client.ts';
+import type { RequestSink, ResponseSink } from '../http/exchange.ts';
+import type { RequestHead, ResponseHead } from '../http/head.ts';
+import { isIdempotent, ReplayBody } from '../http/replay.ts';
+import type { Connection } from '../transport/connection.ts';
+import type { Destination, ServerEndpoint } from './destination.ts';
+import type { Waiter } from './pool.ts';
+
+/** Attempts that may have reached an application; those that certainly did not are bounded by time only. */
+const SENT_ATTEMPTS_MAX = 3;
+/** How long connecting is tried anew when every endpoint has failed. */
+const RETRY_WINDOW_MS = 1000;
+const RETRY_PAUSE_MS = 50;
+
+export type DispatchOptions = {
+  readonly failFastMs: number; // how long a request waits for a destination to have an endpoint
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Called when the proxy itself fails a request. */
+  readonly onError: (error: ProxyError) => void;
+  /** Called once per dispatch, when it needs no more of the proxy's capacity. */
+  readonly onDone: () => void;
+};
+
+/**
+ * One request on its way to a destination: picks an endpoint, sends, and tries again where that is safe. Sits between
+ * the client's connection (whose `RequestSink` it is) and the server's (whose `ResponseSink` it is).
+ */
+export class Dispatch implements RequestSink, ResponseSink, Waiter {
+  readonly #options: DispatchOptions;
+  readonly #destination: Destination;
+  readonly #head: RequestHead;
+  readonly #fields: string;
+  readonly #client: ResponseSink;
+  readonly #body: ReplayBody;
+  readonly #startedMs: number;
+  readonly #isRepeatable: boolean;
+  #endpoint: ServerEndpoint | undefined;
+  #server: Http1Client | undefined;
+  #sentMs = 0;
+  #sentAttempts = 0;
+  #avoid: Set<ServerEndpoint> | undefined;
+  #lastError: ProxyError | undefined;
+  #status = 0; // of the response that is passed on; 0 before
+  #latencyMs = 0;
+  #isResponseDone = false;
+  #isOver = false;
+  #waiting: Disposable | undefined;
+
+  /** @param fields  added to the request, each with its CRLF */
+  constructor(
+    options: DispatchOptions,
+    destination: Destination,
+    request: { readonly head: RequestHead; readonly fields: string; readonly body: Buffer | undefined; readonly isEnd: boolean },
+    client: ResponseSink,
+  ) {
+    this.#options = options;
+    this.#destination = destination;
+    this.#head = request.head;
+    this.#fields = request.fields;
+    this.#client = client;
+    this.#body = new ReplayBody(request.body, request.isEnd);
+    this.#isRepeatable = isIdempotent(request.head.method);
+    this.#startedMs = options.now();
+  }
+
+  /** Begins the first attempt, or another one. */
+  attempt(): void {
+    const endpoint = this.#destination.pick(this.#avoid);
+    if (endpoint === undefined) {
+      this.#awaitEndpoint();
+      return;
+    }
+    const required = this.#head.requiredIdentity;
+    if (required !== undefined && endpoint.verifiedIdentity !== required) {
+      const actual = endpoint.verifiedIdentity ?? 'none';
+      this.#giveUp(new ProxyError('identity-required', `identity ${required} is required, the endpoint has ${actual}`));
+      return;
+    }
+    this.#endpoint = endpoint;
+    endpoint.begin();
+    // A second attempt goes over a fresh connection: what ended one idle connection may have ended them all.
+    const server = this.#sentAttempts === 0 ? endpoint.pool.take(this.#isRepeatable) : undefined;
+    if (server === undefined) endpoint.pool.wait(this);
+    else this.onClient(server);
+  }
+
+  onClient(server: Http1Client): void {
+    this.#server = server;
+    this.#sentMs = this.#options.now();
+    this.#sentAttempts += 1;
+    this.#endpoint?.requests.request();
+    const body = this.#body;
+    const hasRoom = server.start(this.#head, this.#fields, body.content, body.isEnded, this);
+    body.trim();
+    if (hasRoom && !body.isEnded) this.#client.resumeRequest();
+  }
+
+  onError(error: ProxyError): void {
+    this.#failAttempt(error);
+  }
+
+  send(body: Buffer | undefined, isEnd: boolean): boolean {
+    if (this.#isOver) return true;
+    if (this.#server === undefined) {
+      this.#body.hold(body, isEnd);
+      return false;
+    }
+    if (body !== undefined) this.#body.add(body);
+    this.#body.isEnded = isEnd;
+    const hasRoom = this.#server.send(body, isEnd);
+    if (isEnd && this.#isResponseDone) this.#finish();
+    return hasRoom;
+  }
+
+  abort(): void {
+    if (this.#isOver) return;
+    const endpoint = this.#endpoint;
+    const server = this.#server;
+    if (server === undefined) endpoint?.pool.giveUp(this);
+    else if (!this.#isResponseDone) endpoint?.requests.failure(499, 'client-closed');
+    this.#finish();
+    server?.abort();
+  }
+
+  inform(head: ResponseHead): void {
+    this.#client.inform(head);
+  }
+
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+    if (this.#isOver) return true;
+    let shown = head;
+    if (head !== undefined) {
+      if (head.proxyError !== undefined) {
+        // Errors of another proxy are believed only from a peer whose identity is verified.
+        if (this.#endpoint?.verifiedIdentity === undefined) shown = { ...head, proxyError: undefined };
+        else if (this.#triesElsewhere(head, isEnd)) return true;
+      }
+      this.#status = head.status;
+      const nowMs = this.#options.now();
+      this.#latencyMs = nowMs - this.#sentMs;
+      this.#endpoint?.observe(this.#latencyMs, nowMs);
+      this.#body.drop();
+    }
+    if (isEnd) {
+      this.#isResponseDone = true;
+      this.#endpoint?.requests.response(this.#status, this.#latencyMs);
+      if (this.#body.isEnded) this.#finish();
+    }
+    return this.#client.respond(shown, body, isEnd);
+  }
+
+  fail(error: ProxyError): void {
+    if (this.#isOver) return;
+    if (this.#isResponseDone) {
+      // The server has answered and does not want the rest of the request.
+      this.#finish();
+      return;
+    }
+    this.#endpoint?.requests.failure(this.#status === 0 ? error.status : this.#status, error.code);
+    this.#failAttempt(error);
+  }
+
+  resumeRequest(): void {
+    this.#client.resumeRequest();
+  }
+
+  resumeResponse(): void {
+    this.#server?.resumeResponse();
+  }
+
+  switchProtocols(head: ResponseHead, server: Connection, early: Buffer): void {
+    this.#endpoint?.requests.response(head.status, this.#options.now() - this.#sentMs);
+    this.#finish();
+    this.#client.switchProtocols(head, server, early);
+  }
+
+  #failAttempt(error: ProxyError): void {
+    const endpoint = this.#endpoint;
+    const wasReused = this.#server !== undefined && this.#server.exchanges > 1;
+    this.#release();
+    if (endpoint !== undefined && error.retry === 'safe') endpoint.markUnreachable(this.#options.now());
+    if (this.#status !== 0 || !this.#mayRepeat(error.retry)) {
+      this.#giveUp(error);
+      return;
+    }
+    this.#lastError = error;
+    // A connection that had been idle says nothing about the endpoint.
+    if (endpoint !== undefined && !wasReused) (this.#avoid ??= new Set()).add(endpoint);
+    this.attempt();
+  }
+
+  #mayRepeat(retry: Retry): boolean {
+    if (!this.#body.isWhole) return false;
+    if (retry === 'safe') return true;
+    return retry === 'idempotent' && this.#isRepeatable && this.#sentAttempts < SENT_ATTEMPTS_MAX;
+  }
+
+  /** A peer proxy says that it could not deliver the request: then another endpoint may. */
+  #triesElsewhere(head: ResponseHead, isEnd: boolean): boolean {
+    const retry = retryOfPeerError(head.proxyError ?? '');
+    if (retry === 'never' || !this.#mayRepeat(retry)) return false;
+    this.#endpoint?.requests.response(head.status, this.#options.now() - this.#sentMs);
+    if (!isEnd) this.#server?.abort();
+    // The connection is fine, the application behind it is not: another endpoint is needed.
+    this.#server = undefined;
+    this.#failAttempt(new ProxyError('connect-failed', `at the endpoint: ${head.proxyError}`, { retry }));
+    return true;
+  }
+
+  /** No endpoint is left to try: wait for a change, or a moment, within bounds. */
+  #awaitEndpoint(): void {
+    const { endpoints, isDynamic, name } = this.#destination;
+    const windowMs = endpoints.length === 0 ? this.#options.failFastMs : RETRY_WINDOW_MS;
+    const leftMs = this.#startedMs + windowMs - this.#options.now();
+    if (leftMs <= 0 || !isDynamic) {
+      this.#giveUp(this.#lastError ?? new ProxyError('no-endpoint', `${name} has had no endpoint for ${windowMs} ms`));
+      return;
+    }
+    this.#avoid = undefined;
+    const wake = (): void => {
+      this.#stopWaiting();
+      this.attempt();
+    };
+    const timer = setTimeout(wake, endpoints.length === 0 ? leftMs : Math.min(leftMs, RETRY_PAUSE_MS));
+    const change = this.#destination.onChange(wake);
+    this.#waiting = {
+      [Symbol.dispose]: () => {
+        clearTimeout(timer);
+        change[Symbol.dispose]();
+      },
+    };
+  }
+
+  #stopWaiting(): void {
+    this.#waiting?.[Symbol.dispose]();
+    this.#waiting = undefined;
+  }
+
+  #giveUp(error: ProxyError): void {
+    this.#options.onError(error);
+    this.#finish();
+    this.#client.fail(error);
+  }
+
+  #release(): void {
+    this.#endpoint?.end();
+    this.#endpoint = undefined;
+    this.#server = undefined;
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#stopWaiting();
+    this.#body.drop();
+    this.#release();
+    this.#options.onDone();
+  }
+}

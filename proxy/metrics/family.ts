@@ -1,0 +1,146 @@
+import type { Metric } from 'prom-client';
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** One labelled value. Owners keep a reference and add to `value` directly: nothing is looked up per request. */
+export class Series {
+  readonly labels: Labels;
+  value = 0;
+  /** Owners at the moment. A series without owners disappears after the retention time. */
+  users = 0;
+  unusedSinceMs = 0;
+
+  constructor(labels: Labels) {
+    this.labels = labels;
+  }
+}
+
+/** Bounds of `response_latency_ms`. Source: linkerd2-proxy. */
+export const LATENCY_BOUNDS_MS: readonly number[] = [
+  1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000, 10_000, 20_000, 30_000, 40_000,
+  50_000,
+];
+
+export class HistogramSeries extends Series {
+  readonly counts = new Float64Array(LATENCY_BOUNDS_MS.length + 1);
+  sum = 0;
+
+  observe(valueMs: number): void {
+    let low = 0;
+    let high = LATENCY_BOUNDS_MS.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (valueMs <= (LATENCY_BOUNDS_MS[middle] as number)) high = middle;
+      else low = middle + 1;
+    }
+    this.counts[low] = (this.counts[low] ?? 0) + 1;
+    this.sum += valueMs;
+    this.value += 1;
+  }
+}
+
+/** How many series the families of a proxy may hold together. */
+export class SeriesBudget {
+  used = 0;
+  readonly max: number;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+}
+
+/** What prom-client calls for the text of a metric. */
+type Sample = { labels: Record<string, string | number>; value: number; metricName?: string };
+
+const OVERFLOW: Labels = { overflow: 'true' };
+
+/**
+ * A metric whose label names differ from series to series, as Linkerd's do, which prom-client's own classes do not allow.
+ * When the budget is used up, new label sets share one series labelled `overflow="true"`.
+ */
+export class Family<S extends Series = Series> {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly aggregator = 'sum';
+  readonly #make: (labels: Labels) => S;
+  readonly #budget: SeriesBudget;
+  readonly #series = new Map<string, S>();
+  #overflow: S | undefined;
+
+  constructor(
+    options: { readonly name: string; readonly help: string; readonly type: 'counter' | 'gauge' | 'histogram' },
+    budget: SeriesBudget,
+    make: (labels: Labels) => S,
+  ) {
+    this.name = options.name;
+    this.help = options.help;
+    this.type = options.type;
+    this.#budget = budget;
+    this.#make = make;
+  }
+
+  /** The series of these labels, for an owner that calls `release` when it is done. */
+  acquire(labels: Labels): S {
+    const key = keyOf(labels);
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      if (this.#budget.used >= this.#budget.max) {
+        this.#overflow ??= this.#make(OVERFLOW);
+        return this.#overflow;
+      }
+      this.#budget.used += 1;
+      series = this.#make(labels);
+      this.#series.set(key, series);
+    }
+    series.users += 1;
+    return series;
+  }
+
+  release(series: S, nowMs: number): void {
+    series.users -= 1;
+    series.unusedSinceMs = nowMs;
+  }
+
+  /** Forgets what nobody has used for `retainMs`. */
+  sweep(nowMs: number, retainMs: number): void {
+    for (const [key, series] of this.#series) {
+      if (series.users > 0 || nowMs - series.unusedSinceMs <= retainMs) continue;
+      this.#series.delete(key);
+      this.#budget.used -= 1;
+    }
+  }
+
+  /** For prom-client's registry. */
+  get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: Sample[] }> {
+    const all = [...this.#series.values(), ...(this.#overflow === undefined ? [] : [this.#overflow])];
+    const values = all.flatMap((series) => this.#samples(series));
+    return Promise.resolve({ name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values });
+  }
+
+  /** prom-client's registry only calls `get` and reads `name`; its type wants one of its own classes. */
+  asMetric(): Metric {
+    return this as unknown as Metric;
+  }
+
+  #samples(series: S): Sample[] {
+    if (!(series instanceof HistogramSeries)) return [{ labels: { ...series.labels }, value: series.value }];
+    const samples: Sample[] = [];
+    let total = 0;
+    for (let index = 0; index <= LATENCY_BOUNDS_MS.length; index += 1) {
+      total += series.counts[index] ?? 0;
+      const le = index === LATENCY_BOUNDS_MS.length ? '+Inf' : String(LATENCY_BOUNDS_MS[index]);
+      samples.push({ labels: { ...series.labels, le }, value: total, metricName: `${this.name}_bucket` });
+    }
+    samples.push({ labels: { ...series.labels }, value: series.sum, metricName: `${this.name}_sum` });
+    samples.push({ labels: { ...series.labels }, value: series.value, metricName: `${this.name}_count` });
+    return samples;
+  }
+}
+
+function keyOf(labels: Labels): string {
+  return Object.keys(labels)
+    .sort()
+    .map((name) => `${name}\0${labels[name]}`)
+    .join('\0\0');
+}

@@ -1,0 +1,24 @@
+import type { Exemption } from '#netlink/exemption.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Credentials } from '../identity/credentials.ts';
+import type { TrafficMetrics } from '../metrics/registry.ts';
+
+/** What every part of the outbound side needs. One per proxy; nothing lives in modules. */
+export type OutboundContext = {
+  readonly log: Logger;
+  readonly metrics: TrafficMetrics;
+  /** The certificate of this workload, if there is a valid one now. */
+  readonly credentials: () => Credentials | undefined;
+  readonly exemption: Exemption;
+  /** Addresses of this pod: endpoints there are reached without TLS. */
+  readonly ownAddresses: ReadonlySet<string>;
+  readonly connectTimeoutMs: number;
+  readonly connectKeepAliveMs: number;
+  readonly poolIdleMs: number;
+  readonly poolIdleMax: number;
+  readonly waitingMax: number; // requests that wait for a connection to one endpoint
+  readonly failFastMs: number; // how long a request waits for a service to have an endpoint
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly random: () => number;
+};

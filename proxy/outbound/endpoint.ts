@@ -1,0 +1,131 @@
+import type { Endpoint } from '#model/endpoint.ts';
+import type { ServerEndpoint } from '../balance/destination.ts';
+import { PeakEwma } from '../balance/ewma.ts';
+import { Pool } from '../balance/pool.ts';
+import { ProxyError } from '../errors.ts';
+import type { Labels } from '../metrics/family.ts';
+import { destinationLabels, noTlsLabels, targetLabels } from '../metrics/labels.ts';
+import { RequestMetrics } from '../metrics/requests.ts';
+import { TransportMetrics } from '../metrics/transport.ts';
+import { connectMesh, connectTcp } from '../transport/connect.ts';
+import { Connection } from '../transport/connection.ts';
+import type { OutboundContext } from './context.ts';
+
+/** How long an endpoint is passed over after a connection to it failed: doubles up to the maximum. */
+const UNREADY_MIN_MS = 100;
+const UNREADY_MAX_MS = 10_000;
+
+/** One endpoint with its connections, load and metrics. Whoever keeps it disposes of it. */
+export class OutboundEndpoint implements ServerEndpoint, Disposable {
+  readonly endpoint: Endpoint;
+  readonly pool: Pool;
+  readonly requests: RequestMetrics;
+  readonly #context: OutboundContext;
+  readonly #transport: TransportMetrics;
+  readonly #ewma: PeakEwma;
+  #inFlight = 0;
+  #failures = 0;
+  #unreadyUntilMs = 0;
+
+  /** @param labels  of the whole set, under the endpoint's own */
+  constructor(endpoint: Endpoint, labels: Readonly<Record<string, string>>, authority: string | undefined, context: OutboundContext) {
+    this.endpoint = endpoint;
+    this.#context = context;
+    const all: Labels = {
+      direction: 'outbound',
+      ...(authority === undefined ? {} : { authority }),
+      ...targetLabels(endpoint.address, endpoint.port),
+      ...this.#tlsLabels(),
+      ...destinationLabels({ ...labels, ...endpoint.labels }),
+    };
+    this.requests = new RequestMetrics(context.metrics, all);
+    this.#transport = new TransportMetrics(context.metrics, { ...all, peer: 'dst' });
+    this.#ewma = new PeakEwma(context.now());
+    this.pool = new Pool(
+      {
+        connect: () => this.connect('http1'),
+        idleMs: context.poolIdleMs,
+        idleMax: context.poolIdleMax,
+        waitingMax: context.waitingMax,
+      },
+      context.now,
+    );
+  }
+
+  get verifiedIdentity(): string | undefined {
+    return this.#isOwn ? undefined : this.endpoint.identity?.name;
+  }
+
+  load(nowMs: number): number {
+    return this.#ewma.estimateMs(nowMs) * (this.#inFlight + 1);
+  }
+
+  isReady(nowMs: number): boolean {
+    return nowMs >= this.#unreadyUntilMs;
+  }
+
+  begin(): void {
+    this.#inFlight += 1;
+  }
+
+  end(): void {
+    this.#inFlight -= 1;
+  }
+
+  observe(rttMs: number, nowMs: number): void {
+    this.#failures = 0;
+    this.#unreadyUntilMs = 0;
+    this.#ewma.observe(rttMs, nowMs);
+  }
+
+  markUnreachable(nowMs: number): void {
+    this.#unreadyUntilMs = nowMs + Math.min(UNREADY_MAX_MS, UNREADY_MIN_MS * 2 ** this.#failures);
+    this.#failures = Math.min(this.#failures + 1, 16);
+  }
+
+  /**
+   * A new connection: mutual TLS where discovery names an identity, never less than that.
+   *
+   * @param session  what will be spoken; absent: opaque bytes
+   * @throws ProxyError
+   */
+  async connect(session: 'http1' | undefined): Promise<Connection> {
+    const connection = await this.#connect(session);
+    this.#transport.opened();
+    connection.socket.once('close', () => this.#transport.closed(connection.error));
+    return connection;
+  }
+
+  [Symbol.dispose](): void {
+    this.pool[Symbol.dispose]();
+    this.requests[Symbol.dispose]();
+    this.#transport[Symbol.dispose]();
+  }
+
+  get #isOwn(): boolean {
+    return this.#context.ownAddresses.has(this.endpoint.address);
+  }
+
+  async #connect(session: 'http1' | undefined): Promise<Connection> {
+    const { exemption, connectTimeoutMs: timeoutMs, connectKeepAliveMs: keepAliveMs } = this.#context;
+    const { identity, address, port, protocolHint } = this.endpoint;
+    const options = { exemption, timeoutMs, keepAliveMs };
+    if (identity === undefined || this.#isOwn) {
+      return new Connection(await connectTcp(address, port, options), this.#transport);
+    }
+    const credentials = this.#context.credentials();
+    if (credentials === undefined) {
+      throw new ProxyError('no-credentials', `${identity.name} needs mutual TLS and this proxy has no valid certificate`);
+    }
+    const announced = protocolHint === 'opaque' ? undefined : session;
+    return connectMesh({ ...this.endpoint, identity }, this.#transport, { ...options, credentials, session: announced });
+  }
+
+  #tlsLabels(): Labels {
+    if (this.#isOwn) return noTlsLabels('loopback');
+    const { identity } = this.endpoint;
+    return identity === undefined
+      ? noTlsLabels('not_provided_by_service_discovery')
+      : { tls: 'true', server_id: identity.name };
+  }
+}

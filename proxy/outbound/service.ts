@@ -1,0 +1,123 @@
+import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
+import type { Destination, ServerEndpoint } from '../balance/destination.ts';
+import { pickOfTwo } from '../balance/p2c.ts';
+import type { OutboundContext } from './context.ts';
+import { OutboundEndpoint } from './endpoint.ts';
+
+/** The endpoints of one service port, kept in step with discovery. Unchanged endpoints keep connections and load. */
+export class Service implements Destination<OutboundEndpoint>, Disposable {
+  readonly name: string;
+  readonly isDynamic = true;
+  /** Discovery has answered at least once. */
+  isKnown = false;
+  readonly #context: OutboundContext;
+  readonly #authority: string;
+  readonly #byAddress = new Map<string, { readonly state: OutboundEndpoint; readonly fingerprint: string }>();
+  readonly #listeners = new Set<() => void>();
+  #list: readonly OutboundEndpoint[] = [];
+
+  /** @param name  `host:port`, as asked of discovery */
+  constructor(name: string, context: OutboundContext) {
+    this.name = name;
+    this.#context = context;
+    this.#authority = name.endsWith(':80') ? name.slice(0, -3) : name;
+  }
+
+  get endpoints(): readonly OutboundEndpoint[] {
+    return this.#list;
+  }
+
+  /** @param isReset  this is the first step of a (re)connected stream: what it does not name is gone */
+  apply(update: EndpointUpdate, isReset: boolean): void {
+    switch (update.kind) {
+      case 'add': {
+        const named = new Set(update.endpoints.map(addressOf));
+        if (isReset) for (const key of this.#byAddress.keys()) if (!named.has(key)) this.#delete(key);
+        for (const endpoint of update.endpoints) this.#upsert(endpoint, update.labels);
+        break;
+      }
+      case 'remove':
+        for (const address of update.addresses) this.#delete(addressOf(address));
+        break;
+      case 'none':
+        for (const key of this.#byAddress.keys()) this.#delete(key);
+        break;
+    }
+    this.isKnown = true;
+    this.#list = [...this.#byAddress.values()].map(({ state }) => state);
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const listener of listeners) listener();
+  }
+
+  pick(avoid: ReadonlySet<ServerEndpoint> | undefined): OutboundEndpoint | undefined {
+    return pickOfTwo(this.#list, avoid, this.#context.now(), this.#context.random);
+  }
+
+  onChange(listener: () => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  sweep(): void {
+    for (const endpoint of this.#list) endpoint.pool.sweep();
+  }
+
+  [Symbol.dispose](): void {
+    for (const key of this.#byAddress.keys()) this.#delete(key);
+    this.#list = [];
+  }
+
+  #upsert(endpoint: Endpoint, labels: Readonly<Record<string, string>>): void {
+    const key = addressOf(endpoint);
+    const fingerprint = JSON.stringify([endpoint, labels]);
+    if (this.#byAddress.get(key)?.fingerprint === fingerprint) return;
+    this.#delete(key);
+    this.#byAddress.set(key, {
+      state: new OutboundEndpoint(endpoint, labels, this.#authority, this.#context),
+      fingerprint,
+    });
+  }
+
+  /** Requests in progress at the endpoint finish; its idle connections close. */
+  #delete(key: string): void {
+    const known = this.#byAddress.get(key);
+    if (known === undefined) return;
+    this.#byAddress.delete(key);
+    known.state[Symbol.dispose]();
+  }
+}
+
+/** A target that is one address: a pod, or anything that discovery knows nothing about. */
+export class SingleEndpoint implements Destination<OutboundEndpoint>, Disposable {
+  readonly name: string;
+  readonly isDynamic = false;
+  readonly endpoints: readonly OutboundEndpoint[];
+  readonly #endpoint: OutboundEndpoint;
+
+  constructor(endpoint: Endpoint, context: OutboundContext) {
+    this.#endpoint = new OutboundEndpoint(endpoint, {}, undefined, context);
+    this.endpoints = [this.#endpoint];
+    this.name = addressOf(endpoint);
+  }
+
+  pick(avoid: ReadonlySet<ServerEndpoint> | undefined): OutboundEndpoint | undefined {
+    return avoid?.has(this.#endpoint) === true ? undefined : this.#endpoint;
+  }
+
+  onChange(): Disposable {
+    return { [Symbol.dispose]: () => {} };
+  }
+
+  sweep(): void {
+    this.#endpoint.pool.sweep();
+  }
+
+  [Symbol.dispose](): void {
+    this.#endpoint[Symbol.dispose]();
+  }
+}
+
+function addressOf(endpoint: { readonly address: string; readonly port: number }): string {
+  return endpoint.address.includes(':') ? `[${endpoint.address}]:${endpoint.port}` : `${endpoint.address}:${endpoint.port}`;
+}

@@ -1,0 +1,140 @@
+import type { Socket } from 'node:net';
+import { isIPv6 } from 'node:net';
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { formatSocketAddress } from '#model/address.ts';
+import type { Endpoint, EndpointIdentity } from '#model/endpoint.ts';
+import { openExemptSocket, type Exemption } from '#netlink/exemption.ts';
+import { ProxyError } from '../errors.ts';
+import type { Credentials } from '../identity/credentials.ts';
+import { identityNames } from '../identity/peer-name.ts';
+import { Connection, type ByteCounter } from './connection.ts';
+import { encodeTransportHeader, TRANSPORT_ALPN } from './transport-header.ts';
+
+export type ConnectOptions = {
+  /** Keeps the connection out of this pod's own redirection. */
+  readonly exemption: Exemption;
+  readonly timeoutMs: number; // for TCP
+  readonly keepAliveMs: number; // TCP keep-alive probes when idle
+};
+
+/** For the TLS handshake after TCP: long, because a busy peer is better waited for than flooded with retries. */
+const HANDSHAKE_MS = 10_000;
+
+/** @throws ProxyError  `connect-refused`, `connect-timeout` or `connect-failed` */
+export function connectTcp(address: string, port: number, options: ConnectOptions): Promise<Socket> {
+  const target = formatSocketAddress(address, port);
+  return new Promise((resolve, reject) => {
+    let socket: Socket;
+    try {
+      socket = openExemptSocket(options.exemption, isIPv6(address), { allowHalfOpen: true });
+    } catch (error) {
+      reject(new ProxyError('connect-failed', `no socket for ${target}: ${messageOf(error)}`, { cause: error }));
+      return;
+    }
+    const timer = setTimeout(() => {
+      fail(new ProxyError('connect-timeout', `${target} did not answer within ${options.timeoutMs} ms`));
+    }, options.timeoutMs);
+    const onError = (error: Error): void => {
+      const isRefused = 'code' in error && error.code === 'ECONNREFUSED';
+      fail(
+        isRefused
+          ? new ProxyError('connect-refused', `${target} refused the connection`)
+          : new ProxyError('connect-failed', `cannot connect to ${target}: ${error.message}`, { cause: error }),
+      );
+    };
+    const fail = (error: ProxyError): void => {
+      clearTimeout(timer);
+      socket.off('error', onError);
+      socket.destroy();
+      reject(error);
+    };
+    socket.on('error', ignore); // errors before and after the owner listens
+    socket.on('error', onError);
+    socket.connect({ host: address, port }, () => {
+      clearTimeout(timer);
+      socket.off('error', onError);
+      socket.setNoDelay(true);
+      if (options.keepAliveMs > 0) socket.setKeepAlive(true, options.keepAliveMs);
+      resolve(socket);
+    });
+  });
+}
+
+/**
+ * Mutual TLS over a connected socket, with a peer that must prove this identity.
+ *
+ * @throws ProxyError  `peer-identity` or `connect-timeout`
+ */
+export function handshake(
+  socket: Socket,
+  identity: Pick<EndpointIdentity, 'name' | 'serverName'>,
+  credentials: Pick<Credentials, 'context'>,
+  alpn: readonly string[],
+): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const tls = connectTls({
+      socket,
+      secureContext: credentials.context,
+      servername: identity.serverName,
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
+      rejectUnauthorized: true,
+      checkServerIdentity: (_host, certificate) => checkName(identity.name, certificate),
+    });
+    const timer = setTimeout(() => fail(new ProxyError('connect-timeout', `no TLS handshake within ${HANDSHAKE_MS} ms`)), HANDSHAKE_MS);
+    const fail = (error: ProxyError): void => {
+      clearTimeout(timer);
+      tls.destroy();
+      socket.destroy();
+      reject(error);
+    };
+    const onError = (error: Error): void =>
+      fail(new ProxyError('peer-identity', `TLS with ${identity.name} failed: ${error.message}`, { cause: error }));
+    const onClose = (): void =>
+      fail(new ProxyError('peer-identity', `${identity.name} closed the connection during TLS`));
+    tls.on('error', ignore);
+    tls.once('error', onError);
+    tls.once('close', onClose);
+    tls.once('secureConnect', () => {
+      clearTimeout(timer);
+      tls.off('error', onError);
+      tls.off('close', onClose);
+      resolve(tls);
+    });
+  });
+}
+
+export type MeshConnectOptions = ConnectOptions & {
+  readonly credentials: Credentials;
+  readonly session: 'http1' | undefined; // what will be spoken; absent: opaque bytes
+};
+
+/** A connection to the proxy of a meshed endpoint, with the transport header sent if the peer takes one. */
+export async function connectMesh(
+  endpoint: Endpoint & { readonly identity: EndpointIdentity },
+  counter: ByteCounter | undefined,
+  options: MeshConnectOptions,
+): Promise<Connection> {
+  const { opaqueTransportPort } = endpoint;
+  const socket = await connectTcp(endpoint.address, opaqueTransportPort ?? endpoint.port, options);
+  const wantsHeader = opaqueTransportPort !== undefined;
+  const tls = await handshake(socket, endpoint.identity, options.credentials, wantsHeader ? [TRANSPORT_ALPN] : []);
+  const connection = new Connection(tls, counter, socket);
+  // A peer that did not choose the protocol is too old for the header and serves the port that was dialled.
+  if (tls.alpnProtocol === TRANSPORT_ALPN) {
+    const session = options.session === undefined ? {} : { session: options.session };
+    connection.write(encodeTransportHeader({ port: endpoint.port, ...session }));
+  }
+  return connection;
+}
+
+function checkName(expected: string, certificate: PeerCertificate): Error | undefined {
+  const names = identityNames(certificate.subjectaltname);
+  if (names.includes(expected)) return undefined;
+  return new Error(`its certificate names ${names.length === 0 ? 'nobody' : names.join(', ')}`);
+}
+
+function ignore(): void {}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
