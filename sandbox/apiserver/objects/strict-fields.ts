@@ -28,9 +28,26 @@ export function decodeBuiltin(type: TypeName, value: unknown, text?: string): De
     checkDepth(value);
     const object = decoder.object(model, value);
     const duplicates = text === undefined ? [] : duplicateFields(text).map((path) => `duplicate field ${quote(path)}`);
-    return { object, problems: [...duplicates, ...decoder.problems].slice(0, maxProblems) };
+    const unknown = decoder.unknown.map((path) => `unknown field ${quote(path)}`);
+    return { object, problems: [...duplicates, ...unknown].slice(0, maxProblems) };
   } catch (error) {
     if (error instanceof DecodeError) throw cannotHandle(type, error.message);
+    throw error;
+  }
+}
+
+/**
+ * Reads one struct of the API on its own, such as the metadata of a custom resource.
+ *
+ * @returns what is known of it, and the paths of unknown fields
+ * @throws StatusError 400 when a value has the wrong type
+ */
+export function decodeFields(model: string, value: JsonObject): { object: JsonObject; unknown: readonly string[] } {
+  const decoder = new Decoder();
+  try {
+    return { object: decoder.object(model, value), unknown: decoder.unknown };
+  } catch (error) {
+    if (error instanceof DecodeError) throw badRequest(error.message);
     throw error;
   }
 }
@@ -90,7 +107,7 @@ function isDroppedWhenEmpty(model: string, name: string, value: unknown): boolea
 
 /** One pass over one document. Recursion is bounded by the depth check before it. */
 class Decoder {
-  readonly problems: string[] = [];
+  readonly unknown: string[] = []; // paths
   /** Where we stand, twice: with indexes and map keys for problems, struct fields only for type errors, as Go does. */
   readonly #path: string[] = [];
   readonly #fields: string[] = [];
@@ -120,7 +137,7 @@ class Decoder {
   }
 
   #unknown(): void {
-    if (this.problems.length < maxProblems) this.problems.push(`unknown field ${quote(this.#path.join(''))}`);
+    if (this.unknown.length < maxProblems) this.unknown.push(this.#path.join(''));
   }
 
   #value(type: FieldType, value: unknown): unknown {
