@@ -1,5 +1,7 @@
 import type { NewObject } from './object.ts';
 import type { LocalClient } from './local-client.ts';
+import { RBAC_GROUP } from './rbac.ts';
+import { bootstrapClusterRoleBindings, bootstrapClusterRoles } from './bootstrap-roles.ts';
 import { StatusError } from './status-error.ts';
 
 /** Where the API is reached: from inside the cluster, and the address behind that. */
@@ -15,6 +17,10 @@ export async function createBaseObjects(client: LocalClient): Promise<void> {
     ['system-cluster-critical', 2_000_000_000],
   ] as const) {
     await ensure(client, 'priorityclasses.scheduling.k8s.io', { metadata: { name }, value });
+  }
+  for (const role of bootstrapClusterRoles) await ensure(client, `clusterroles.${RBAC_GROUP}`, role);
+  for (const binding of bootstrapClusterRoleBindings) {
+    await ensure(client, `clusterrolebindings.${RBAC_GROUP}`, binding);
   }
 }
 

@@ -171,6 +171,12 @@ function send(reply: FastifyReply, answer: Answer): void {
         .send(JSON.stringify(answer.body));
       return;
     case 'text':
+      // Clients that cache take over every header of a 304, so it must not get a content type or length of its own.
+      if (answer.status === 304) {
+        reply.hijack();
+        reply.raw.writeHead(304, answer.headers).end();
+        return;
+      }
       void reply.code(answer.status).headers(answer.headers).send(answer.body);
   }
 }

@@ -3,6 +3,7 @@ import type { ResourceType } from './registry.ts';
 import { badRequest, type StatusCause } from './status-error.ts';
 import type { WriteOptions } from './write-options.ts';
 import { isJsonObject } from './object.ts';
+import { applyDefaults } from './objects/defaults.ts';
 import { decodeBuiltin, strictDecodingError } from './objects/strict-fields.ts';
 
 /** A request body: as decoded, and as text where duplicate keys can still be seen in it. */
@@ -34,10 +35,9 @@ function describeJson(value: unknown): string {
   return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
 }
 
-export function withDefaults(type: ResourceType, object: JsonObject, current?: KubeObject): JsonObject {
-  void type;
-  void current;
-  return object;
+/** The object with everything filled in that its kind prescribes and the client left out. */
+export function withDefaults(type: ResourceType, object: JsonObject): JsonObject {
+  return type.custom === undefined ? applyDefaults(type, object) : object;
 }
 
 export function validationCauses(

@@ -2,10 +2,14 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import { Admission } from './admission.ts';
+import { podMutators } from './admit-pod.ts';
+import { refuseEscalation } from './admit-rbac.ts';
+import { ServiceAllocator } from './admit-service.ts';
 import { Authenticator } from './authentication.ts';
 import { createBaseObjects, publishEndpoint } from './bootstrap.ts';
 import { CertificateAuthority, generateSigningKey, type Credentials } from './certificates.ts';
 import { Deleter } from './deletion.ts';
+import { Evictions } from './eviction.ts';
 import { createApp, Gateway } from './gateway.ts';
 import { InternalClient } from './internal-client.ts';
 import { kubeconfigOf, writeKubeconfig } from './kubeconfig.ts';
@@ -15,6 +19,7 @@ import { Authorizer } from './rbac.ts';
 import { Registry } from './registry.ts';
 import { ResourceHandler } from './resource-handler.ts';
 import { ReviewHandler } from './reviews.ts';
+import { aggregateRoles } from './role-aggregation.ts';
 import { ServiceAccountTokens } from './service-account-tokens.ts';
 import { Store } from './store.ts';
 import { SubresourceHandler } from './subresource-handler.ts';
@@ -138,17 +143,27 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const tokens = new ServiceAccountTokens(ISSUER, generateSigningKey(), store, nowMs);
   const tokenRequests = new TokenRequests(tokens, store);
   const authorizer = new Authorizer(store);
-  const admission = new Admission([], []);
+  const services = new ServiceAllocator(store);
+  const admission = new Admission([...podMutators(store), services.mutate], [refuseEscalation(authorizer)]);
   const writer = new Writer(store, admission, nowMs);
   const deleter = new Deleter(store, admission, nowMs);
   const client = new InternalClient(registry, store, writer, deleter, tokenRequests, nowMs);
-  const resources = new ResourceHandler(store, writer, deleter, new SubresourceHandler(), nowMs);
+  const subresources = new SubresourceHandler({
+    store,
+    writer,
+    evictions: new Evictions(store, registry, writer, deleter, nowMs),
+    tokens: tokenRequests,
+    sendLog: undefined,
+    nowMs,
+  });
+  const resources = new ResourceHandler(store, writer, deleter, subresources, nowMs);
+  aggregateRoles(store);
   const gateway = new Gateway({
     registry,
     authenticator: new Authenticator(tokens, authorizer),
     authorizer,
     resources,
-    reviews: new ReviewHandler(),
+    reviews: new ReviewHandler(authorizer, tokens),
     paths: new PathHandler(registry, tokens, () => `${SERVICE_IP}:443`),
     log,
   });

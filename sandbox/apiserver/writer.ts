@@ -118,7 +118,7 @@ export class Writer {
     const { type, namespace, name, subresource } = target;
     const sent = checkedMetadata(type, checkedName(draft, name), namespace);
     const merged = { ...typed(type, draft), metadata: updatedMetadata(type, sent, current.metadata) };
-    const defaulted = withDefaults(type, restricted(type, merged, current, subresource), current);
+    const defaulted = withDefaults(type, restricted(type, merged, current, subresource));
     const request = {
       operation: 'UPDATE',
       type,
