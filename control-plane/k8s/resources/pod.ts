@@ -1,0 +1,94 @@
+import { asList, asNumber, asObject, asText, type JsonObject } from '../json.ts';
+import type { ResourceKind } from '../resource-index.ts';
+import { parseMetadata, type Metadata } from './metadata.ts';
+
+export type Pod = Metadata & {
+  readonly serviceAccount: string;
+  readonly nodeName?: string;
+  readonly ips: readonly string[];
+  readonly hostIps: readonly string[];
+  readonly isHostNetwork: boolean;
+  readonly isFinished: boolean; // phase Succeeded or Failed: its address may belong to another pod already
+  readonly owner?: { readonly kind: string; readonly name: string };
+  readonly ports: readonly ContainerPort[];
+  readonly probes: readonly HttpProbe[];
+  /** `LINKERD2_PROXY_INBOUND_LISTEN_ADDR` of the injected proxy. */
+  readonly proxyInboundAddress?: string;
+};
+
+export type ContainerPort = { readonly name: string; readonly port: number; readonly hostPort?: number };
+
+export type HttpProbe = { readonly port: number; readonly path: string };
+
+const PROXY_CONTAINER = 'linkerd-proxy';
+const INBOUND_ADDRESS = 'LINKERD2_PROXY_INBOUND_LISTEN_ADDR';
+
+export const PODS: ResourceKind<Pod> = {
+  plural: 'pods',
+  apiPath: '/api/v1',
+  isNamespaced: true,
+  parse(object) {
+    const metadata = parseMetadata(object);
+    if (metadata === undefined) return undefined;
+    const fields = asObject(object);
+    const spec = asObject(fields['spec']);
+    const status = asObject(fields['status']);
+    const containers = [...asList(spec['initContainers']), ...asList(spec['containers'])].map(asObject);
+    const ports = containers.flatMap((container) => asList(container['ports']).flatMap(parsePort));
+    const nodeName = asText(spec['nodeName']);
+    const owner = parseOwner(fields);
+    const proxyInboundAddress = findInboundAddress(containers);
+    return {
+      ...metadata,
+      serviceAccount: asText(spec['serviceAccountName']) ?? 'default',
+      ips: uniqueTexts([status['podIP'], ...asList(status['podIPs']).map((entry) => asObject(entry)['ip'])]),
+      hostIps: uniqueTexts([status['hostIP'], ...asList(status['hostIPs']).map((entry) => asObject(entry)['ip'])]),
+      isHostNetwork: spec['hostNetwork'] === true,
+      isFinished: status['phase'] === 'Succeeded' || status['phase'] === 'Failed',
+      ports,
+      probes: containers.flatMap((container) => parseProbes(container)),
+      ...(nodeName !== undefined && { nodeName }),
+      ...(owner && { owner }),
+      ...(proxyInboundAddress !== undefined && { proxyInboundAddress }),
+    };
+  },
+};
+
+function uniqueTexts(values: readonly unknown[]): readonly string[] {
+  return [...new Set(values.filter((value): value is string => typeof value === 'string' && value !== ''))];
+}
+
+function parsePort(value: unknown): readonly ContainerPort[] {
+  const fields = asObject(value);
+  const port = asNumber(fields['containerPort']);
+  if (port === undefined) return [];
+  const hostPort = asNumber(fields['hostPort']);
+  return [{ name: asText(fields['name']) ?? '', port, ...(hostPort !== undefined && { hostPort }) }];
+}
+
+function parseOwner(object: JsonObject): Pod['owner'] {
+  const owners = asList(asObject(object['metadata'])['ownerReferences']).map(asObject);
+  const owner = owners.find((candidate) => candidate['controller'] === true);
+  const kind = asText(owner?.['kind']);
+  const name = asText(owner?.['name']);
+  return kind !== undefined && name !== undefined ? { kind, name } : undefined;
+}
+
+function parseProbes(container: JsonObject): readonly HttpProbe[] {
+  const named = asList(container['ports']).flatMap(parsePort);
+  return ['livenessProbe', 'readinessProbe', 'startupProbe'].flatMap((kind) => {
+    const get = asObject(container[kind])['httpGet'];
+    if (get === undefined) return [];
+    const { port: portField, path } = asObject(get);
+    const port = asNumber(portField) ?? named.find(({ name }) => name === portField)?.port;
+    return port === undefined ? [] : [{ port, path: asText(path) ?? '/' }];
+  });
+}
+
+function findInboundAddress(containers: readonly JsonObject[]): string | undefined {
+  const proxy = containers.find((container) => container['name'] === PROXY_CONTAINER);
+  const variable = asList(proxy?.['env'])
+    .map(asObject)
+    .find((entry) => entry['name'] === INBOUND_ADDRESS);
+  return asText(variable?.['value']);
+}

@@ -1,0 +1,53 @@
+import { asList, asNumber, asObject, asText } from '../json.ts';
+import type { ResourceKind } from '../resource-index.ts';
+import { parseMetadata, type Metadata } from './metadata.ts';
+
+export type Service = Metadata & {
+  readonly type: string; // ClusterIP, NodePort, LoadBalancer or ExternalName
+  readonly clusterIps: readonly string[]; // empty for headless Services
+  readonly ports: readonly ServicePort[];
+  readonly isInternalTrafficLocal: boolean; // spec.internalTrafficPolicy: Local
+};
+
+export type ServicePort = {
+  readonly name: string; // empty when there is only one
+  readonly port: number;
+  readonly targetPort: number | string;
+  readonly protocol: string; // TCP, UDP or SCTP
+  readonly appProtocol?: string;
+};
+
+export const SERVICES: ResourceKind<Service> = {
+  plural: 'services',
+  apiPath: '/api/v1',
+  isNamespaced: true,
+  parse(object) {
+    const metadata = parseMetadata(object);
+    if (metadata === undefined) return undefined;
+    const spec = asObject(asObject(object)['spec']);
+    const ips = [asText(spec['clusterIP']), ...asList(spec['clusterIPs']).map(asText)];
+    return {
+      ...metadata,
+      type: asText(spec['type']) ?? 'ClusterIP',
+      clusterIps: [...new Set(ips.filter((ip): ip is string => ip !== undefined && ip !== '' && ip !== 'None'))],
+      ports: asList(spec['ports']).flatMap(parsePort),
+      isInternalTrafficLocal: spec['internalTrafficPolicy'] === 'Local',
+    };
+  },
+};
+
+function parsePort(value: unknown): readonly ServicePort[] {
+  const fields = asObject(value);
+  const port = asNumber(fields['port']);
+  if (port === undefined) return [];
+  const appProtocol = asText(fields['appProtocol']);
+  return [
+    {
+      name: asText(fields['name']) ?? '',
+      port,
+      targetPort: asNumber(fields['targetPort']) ?? asText(fields['targetPort']) ?? port,
+      protocol: asText(fields['protocol']) ?? 'TCP',
+      ...(appProtocol !== undefined && { appProtocol }),
+    },
+  ];
+}
