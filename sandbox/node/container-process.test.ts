@@ -21,7 +21,7 @@ inNamespaces(import.meta.filename, () => {
   const state = mkdtempSync('/tmp/tulle-container-');
   mkdirSync(join(state, 'stage'));
   const home = new ThreadHome();
-  const host: ContainerHost = { home, stage: join(state, 'stage'), hidden: [state] };
+  const host: ContainerHost = { home, stage: join(state, 'stage'), hidden: [state], visible: [] };
   let count = 0;
 
   async function start(script: string, changes: Partial<ContainerConfig> = {}): Promise<Run> {

@@ -17,6 +17,7 @@ export type ContainerHost = {
   readonly home: ThreadHome;
   readonly stage: string; // an empty directory, where new roots are built
   readonly hidden: readonly string[]; // directories of the machine that containers must not see
+  readonly visible: readonly string[]; // directories that they see at the same path wherever they lie
 };
 
 /** Everything a container is made from, references resolved. */
@@ -60,7 +61,7 @@ export class ContainerProcess {
     let hasDirectory = true;
     try {
       const child = host.home.inNew(config.hostname, () => {
-        enterRoot(host.stage, inMountOrder(config.mounts), host.hidden);
+        enterRoot(host.stage, inMountOrder(config.mounts), host);
         hasDirectory = existsSync(config.directory);
         made = openNamespaces(host.home, config);
         return host.home.spawnHere(made.namespaces, () =>

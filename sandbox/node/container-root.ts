@@ -37,6 +37,12 @@ const LINKS_MAX = 40;
 /** Bound on the bind mounts that replace one directory of the machine. */
 const SHADOW_CHILDREN_MAX = 4096;
 
+/** What of the machine containers see differently from the machine itself. Absolute paths of directories. */
+export type MachineView = {
+  readonly hidden: readonly string[]; // read as empty
+  readonly visible: readonly string[]; // are there even below a directory that containers have to themselves
+};
+
 /** A container's root cannot be built as the pod asks. The message names the path and the reason. */
 export class RootError extends Error {
   override readonly name = 'RootError';
@@ -52,18 +58,21 @@ export class RootError extends Error {
  *
  * @param stage   an empty directory, hidden by this
  * @param mounts  parents before children
- * @param hidden  directories of the machine that read as empty
  */
-export function enterRoot(stage: string, mounts: readonly RootMount[], hidden: readonly string[]): void {
+export function enterRoot(stage: string, mounts: readonly RootMount[], machine: MachineView): void {
   mountTmpfs(stage, 'mode=0755');
   const root = join(stage, 'root');
   mkdirSync(root);
   bind(root, root);
   populate(root);
-  for (const path of hidden) {
+  const builder = new RootBuilder(stage, root);
+  for (const path of machine.visible) {
+    // What lies below a private directory, /tmp for one, has to be brought back.
+    if (!existsSync(join(root, path))) builder.mount({ source: path, target: path, isReadOnly: true });
+  }
+  for (const path of machine.hidden) {
     if (existsSync(join(root, path))) mountTmpfs(join(root, path), 'mode=0555,size=4k');
   }
-  const builder = new RootBuilder(stage, root);
   for (const mount of mounts) builder.mount(mount);
   process.chdir(root);
   pivotHere();

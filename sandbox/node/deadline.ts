@@ -29,7 +29,7 @@ export class Deadline implements Disposable {
   }
 
   bringForward(atMs: number): void {
-    if (atMs >= this.#atMs) return;
+    if (atMs >= this.#atMs || this.#abort.signal.aborted) return;
     this.#atMs = atMs;
     clearTimeout(this.#timer);
     this.#timer = this.#arm();

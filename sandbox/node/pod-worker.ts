@@ -24,8 +24,8 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 export class PodWorker {
   readonly uid: string;
   readonly slots: readonly ContainerSlot[];
-  /** Resolves when nothing of the pod is left on this node. */
-  readonly gone: Promise<void>;
+  /** Resolves when nothing of the pod is left, neither on this node nor in the store. */
+  readonly removedAndGone: Promise<void>;
   readonly surroundings: PodSurroundings;
   readonly #context: NodeContext;
   readonly #runner: ContainerRunner;
@@ -50,7 +50,7 @@ export class PodWorker {
     this.#context = context;
     this.#pod = pod;
     this.uid = pod.metadata.uid;
-    this.gone = this.#gone.promise;
+    this.removedAndGone = this.#gone.promise;
     this.slots = containersOf(pod.spec).map(
       ({ container, role }) => new ContainerSlot(container, role, context.backoff),
     );
@@ -110,7 +110,7 @@ export class PodWorker {
     this.#isRemoved = true;
     this.#hurry(0);
     this.#wake();
-    await this.gone;
+    await this.removedAndGone;
   }
 
   #wake(): void {
@@ -136,8 +136,11 @@ export class PodWorker {
   }
 
   async #sync(): Promise<void> {
-    if (this.#isEnded) return;
-    if (this.#isEnding) return this.#end();
+    if (this.#isEnding) await this.#end();
+    if (this.#isEnded) {
+      if (this.#isRemoved) this.#gone.resolve();
+      return;
+    }
     if (this.#outcome !== undefined || isTerminal(this.#pod)) return;
     const deadlineMs = this.#activeDeadlineMs();
     if (deadlineMs <= Date.now()) {
@@ -206,6 +209,7 @@ export class PodWorker {
 
   /** Deletion: all containers stop, everything of the pod goes, and so does the object. */
   async #end(): Promise<void> {
+    if (this.#isEnded) return;
     await this.#stopAll(this.#pod.metadata.deletionGracePeriodSeconds ?? this.#graceSeconds());
     clearTimeout(this.#timer);
     this.surroundings.release();
@@ -216,7 +220,6 @@ export class PodWorker {
     for (const slot of this.slots) slot.removeLogs();
     this.surroundings.removeFiles();
     this.#isEnded = true;
-    this.#gone.resolve();
   }
 
   /** Main containers and running init containers together, then the sidecars in reverse order. */

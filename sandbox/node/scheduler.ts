@@ -67,9 +67,7 @@ export class Scheduler implements Disposable {
     const { name, uid } = pod.metadata;
     const namespace = namespaceOf(pod);
     try {
-      // The uid makes it fail for a newer pod of the same name.
-      const body = { metadata: { uid }, spec: { nodeName: this.#nodeName } };
-      await this.#client.patch('pods', namespace, name, 'merge', body);
+      await this.#client.patch('pods', namespace, name, 'merge', { spec: { nodeName: this.#nodeName } }, 'binding');
       this.#refused.delete(uid);
       this.#client.event(
         pod,
