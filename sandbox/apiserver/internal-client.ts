@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Deleter } from './deletion.ts';
 import type { DeleteOptions, LocalClient, PatchType, TokenSpec, WatchHandler } from './local-client.ts';
-import type { KubeObject, NewObject } from './object.ts';
+import type { JsonObject, KubeObject, NewObject } from './object.ts';
 import { randomSuffix, timestamp } from './object-meta.ts';
-import { applyPatch } from './patches.ts';
 import type { Registry, ResourceType } from './registry.ts';
 import { asStatusError, unknownResource } from './status-error.ts';
+import { toScale, withScale } from './scale.ts';
 import type { Store } from './store.ts';
 import { fromStored, storeKey } from './stored-form.ts';
 import type { TokenRequests } from './token-requests.ts';
@@ -75,6 +75,10 @@ export class InternalClient implements LocalClient {
   ): Promise<KubeObject> {
     const { namespace, name } = object.metadata;
     const target = this.#target(resource, namespace, name, subresource);
+    if (subresource === 'scale') {
+      const revise = (current: KubeObject): JsonObject => withScale(target.type, current, object);
+      return toScale(target.type, await this.#writer.revise(target, revise, options));
+    }
     return this.#writer.update(target, { value: plain(object) }, options);
   }
 
@@ -89,7 +93,7 @@ export class InternalClient implements LocalClient {
     const target = this.#target(resource, namespace, name, subresource);
     const patch = { kind: type, body: plain(body) };
     if (resource === 'pods' && subresource === 'binding') return bindPod(this.#writer, target, body, options);
-    return this.#writer.revise(target, (current) => applyPatch(target.type, current, patch), options);
+    return this.#writer.patch(target, patch, options);
   }
 
   async delete(

@@ -4,6 +4,8 @@ import { badRequest, type StatusCause } from './status-error.ts';
 import type { WriteOptions } from './write-options.ts';
 import { isJsonObject } from './object.ts';
 import { applyDefaults } from './objects/defaults.ts';
+import { applySchemaDefaults, decodeCustom } from './objects/structural-schema.ts';
+import { validateBySchema } from './objects/schema-validation.ts';
 import { decodeBuiltin, strictDecodingError } from './objects/strict-fields.ts';
 
 /** A request body: as decoded, and as text where duplicate keys can still be seen in it. */
@@ -18,8 +20,10 @@ export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
  */
 export function decodeObject(type: ResourceType, body: Body, options: WriteOptions): JsonObject {
   if (!isJsonObject(body.value)) throw badRequest(`the body is not a ${type.kind} but ${describeJson(body.value)}`);
-  if (type.custom !== undefined) return body.value;
-  const { object, problems } = decodeBuiltin(type, body.value, body.text);
+  const { object, problems } =
+    type.custom === undefined
+      ? decodeBuiltin(type, body.value, body.text)
+      : decodeCustom(type.custom.schema, body.value, body.text);
   report(type, problems, options);
   return object;
 }
@@ -37,19 +41,18 @@ function describeJson(value: unknown): string {
 
 /** The object with everything filled in that its kind prescribes and the client left out. */
 export function withDefaults(type: ResourceType, object: JsonObject): JsonObject {
-  return type.custom === undefined ? applyDefaults(type, object) : object;
+  return type.custom === undefined ? applyDefaults(type, object) : applySchemaDefaults(type.custom.schema, object);
 }
 
+/** What is wrong with an object, each with the path of its field; empty when it may be stored. */
 export function validationCauses(
   type: ResourceType,
   object: KubeObject,
   current: KubeObject | undefined,
   subresource: string | undefined,
 ): readonly StatusCause[] {
-  void type;
-  void object;
-  void current;
   void subresource;
+  if (type.custom !== undefined) return validateBySchema(type.custom.schema, object, current);
   return [];
 }
 

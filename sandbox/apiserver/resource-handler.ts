@@ -2,7 +2,7 @@ import { json, taken, type Answer, type ApiCall } from './api-call.ts';
 import { deletedStatus, parseDeletion, type Deleter } from './deletion.ts';
 import { checkListVersion, parseListOptions } from './list-options.ts';
 import type { KubeObject } from './object.ts';
-import { applyPatch, parsePatch } from './patches.ts';
+import { parsePatch } from './patches.ts';
 import { negotiate } from './present/accept.ts';
 import { isStored, type ResourceType } from './registry.ts';
 import { parseBody, parseOptionalBody } from './request-body.ts';
@@ -142,8 +142,7 @@ export class ResourceHandler {
       return json(isNew ? 201 : 200, showObject(target.type, object, view));
     }
     if (call.query.has('force')) throw badRequest('force: Forbidden: may not be specified for non-apply patch');
-    const revise = (current: KubeObject): Record<string, unknown> => applyPatch(target.type, current, patch);
-    const patched = await this.#writer.revise(target, revise, options);
+    const patched = await this.#writer.patch(target, patch, options);
     return json(200, showObject(target.type, patched, view));
   }
 

@@ -8,6 +8,7 @@ import { ServiceAllocator } from './admit-service.ts';
 import { Authenticator } from './authentication.ts';
 import { createBaseObjects, publishEndpoint } from './bootstrap.ts';
 import { CertificateAuthority, generateSigningKey, type Credentials } from './certificates.ts';
+import { Definitions } from './definitions.ts';
 import { Deleter } from './deletion.ts';
 import { Evictions } from './eviction.ts';
 import { createApp, Gateway } from './gateway.ts';
@@ -60,20 +61,20 @@ export class ApiServer {
   readonly #adminCredentials: Credentials;
   readonly #servers = new Set<Server>();
   readonly #createServer: () => Server;
-  readonly #closeWatches: () => void;
+  readonly #stop: () => void;
 
   constructor(parts: {
     client: LocalClient;
     caCertificate: string;
     adminCredentials: Credentials;
     createServer: () => Server;
-    closeWatches: () => void;
+    stop: () => void;
   }) {
     this.client = parts.client;
     this.caCertificate = parts.caCertificate;
     this.#adminCredentials = parts.adminCredentials;
     this.#createServer = parts.createServer;
-    this.#closeWatches = parts.closeWatches;
+    this.#stop = parts.stop;
   }
 
   /** May be called several times. @returns where it listens now */
@@ -108,7 +109,7 @@ export class ApiServer {
 
   /** Ends watches, then connections. */
   async close(): Promise<void> {
-    this.#closeWatches();
+    this.#stop();
     const servers = [...this.#servers];
     this.#servers.clear();
     await Promise.all(
@@ -158,6 +159,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   });
   const resources = new ResourceHandler(store, writer, deleter, subresources, nowMs);
   aggregateRoles(store);
+  const definitions = new Definitions({ registry, store, writer, deleter, nowMs, log });
   const gateway = new Gateway({
     registry,
     authenticator: new Authenticator(tokens, authorizer),
@@ -173,7 +175,10 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     client,
     caCertificate: ca.certificate,
     adminCredentials,
-    closeWatches: () => resources.closeWatches(),
+    stop: () => {
+      resources.closeWatches();
+      definitions[Symbol.dispose]();
+    },
     createServer: () =>
       createServer(
         {

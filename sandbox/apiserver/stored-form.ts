@@ -1,5 +1,6 @@
 import { coreEvent, eventsView } from './event-views.ts';
 import type { KubeObject } from './object.ts';
+import { applySchemaDefaults } from './objects/structural-schema.ts';
 import { apiVersionOf, resourceKey, type ResourceType } from './registry.ts';
 
 const EVENTS_GROUP = 'events.k8s.io';
@@ -9,11 +10,16 @@ export function storeKey(type: ResourceType): string {
   return type.group === EVENTS_GROUP ? type.plural : resourceKey(type);
 }
 
-/** A stored object in the version that was asked for. Conversion between versions of a custom resource changes only the name. */
+/**
+ * A stored object in the version that was asked for. Conversion between versions of a custom resource changes only the
+ * name; defaults that a schema got after the object was stored show up on reading.
+ */
 export function fromStored(type: ResourceType, stored: KubeObject): KubeObject {
+  if (type.group === EVENTS_GROUP) return eventsView(stored);
+  if (type.custom === undefined) return stored;
   const apiVersion = apiVersionOf(type);
-  if (stored.apiVersion === apiVersion) return stored;
-  return type.group === EVENTS_GROUP ? eventsView(stored) : { ...stored, apiVersion };
+  const object = stored.apiVersion === apiVersion ? stored : { ...stored, apiVersion };
+  return applySchemaDefaults(type.custom.schema, object) as KubeObject;
 }
 
 export function toStored(type: ResourceType, object: KubeObject): KubeObject {

@@ -10,8 +10,17 @@ import {
   updatedMetadata,
 } from './object-meta.ts';
 import { decodeObject, validationCauses, withDefaults, withManagers, type Body } from './object-rules.ts';
+import { applyPatch, type Patch } from './patches.ts';
 import { apiVersionOf, type ResourceType } from './registry.ts';
-import { alreadyExists, badRequest, forbidden, invalid, notFound, staleVersion } from './status-error.ts';
+import {
+  alreadyExists,
+  badRequest,
+  forbidden,
+  invalid,
+  methodNotAllowed,
+  notFound,
+  staleVersion,
+} from './status-error.ts';
 import type { Store } from './store.ts';
 import { fromStored, storeKey, toStored } from './stored-form.ts';
 import { completeObject, resetDraft } from './strategies.ts';
@@ -19,6 +28,7 @@ import type { WriteOptions } from './write-options.ts';
 
 const GENERATED_NAME_ATTEMPTS = 8;
 const CONFLICT_ATTEMPTS = 10;
+const DEFINITIONS = 'customresourcedefinitions.apiextensions.k8s.io';
 
 /** Which object a write is about. */
 export type ObjectTarget = {
@@ -50,6 +60,7 @@ export class Writer {
     options: WriteOptions,
   ): Promise<KubeObject> {
     this.#requireActiveNamespace(type, namespace, body);
+    this.#requireActiveDefinition(type);
     const decoded = checkedKind(type, decodeObject(type, body, options));
     const sent = checkedMetadata(type, decoded, namespace);
     if (typeof sent['resourceVersion'] === 'string' && sent['resourceVersion'] !== '') {
@@ -82,6 +93,14 @@ export class Writer {
       throw invalid(target.type, target.name, causes);
     }
     return this.revise(target, () => draft, options);
+  }
+
+  /** Applies a patch other than a server-side apply. */
+  patch(target: ObjectTarget, patch: Patch, options: WriteOptions): Promise<KubeObject> {
+    const { type } = target;
+    const revise = (current: KubeObject): JsonObject =>
+      checkedKind(type, decodeObject(type, { value: applyPatch(type, current, patch) }, options));
+    return this.revise(target, revise, options);
   }
 
   /**
@@ -167,6 +186,13 @@ export class Writer {
   ): void {
     const causes = validationCauses(type, object, current, subresource);
     if (causes.length > 0) throw invalid(type, object.metadata.name, causes);
+  }
+
+  #requireActiveDefinition(type: ResourceType): void {
+    if (type.custom === undefined) return;
+    const definition = this.#store.get(DEFINITIONS, undefined, type.custom.definition);
+    if (definition?.metadata.deletionTimestamp === undefined) return;
+    throw methodNotAllowed('create not allowed while custom resource definition is terminating');
   }
 
   #requireActiveNamespace(type: ResourceType, namespace: string | undefined, body: Body): void {
