@@ -32,6 +32,11 @@ function parseRange(item: string, text: string): PortRange {
   return { first, last };
 }
 
+/** The text that `parsePortRanges` reads. */
+export function formatPortRanges(ranges: readonly PortRange[]): string {
+  return ranges.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`)).join(',');
+}
+
 /** Sorted, overlaps and neighbours joined: what an nftables interval set wants. */
 export function mergePortRanges(ranges: readonly PortRange[]): PortRange[] {
   const merged: PortRange[] = [];

@@ -51,13 +51,21 @@ const CHAINS: readonly Chain[] = [
 ];
 
 /**
- * The program as one table for both families, or as one table for each, since nat in `inet` tables needs Linux 5.2.
+ * The ways to lay out the program: one table for both families; one table each, since nat in `inet` tables needs
+ * Linux 5.2; IPv4 alone, for kernels without IPv6.
  */
-export function redirectTables(options: RedirectOptions, families: 'inet' | 'split' = 'inet'): Table[] {
-  if (families === 'inet') return [redirectTable(options, FAMILY.inet)];
-  return [FAMILY.ipv4, FAMILY.ipv6].map((family) => {
-    const subnetSkip = options.subnetSkip.filter((subnet) => subnet.family === family);
-    return redirectTable({ ...options, subnetSkip }, family);
+export const REDIRECT_LAYOUTS = {
+  inet: [FAMILY.inet],
+  split: [FAMILY.ipv4, FAMILY.ipv6],
+  ipv4: [FAMILY.ipv4],
+} as const;
+export type RedirectLayout = keyof typeof REDIRECT_LAYOUTS;
+
+export function redirectTables(options: RedirectOptions, layout: RedirectLayout = 'inet'): Table[] {
+  return REDIRECT_LAYOUTS[layout].map((family) => {
+    if (family === FAMILY.inet) return redirectTable(options, family);
+    // A rule about the other family's addresses is not valid in a table of one family.
+    return redirectTable({ ...options, subnetSkip: options.subnetSkip.filter((s) => s.family === family) }, family);
   });
 }
 

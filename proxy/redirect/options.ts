@@ -1,0 +1,82 @@
+import { parseArgs } from 'node:util';
+
+import { exemption } from '#netlink/exemption.ts';
+import { parsePortRanges, type PortRange } from '#netlink/port-ranges.ts';
+import type { RedirectOptions } from '#netlink/redirect.ts';
+import { parseSubnets, type Subnet } from '#netlink/subnet.ts';
+
+/** The command line cannot be used. The text has every problem, separated by `; `. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const UID_MAX = 0xffff_fffe; // 2^32 - 1 means "no user"
+
+/** Defaults and names are those of Linkerd's proxy-init. */
+const FLAGS = {
+  'incoming-proxy-port': { type: 'string', default: '4143' },
+  'outgoing-proxy-port': { type: 'string', default: '4140' },
+  'proxy-uid': { type: 'string', default: '2102' },
+  'inbound-ports-to-ignore': { type: 'string', default: '4190,4191,4567,4568' },
+  'outbound-ports-to-ignore': { type: 'string', default: '4567,4568' },
+  'subnets-to-ignore': { type: 'string', default: '' },
+} as const;
+type Flag = keyof typeof FLAGS;
+
+/**
+ * Reads the flags of `proxy-init`.
+ *
+ * @param args  the arguments after the name of the process
+ * @throws UsageError  with all problems at once
+ */
+export function parseOptions(args: readonly string[]): RedirectOptions {
+  const values = parseFlags(args);
+  const problems: string[] = [];
+  const read = <T>(flag: Flag, parse: (text: string) => T, otherwise: T): T => {
+    try {
+      return parse(values[flag]);
+    } catch (error) {
+      problems.push(`--${flag}: ${error instanceof Error ? error.message : String(error)}`);
+      return otherwise;
+    }
+  };
+  const ports = (flag: Flag): PortRange[] => read(flag, parsePortRanges, []);
+
+  const inboundPort = read('incoming-proxy-port', parsePort, 0);
+  const outboundPort = read('outgoing-proxy-port', parsePort, 0);
+  const uid = read('proxy-uid', parseUid, 0);
+  const inboundSkip = ports('inbound-ports-to-ignore');
+  const outboundSkip = ports('outbound-ports-to-ignore');
+  const subnetSkip = read<Subnet[]>('subnets-to-ignore', parseSubnets, []);
+  if (problems.length === 0 && inboundPort === outboundPort) {
+    problems.push(`--incoming-proxy-port and --outgoing-proxy-port are both ${inboundPort}`);
+  }
+  if (problems.length > 0) throw new UsageError(problems.join('; '));
+  // Not syn-only: in an init container there are no connections yet that could be disturbed.
+  const isSynOnly = false;
+  return { inboundPort, outboundPort, exemption: exemption(uid), inboundSkip, outboundSkip, subnetSkip, isSynOnly };
+}
+
+function parseFlags(args: readonly string[]): Record<Flag, string> {
+  try {
+    return parseArgs({ args: [...args], options: FLAGS, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    const known = Object.keys(FLAGS).map((flag) => `--${flag}`);
+    const reason = error instanceof Error ? error.message.split('. To specify')[0] : String(error);
+    throw new UsageError(`${reason}; flags are ${known.join(' ')}`, { cause: error });
+  }
+}
+
+function parsePort(text: string): number {
+  const [range, ...more] = parsePortRanges(text);
+  if (range === undefined || more.length > 0 || range.first !== range.last) throw new UsageError('one port is needed');
+  return range.first;
+}
+
+function parseUid(text: string): number {
+  const uid = /^\d{1,10}$/.test(text) ? Number(text) : -1;
+  if (uid < 0 || uid > UID_MAX) throw new UsageError(`"${text}" is not a user id (0 to ${UID_MAX})`);
+  // The application often runs as root: its connections would bypass the mesh without a word.
+  if (uid === 0) throw new UsageError('the proxy cannot run as user 0, which the application may use too');
+  return uid;
+}
