@@ -210,7 +210,8 @@ export class PodWorker {
   /** Deletion: all containers stop, everything of the pod goes, and so does the object. */
   async #end(): Promise<void> {
     if (this.#isEnded) return;
-    await this.#stopAll(this.#pod.metadata.deletionGracePeriodSeconds ?? this.#graceSeconds());
+    const graceSeconds = this.#pod.metadata.deletionGracePeriodSeconds ?? this.#graceSeconds();
+    await this.#stopAll(this.#isRemoved ? MIN_GRACE_MS / 1000 : graceSeconds);
     clearTimeout(this.#timer);
     this.surroundings.release();
     if (!this.#isRemoved) {
