@@ -2,10 +2,13 @@ import { systemClock, type Clock } from '#runtime/clock.ts';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import type { LocalClient } from '../apiserver/local-client.ts';
 import { together, type ControllerContext } from './controller.ts';
+import { startDaemonSetController } from './daemonset/daemonset.ts';
 import { startDeploymentController } from './deployment/deployment.ts';
 import { startEndpointsController } from './endpoints/endpoints.ts';
 import { startEndpointSliceController } from './endpoints/endpointslice.ts';
 import { startGarbageCollector } from './garbage-collector.ts';
+import { startCronJobController } from './job/cronjob.ts';
+import { startJobController } from './job/job.ts';
 import { startNamespaceController } from './namespace.ts';
 import { startReplicaSetController } from './replicaset.ts';
 import { startStatefulSetController } from './statefulset.ts';
@@ -35,6 +38,9 @@ export function startControllers(local: LocalClient, options: ControllerOptions)
     startReplicaSetController(context),
     startDeploymentController(context),
     startStatefulSetController(context),
+    startDaemonSetController(context),
+    startJobController(context),
+    startCronJobController(context),
     startEndpointSliceController(context),
     startEndpointsController(context),
   );

@@ -1,5 +1,6 @@
 import type { LocalClient } from '../apiserver/local-client.ts';
 import { timestamp } from './controller.ts';
+import { nodeOf } from './daemonset/node-fit.ts';
 import type { Clock } from '#runtime/clock.ts';
 import type { Condition, Pod, PodStatus } from './resources.ts';
 import { typedClient } from './typed-client.ts';
@@ -68,7 +69,7 @@ export class PretendKubelet implements Disposable {
       return;
     }
     if (pod.spec.nodeName === undefined) {
-      await this.#client.update('pods', { ...pod, spec: { ...pod.spec, nodeName: 'node-1' } });
+      await this.#client.update('pods', { ...pod, spec: { ...pod.spec, nodeName: nodeOf(pod.spec) ?? 'node-1' } });
       return;
     }
     if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return;

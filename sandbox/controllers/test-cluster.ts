@@ -8,7 +8,7 @@ import type { Deployment, Kinds, Pod, Resource } from './resources.ts';
 import { typedClient, type Draft, type TypedClient } from './typed-client.ts';
 
 const TURNS_QUIET = 25;
-const TURNS_MAX = 200_000;
+const TURNS_MAX = 20_000;
 
 /** All controllers on a fake API server with a pretended node, under a clock that stands still. Namespace `demo` exists. */
 export class TestCluster implements Disposable {
