@@ -92,7 +92,7 @@ export class Deleter {
       checkPreconditions(type, current, deletion);
       refuseImmortal(type, name);
       const where = { operation: 'DELETE', type, ...(namespace === undefined ? {} : { namespace }), name } as const;
-      await this.#admission.validate({ ...where, current, options });
+      await this.#admission.reviewDeletion({ ...where, current, options });
       const plan = planDeletion(type, current, deletion, this.#nowMs(), options);
       if (plan.object === current && !plan.isGone) return plan;
       if (options.isDryRun) return plan;

@@ -25,6 +25,10 @@ import { ServiceAccountTokens } from './service-account-tokens.ts';
 import { Store } from './store.ts';
 import { SubresourceHandler } from './subresource-handler.ts';
 import { TokenRequests } from './token-requests.ts';
+import type { ResolveService } from './webhook-call.ts';
+import { clusterIpOf } from './service-address.ts';
+import { refuseUnsupported } from './admit-unsupported.ts';
+import { Webhooks } from './webhooks.ts';
 import { Writer } from './writer.ts';
 
 const SERVER_NAMES = [
@@ -47,6 +51,8 @@ export type ApiServerOptions = {
   readonly log?: Logger;
   /** Names and addresses of the serving certificate besides the usual ones. */
   readonly names?: readonly string[];
+  /** Finds the address behind a Service for calls to webhooks; without it the Service's cluster IP. */
+  readonly resolveService?: ResolveService;
   readonly nowMs?: () => number;
 };
 
@@ -145,7 +151,12 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const tokenRequests = new TokenRequests(tokens, store);
   const authorizer = new Authorizer(store);
   const services = new ServiceAllocator(store);
-  const admission = new Admission([...podMutators(store), services.mutate], [refuseEscalation(authorizer)]);
+  const webhooks = new Webhooks(store, registry, options.resolveService ?? clusterIpOf(store), log);
+  const admission = new Admission(
+    [...podMutators(store), services.mutate],
+    [refuseEscalation(authorizer), refuseUnsupported],
+    webhooks,
+  );
   const writer = new Writer(store, admission, nowMs);
   const deleter = new Deleter(store, admission, nowMs);
   const client = new InternalClient(registry, store, writer, deleter, tokenRequests, nowMs);

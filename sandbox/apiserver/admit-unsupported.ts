@@ -1,0 +1,47 @@
+import type { Validator } from './admission.ts';
+import { isJsonObject, type JsonObject } from './object.ts';
+import { metadataOf } from './object-meta.ts';
+import { resourceKey } from './registry.ts';
+import { invalid } from './status-error.ts';
+
+/** Refuses what would be stored and then silently not done: the author must learn it now. */
+export const refuseUnsupported: Validator = ({ type, object }) => {
+  if (object === undefined) return;
+  const faults = faultsOf(resourceKey(type), object);
+  if (faults.length === 0) return;
+  const { name } = metadataOf(object);
+  const causes = faults.map(({ field, why }) => ({
+    reason: 'FieldValueForbidden',
+    message: `Forbidden: ${why} by the sandbox API server`,
+    field,
+  }));
+  throw invalid(type, typeof name === 'string' ? name : '', causes);
+};
+
+type Fault = { readonly field: string; readonly why: string };
+
+function faultsOf(resource: string, object: JsonObject): readonly Fault[] {
+  switch (resource) {
+    case 'mutatingwebhookconfigurations.admissionregistration.k8s.io':
+    case 'validatingwebhookconfigurations.admissionregistration.k8s.io':
+      return webhookFaults(object);
+    case 'customresourcedefinitions.apiextensions.k8s.io':
+      return definitionFaults(object);
+    default:
+      return [];
+  }
+}
+
+function webhookFaults({ webhooks }: JsonObject): readonly Fault[] {
+  return (Array.isArray(webhooks) ? webhooks : []).flatMap((webhook: unknown, index) => {
+    if (!isJsonObject(webhook) || !Array.isArray(webhook['matchConditions'])) return [];
+    if (webhook['matchConditions'].length === 0) return [];
+    return [{ field: `webhooks[${index}].matchConditions`, why: 'match conditions (CEL) are not evaluated' }];
+  });
+}
+
+function definitionFaults({ spec }: JsonObject): readonly Fault[] {
+  const conversion = isJsonObject(spec) && isJsonObject(spec['conversion']) ? spec['conversion'] : {};
+  if (conversion['strategy'] !== 'Webhook') return [];
+  return [{ field: 'spec.conversion.strategy', why: 'conversion webhooks are not called' }];
+}
