@@ -1,11 +1,14 @@
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import type { LocalClient } from '../apiserver/local-client.ts';
+import { startClusterRoleAggregation } from './clusterrole-aggregation.ts';
 import { together, type ControllerContext } from './controller.ts';
 import { startDaemonSetController } from './daemonset/daemonset.ts';
 import { startDeploymentController } from './deployment/deployment.ts';
+import { startDisruptionController } from './disruption.ts';
 import { startEndpointsController } from './endpoints/endpoints.ts';
 import { startEndpointSliceController } from './endpoints/endpointslice.ts';
+import { startEventExpiry } from './event-expiry.ts';
 import { startGarbageCollector } from './garbage-collector.ts';
 import { startCronJobController } from './job/cronjob.ts';
 import { startJobController } from './job/job.ts';
@@ -41,6 +44,9 @@ export function startControllers(local: LocalClient, options: ControllerOptions)
     startDaemonSetController(context),
     startJobController(context),
     startCronJobController(context),
+    startDisruptionController(context),
+    startClusterRoleAggregation(context),
+    startEventExpiry(context),
     startEndpointSliceController(context),
     startEndpointsController(context),
   );
