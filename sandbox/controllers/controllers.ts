@@ -1,7 +1,6 @@
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import type { LocalClient } from '../apiserver/local-client.ts';
-import { startClusterRoleAggregation } from './clusterrole-aggregation.ts';
 import { together, type ControllerContext } from './controller.ts';
 import { startDaemonSetController } from './daemonset/daemonset.ts';
 import { startDeploymentController } from './deployment/deployment.ts';
@@ -26,7 +25,8 @@ export type ControllerOptions = {
 };
 
 /**
- * Starts all controllers of a cluster: what kube-controller-manager does for the kinds the sandbox serves.
+ * Starts all controllers of a cluster: what kube-controller-manager does for the kinds the sandbox serves. Only the rules
+ * of aggregated ClusterRoles are kept by the API server, which needs them before anybody may do anything.
  * Everything that exists is looked at once; afterwards they act on changes only. Disposing stops them all.
  */
 export function startControllers(local: LocalClient, options: ControllerOptions): Disposable {
@@ -45,7 +45,6 @@ export function startControllers(local: LocalClient, options: ControllerOptions)
     startJobController(context),
     startCronJobController(context),
     startDisruptionController(context),
-    startClusterRoleAggregation(context),
     startEventExpiry(context),
     startEndpointSliceController(context),
     startEndpointsController(context),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '#runtime/clock.ts';
-import type { LocalClient, DeleteOptions, WatchHandler } from '../apiserver/local-client.ts';
+import type { LocalClient, DeleteOptions, PatchType, WatchHandler } from '../apiserver/local-client.ts';
 import type { KubeObject, NewObject } from '../apiserver/object.ts';
 import { resourceKey, type ResourceType } from '../apiserver/registry.ts';
 import { builtinResources } from '../apiserver/builtin-resources.ts';
@@ -110,9 +110,21 @@ export class FakeCluster implements LocalClient {
     });
   }
 
-  async patch(): Promise<KubeObject> {
+  /** Only what a scheduler does: bind a pod. */
+  async patch(
+    resource: string,
+    namespace: string | undefined,
+    name: string,
+    _type: PatchType,
+    body: unknown,
+    subresource?: string,
+  ): Promise<KubeObject> {
     await Promise.resolve();
-    throw new Error('the fake cluster knows no patches');
+    const old = this.get(resource, namespace, name);
+    if (old === undefined) throw notFound(this.#type(resource), name);
+    if (subresource !== 'binding') throw new Error('the fake cluster binds pods and knows no other patch');
+    const { nodeName } = (body as { spec: { nodeName: string } }).spec;
+    return this.#replace(resource, old, { ...old, spec: { ...(old['spec'] as object), nodeName } });
   }
 
   async delete(

@@ -13,6 +13,7 @@ export class PretendKubelet implements Disposable {
   mayGo: (pod: Pod) => boolean = () => true;
   /** Called after every step, with the cluster as it is then. */
   afterStep: () => void = () => {};
+  readonly #local: LocalClient;
   readonly #client;
   readonly #clock: Clock;
   readonly #watch: Disposable;
@@ -20,6 +21,7 @@ export class PretendKubelet implements Disposable {
   #busy = 0;
 
   constructor(client: LocalClient, clock: Clock) {
+    this.#local = client;
     this.#client = typedClient(client);
     this.#clock = clock;
     this.#watch = this.#client.watch('pods', {
@@ -69,7 +71,8 @@ export class PretendKubelet implements Disposable {
       return;
     }
     if (pod.spec.nodeName === undefined) {
-      await this.#client.update('pods', { ...pod, spec: { ...pod.spec, nodeName: nodeOf(pod.spec) ?? 'node-1' } });
+      const binding = { spec: { nodeName: nodeOf(pod.spec) ?? 'node-1' } };
+      await this.#local.patch('pods', namespace, name, 'merge', binding, 'binding');
       return;
     }
     if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return;

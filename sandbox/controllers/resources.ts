@@ -327,12 +327,6 @@ export type PodDisruptionBudget = Kind<{
   };
 }>;
 
-export type PolicyRule = Readonly<Record<string, readonly string[]>>;
-export type ClusterRole = Kind<{
-  readonly aggregationRule?: { readonly clusterRoleSelectors?: readonly LabelSelector[] };
-  readonly rules?: readonly PolicyRule[] | null;
-}>;
-
 export type CustomResourceDefinition = Kind<{
   readonly spec: {
     readonly group: string;
@@ -364,7 +358,6 @@ export type Kinds = {
   'cronjobs.batch': CronJob;
   'endpointslices.discovery.k8s.io': EndpointSlice;
   'poddisruptionbudgets.policy': PodDisruptionBudget;
-  'clusterroles.rbac.authorization.k8s.io': ClusterRole;
   'customresourcedefinitions.apiextensions.k8s.io': CustomResourceDefinition;
 };
 export type Resource = keyof Kinds;

@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ClusterRole } from './resources.ts';
-import { aggregated } from './clusterrole-aggregation.ts';
 import { deployment, TestCluster } from './test-cluster.ts';
 
 const BUDGETS = 'poddisruptionbudgets.policy';
-const ROLES = 'clusterroles.rbac.authorization.k8s.io';
 
 test('a budget follows the healthy pods and the size their controller wants', async () => {
   using cluster = await TestCluster.start();
@@ -47,40 +44,4 @@ test('events go an hour after they last happened', async () => {
   cluster.clock.advance(30 * 60_000);
   await cluster.settle();
   assert.equal(cluster.find('events', 'repeated'), undefined);
-});
-
-test('an aggregated role has the rules of the roles its selectors match, each once', async () => {
-  using cluster = await TestCluster.start();
-  const get = { apiGroups: [''], resources: ['pods'], verbs: ['get'] };
-  const list = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
-  const labels = { 'aggregate-to-view': 'true' };
-  const role = (name: string, rules: ClusterRole['rules'], more: object = {}) =>
-    cluster.client.create(ROLES, {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRole',
-      metadata: { name, ...more },
-      rules: rules ?? [],
-    });
-  await role('b', [list, get], { labels });
-  await role('a', [get], { labels });
-  await role('other', [{ ...get, verbs: ['*'] }]);
-  const aggregationRule = { clusterRoleSelectors: [{ matchLabels: labels }] };
-  const kind = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole' };
-  await cluster.client.create(ROLES, { ...kind, metadata: { name: 'view' }, aggregationRule });
-  await cluster.settle();
-  const rules = () => cluster.client.get(ROLES, undefined, 'view')?.rules;
-  assert.deepEqual(rules(), [get, list]);
-  await cluster.client.delete(ROLES, undefined, 'b');
-  await cluster.settle();
-  assert.deepEqual(rules(), [get]);
-});
-
-test('a role does not aggregate itself', () => {
-  const rule = { apiGroups: ['*'], resources: ['*'], verbs: ['*'] };
-  const self = {
-    metadata: { name: 'self', labels: { x: 'y' } },
-    aggregationRule: { clusterRoleSelectors: [{}] },
-    rules: [rule],
-  };
-  assert.deepEqual(aggregated(self as unknown as ClusterRole, [self as unknown as ClusterRole]), []);
 });
