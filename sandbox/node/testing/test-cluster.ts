@@ -18,7 +18,7 @@ const CHECKOUT = join(import.meta.dirname, '../../..');
 /** The real API server and the node, without controllers: tests make pods themselves. */
 export class TestCluster implements AsyncDisposable {
   readonly client: LocalClient;
-  readonly node: Node & NodeAgent;
+  node: Node & NodeAgent;
   readonly networks: TestNetworks;
   readonly state: string;
   readonly #server: ApiServer;
@@ -46,6 +46,18 @@ export class TestCluster implements AsyncDisposable {
     }
     const node = await startNode(client, { stateDirectory: state, networks, checkout: CHECKOUT, log, ...options });
     return new TestCluster(server, node, networks, state);
+  }
+
+  /** Another node in the place of the first, on another view of the API. */
+  async restartNode(client: LocalClient): Promise<void> {
+    await this.node.close();
+    const log = createLogger('test', 'warn');
+    this.node = await startNode(client, {
+      stateDirectory: this.state,
+      networks: this.networks,
+      checkout: CHECKOUT,
+      log,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
