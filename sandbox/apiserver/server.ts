@@ -15,6 +15,8 @@ import { createApp, Gateway } from './gateway.ts';
 import { InternalClient } from './internal-client.ts';
 import { kubeconfigOf, writeKubeconfig } from './kubeconfig.ts';
 import type { LocalClient } from './local-client.ts';
+import type { NodeAgent } from '../node/node-agent.ts';
+import { PodStreams } from './pod-streams.ts';
 import { PathHandler } from './path-handler.ts';
 import { Authorizer } from './rbac.ts';
 import { Registry } from './registry.ts';
@@ -67,6 +69,7 @@ export class ApiServer {
   readonly #adminCredentials: Credentials;
   readonly #servers = new Set<Server>();
   readonly #createServer: () => Server;
+  readonly #connectNode: (agent: NodeAgent) => void;
   readonly #stop: () => void;
 
   constructor(parts: {
@@ -74,13 +77,20 @@ export class ApiServer {
     caCertificate: string;
     adminCredentials: Credentials;
     createServer: () => Server;
+    connectNode: (agent: NodeAgent) => void;
     stop: () => void;
   }) {
     this.client = parts.client;
     this.caCertificate = parts.caCertificate;
     this.#adminCredentials = parts.adminCredentials;
     this.#createServer = parts.createServer;
+    this.#connectNode = parts.connectNode;
     this.#stop = parts.stop;
+  }
+
+  /** Logs, exec, attach and port-forward go to this node; until then they answer 501. */
+  connectNode(agent: NodeAgent): void {
+    this.#connectNode(agent);
   }
 
   /** May be called several times. @returns where it listens now */
@@ -160,12 +170,13 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const writer = new Writer(store, admission, nowMs);
   const deleter = new Deleter(store, admission, nowMs);
   const client = new InternalClient(registry, store, writer, deleter, tokenRequests, nowMs);
+  const podStreams = new PodStreams(store, log);
   const subresources = new SubresourceHandler({
     store,
     writer,
     evictions: new Evictions(store, registry, writer, deleter, nowMs),
     tokens: tokenRequests,
-    sendLog: undefined,
+    sendLog: (pod, call) => podStreams.sendLog(pod, call),
     nowMs,
   });
   const resources = new ResourceHandler(store, writer, deleter, subresources, nowMs);
@@ -188,10 +199,12 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     adminCredentials,
     stop: () => {
       resources.closeWatches();
+      podStreams[Symbol.dispose]();
       definitions[Symbol.dispose]();
     },
-    createServer: () =>
-      createServer(
+    connectNode: (agent) => podStreams.connect(agent),
+    createServer: () => {
+      const server = createServer(
         {
           cert: serving.certificate,
           key: serving.key,
@@ -204,6 +217,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
           requestTimeout: REQUEST_TIMEOUT_MS,
         },
         (request, response) => app.routing(request, response),
-      ),
+      );
+      server.on('upgrade', (request, socket, head) => podStreams.upgrade(gateway, request, socket, head));
+      return server;
+    },
   });
 }
