@@ -1,4 +1,5 @@
 import { parseDurationMs } from '#runtime/duration.ts';
+import type { ConnectionSource } from '#k8s/connection.ts';
 import { LOG_LEVELS, type LogLevel } from '#runtime/log.ts';
 
 export const METRICS_API_PORT = 8085;
@@ -12,6 +13,7 @@ export type Config = {
   readonly port: number;
   readonly adminPort: number;
   readonly scrapeIntervalMs: number;
+  readonly kubernetes: ConnectionSource;
 };
 
 /** @throws Error  that lists every setting that is wrong */
@@ -35,7 +37,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     scrapeIntervalMs: read('TULLE_VIZ_SCRAPE_INTERVAL', '5s', interval),
   };
   if (problems.length > 0) throw new Error(problems.join('; '));
-  return config as Config;
+  const kubernetes: ConnectionSource = {
+    ...optional(env, 'KUBECONFIG', 'kubeconfig'),
+    ...optional(env, 'KUBERNETES_SERVICE_HOST', 'serviceHost'),
+    ...optional(env, 'KUBERNETES_SERVICE_PORT', 'servicePort'),
+  };
+  return { ...config, kubernetes } as Config;
+}
+
+function optional(
+  env: Readonly<Record<string, string | undefined>>,
+  name: string,
+  key: string,
+): Record<string, string> {
+  const value = env[name];
+  return value === undefined || value === '' ? {} : { [key]: value };
 }
 
 function logLevel(text: string): LogLevel {

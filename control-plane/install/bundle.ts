@@ -18,21 +18,19 @@ export const PROCESSES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Bundles every process, and the demo's applications, each into one CommonJS file. A file that did not change is not
+ * Bundles every process, and the applications of the demo and the tests, each into one CommonJS file. A file that did not change is not
  * written, so running processes and the compile cache stay valid; a changed one is replaced at once.
  *
  * @throws esbuild's error with file and line
  */
 export async function bundleAll(): Promise<string> {
-  const apps = readdirSync(join(ROOT, 'sandbox/demo/apps')).filter(
-    (file) => !/^(serve|store-client)\.ts$|\.test\.ts$/.test(file),
-  );
   const { outputFiles } = await build({
     absWorkingDir: ROOT,
     entryPoints: [
       { in: 'control-plane/install/entry.ts', out: 'tulle' },
       ...Object.entries(PROCESSES).map(([out, path]) => ({ in: path, out })),
-      ...apps.map((file) => ({ in: `sandbox/demo/apps/${file}`, out: `demo-${basename(file, '.ts')}` })),
+      ...programsOf('sandbox/demo/apps', 'demo'),
+      ...programsOf('test/apps', 'test'),
     ],
     bundle: true,
     platform: 'node',
@@ -55,6 +53,13 @@ export async function bundleAll(): Promise<string> {
     renameSync(fresh, file.path);
   }
   return BUNDLE_FOLDER;
+}
+
+/** The programs of a folder, for the images `tulle.dev/<image>` of the sandbox. */
+function programsOf(folder: string, image: string): readonly { readonly in: string; readonly out: string }[] {
+  return readdirSync(join(ROOT, folder))
+    .filter((file) => !/^(serve|store-client)\.ts$|\.test\.ts$/.test(file))
+    .map((file) => ({ in: `${folder}/${file}`, out: `${image}-${basename(file, '.ts')}` }));
 }
 
 if (import.meta.main) {

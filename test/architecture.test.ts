@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { build } from 'esbuild';
+import { PROCESSES } from '../control-plane/install/bundle.ts';
+import { VERSION } from '#config/version.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const ALIAS = /^#([a-z0-9]+)\//;
+
+/** What each folder may import besides itself. `*` is for the places where things are put together. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
+  'control-plane/runtime': [],
+  'control-plane/model': [],
+  'control-plane/netlink': [],
+  'control-plane/config': ['control-plane/runtime'],
+  'control-plane/api': ['control-plane/model', 'control-plane/runtime'],
+  'control-plane/pki': ['control-plane/runtime'],
+  'control-plane/k8s': ['control-plane/runtime'],
+  'control-plane/identity': [
+    'control-plane/runtime',
+    'control-plane/model',
+    'control-plane/api',
+    'control-plane/pki',
+    'control-plane/k8s',
+    'control-plane/config',
+  ],
+  'control-plane/destination': [
+    'control-plane/runtime',
+    'control-plane/model',
+    'control-plane/api',
+    'control-plane/pki',
+    'control-plane/k8s',
+    'control-plane/config',
+    'control-plane/policy',
+  ],
+  'control-plane/policy': [
+    'control-plane/runtime',
+    'control-plane/model',
+    'control-plane/api',
+    'control-plane/pki',
+    'control-plane/k8s',
+    'control-plane/config',
+  ],
+  injector: [
+    'control-plane/runtime',
+    'control-plane/model',
+    'control-plane/pki',
+    'control-plane/k8s',
+    'control-plane/config',
+  ],
+  proxy: [
+    'control-plane/runtime',
+    'control-plane/model',
+    'control-plane/api',
+    'control-plane/pki',
+    'control-plane/netlink',
+  ],
+  'viz/metrics-api': ['control-plane/runtime'],
+  'sandbox/apiserver': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/node'],
+  'sandbox/node': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/apiserver', 'sandbox/network'],
+  'sandbox/network': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/apiserver'],
+  'sandbox/controllers': ['control-plane/runtime', 'sandbox/apiserver'],
+};
+
+/** The files that a file imports from this repository, relative to its root. */
+function importsOf(file: string): readonly string[] {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  const found: string[] = [];
+  for (const [, target = ''] of text.matchAll(/(?:from|import)\s+'([^']+)'/g)) {
+    if (target.startsWith('.')) found.push(normalize(join(dirname(file), target)));
+    else if (ALIAS.test(target)) found.push(target.replace(ALIAS, 'control-plane/$1/'));
+  }
+  return found;
+}
+
+function folderOf(file: string): string | undefined {
+  return Object.keys(MAY_IMPORT)
+    .filter((folder) => file.startsWith(`${folder}/`))
+    .sort((a, b) => b.length - a.length)[0];
+}
+
+test('folders import only what their layer allows', () => {
+  const wrong: string[] = [];
+  for (const file of globSync('{control-plane,injector,proxy,viz,sandbox}/**/*.ts', { cwd: ROOT })) {
+    const folder = folderOf(file);
+    if (folder === undefined || file.endsWith('.test.ts')) continue;
+    const allowed = MAY_IMPORT[folder] ?? [];
+    if (allowed === '*') continue;
+    for (const target of importsOf(file)) {
+      if (!target.startsWith(`${folder}/`) && !allowed.some((other) => target.startsWith(`${other}/`)))
+        wrong.push(`${file} imports ${target}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('the model uses no package at all', () => {
+  for (const file of globSync('control-plane/model/**/*.ts', { cwd: ROOT })) {
+    if (file.endsWith('.test.ts')) continue;
+    for (const [, target = ''] of readFileSync(join(ROOT, file), 'utf8').matchAll(/from\s+'([^']+)'/g)) {
+      assert.ok(/^(\.|#model\/|node:)/.test(target), `${file} imports ${target}`);
+    }
+  }
+});
+
+test('no bundle holds what its process must not have', async () => {
+  const forbidden: Readonly<Record<string, RegExp>> = {
+    proxy: /control-plane\/k8s\/|@kubernetes|fastify/,
+    'proxy-init': /control-plane\/k8s\/|@kubernetes|fastify|grpc-js/,
+    identity: /sandbox\//,
+    destination: /sandbox\//,
+  };
+  for (const [name, pattern] of Object.entries(forbidden)) {
+    const entry = PROCESSES[name] ?? '';
+    const { metafile } = await build({
+      absWorkingDir: ROOT,
+      entryPoints: [entry],
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      external: ['koffi'],
+      logLevel: 'silent',
+      write: false,
+      metafile: true,
+    });
+    assert.deepEqual(
+      Object.keys(metafile.inputs).filter((file) => pattern.test(file)),
+      [],
+      name,
+    );
+  }
+});
+
+test('the version is the same everywhere', () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  assert.equal(VERSION, version);
+});
+
+test('no repository text names a registry host of the lock file', () => {
+  const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { resolved?: string }>;
+  };
+  assert.deepEqual(
+    Object.entries(lock.packages).filter(([, { resolved }]) => resolved !== undefined),
+    [],
+  );
+});

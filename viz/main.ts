@@ -1,0 +1,106 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { KubeClient } from '#k8s/client.ts';
+import { findConnection } from '#k8s/connection.ts';
+import { Informer } from '#k8s/informer.ts';
+import type { ResourceKind } from '#k8s/resource-index.ts';
+import { startAdmin } from '#runtime/admin.ts';
+import { createLogger, type Logger } from '#runtime/log.ts';
+import { onShutdown } from '#runtime/shutdown.ts';
+import { readConfig, type Config } from './config.ts';
+import { podOf, type Pod, type PodResource } from './metrics-api/pods.ts';
+import { PodIndex } from './metrics-api/pod-index.ts';
+import { Scraper } from './metrics-api/scraper.ts';
+import { createServer } from './metrics-api/server.ts';
+import { MetricsStore } from './metrics-api/store.ts';
+
+const EXIT_CONFIGURATION = 64;
+const RETENTION_MS = 10 * 60_000; // the longest window
+const MAX_SERIES_PER_POD = 2_000;
+const MAX_SERIES = 60_000;
+const DRAIN_MS = 5_000;
+
+async function start(config: Config, log: Logger): Promise<void> {
+  const client = new KubeClient(await findConnection(config.kubernetes));
+  const index = new PodIndex();
+  const kind: ResourceKind<Pod> = {
+    plural: 'pods',
+    apiPath: '/api/v1',
+    isNamespaced: true,
+    parse: (object) => (isPod(object) ? podOf(object, config.controlNamespace) : undefined),
+  };
+  const pods = new Informer({ client, kind, index });
+  pods.start();
+
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const scrapes = new Counter({
+    name: 'viz_scrapes_total',
+    help: 'Scrapes of proxies, by result.',
+    labelNames: ['result'] as const,
+    registers: [registry],
+  });
+  const store = new MetricsStore({
+    retentionMs: RETENTION_MS,
+    maxSeriesPerPod: MAX_SERIES_PER_POD,
+    maxSeries: MAX_SERIES,
+  });
+  const series = new Gauge({
+    name: 'viz_series',
+    help: 'Series in the store.',
+    registers: [registry],
+    collect: () => series.set(store.seriesCount),
+  });
+  const scraper = new Scraper({
+    store,
+    pods: () => index.all,
+    intervalMs: config.scrapeIntervalMs,
+    now: Date.now,
+    log,
+    onResult: (isSuccess) => scrapes.inc({ result: isSuccess ? 'success' : 'failure' }),
+  });
+  scraper.start();
+
+  const suffix = `serviceaccount.identity.${config.controlNamespace}.${config.trustDomain}`;
+  const server = createServer({
+    pods: () => index.all,
+    store,
+    failures: () => scraper.failures,
+    maxWindowMs: RETENTION_MS,
+    now: Date.now,
+    identityOf: (pod) => `${pod.serviceAccount}.${pod.namespace}.${suffix}`,
+  });
+  await server.listen({ port: config.port, host: '::' });
+  const admin = await startAdmin({
+    port: config.adminPort,
+    registry,
+    notReady: () => (pods.isSynced ? [] : ['pods are not synced']),
+  });
+  onShutdown(log, DRAIN_MS, async () => {
+    scraper[Symbol.dispose]();
+    pods[Symbol.dispose]();
+    await server.close();
+    admin.close();
+    client[Symbol.dispose]();
+  });
+}
+
+function isPod(object: unknown): object is PodResource {
+  return typeof (object as { metadata?: { name?: unknown } } | null)?.metadata?.name === 'string';
+}
+
+function main(): void {
+  let config: Config;
+  try {
+    config = readConfig(process.env);
+  } catch (error) {
+    process.stderr.write(`metrics-api: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(EXIT_CONFIGURATION);
+  }
+  const log = createLogger('metrics-api', config.logLevel);
+  start(config, log).catch((error: unknown) => {
+    log.fatal({ err: error }, 'cannot start');
+    process.exit(1);
+  });
+}
+
+main();
