@@ -44,12 +44,16 @@ async function start(config: Config, log: Logger): Promise<void> {
     maxSeriesPerPod: MAX_SERIES_PER_POD,
     maxSeries: MAX_SERIES,
   });
-  const series = new Gauge({
-    name: 'viz_series',
-    help: 'Series in the store.',
-    registers: [registry],
-    collect: () => series.set(store.seriesCount),
-  });
+  registry.registerMetric(
+    new Gauge({
+      name: 'viz_series',
+      help: 'Series in the store.',
+      registers: [],
+      collect() {
+        this.set(store.seriesCount);
+      },
+    }),
+  );
   const scraper = new Scraper({
     store,
     pods: () => index.all,
