@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { createdBy, objectLabels, type Manifest } from '../manifest.ts';
 import { imageOf, type Values } from '#config/values.ts';
 
+const TOKEN_VOLUME = 'linkerd-identity-token';
+
 export type Rule = {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
@@ -113,6 +115,16 @@ function deployment(values: Values, component: Component): Manifest {
 
 function podSpec(values: Values, component: Component): Record<string, unknown> {
   const probe = (path: string): Record<string, unknown> => ({ httpGet: { path, port: 'admin' } });
+  const mounts = [
+    ...component.configMaps.map((name) => ({ name, mountPath: `/etc/tulle/${name}`, readOnly: true })),
+    ...(component.hasIdentityToken
+      ? [{ name: TOKEN_VOLUME, mountPath: '/var/run/secrets/tokens', readOnly: true }]
+      : []),
+  ];
+  const volumes = [
+    ...component.configMaps.map((name) => ({ name, configMap: { name, optional: true } })),
+    ...(component.hasIdentityToken ? [identityTokenVolume()] : []),
+  ];
   return {
     serviceAccountName: component.name,
     nodeSelector: { 'kubernetes.io/os': 'linux' },
@@ -142,25 +154,17 @@ function podSpec(values: Values, component: Component): Record<string, unknown> 
           readOnlyRootFilesystem: true,
           capabilities: { drop: ['ALL'] },
         },
-        volumeMounts: [
-          ...component.configMaps.map((name) => ({ name, mountPath: `/etc/tulle/${name}`, readOnly: true })),
-          ...(component.hasIdentityToken
-            ? [{ name: 'linkerd-identity-token', mountPath: '/var/run/secrets/tokens', readOnly: true }]
-            : []),
-        ],
+        ...list('volumeMounts', mounts),
       },
     ],
-    volumes: [
-      ...component.configMaps.map((name) => ({ name, configMap: { name, optional: true } })),
-      ...(component.hasIdentityToken ? [identityTokenVolume()] : []),
-    ],
+    ...list('volumes', volumes),
   };
 }
 
 /** The token that identity accepts. Source: linkerd2 `_volumes.tpl`. */
 function identityTokenVolume(): Record<string, unknown> {
   return {
-    name: 'linkerd-identity-token',
+    name: TOKEN_VOLUME,
     projected: {
       sources: [
         {
@@ -173,6 +177,11 @@ function identityTokenVolume(): Record<string, unknown> {
       ],
     },
   };
+}
+
+/** A list field, left out when empty: the API server drops empty lists, and a second apply would see a difference. */
+function list(field: string, values: readonly unknown[]): Record<string, readonly unknown[]> {
+  return values.length === 0 ? {} : { [field]: values };
 }
 
 /** Changes whenever the values do, so that a new configuration restarts the processes that read it at start. */
