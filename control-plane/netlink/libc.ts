@@ -12,6 +12,7 @@ export const libc = {
   bind: library.func('int bind(int, const void *, uint32_t)') as SystemCall<
     [fd: number, address: Buffer, length: number]
   >,
+  listen: library.func('int listen(int, int)') as SystemCall<[fd: number, backlog: number]>,
   close: library.func('int close(int)') as SystemCall<[fd: number]>,
   setns: library.func('int setns(int, int)') as SystemCall<[fd: number, type: number]>,
   unshare: library.func('int unshare(int)') as SystemCall<[flags: number]>,

@@ -1,11 +1,14 @@
 import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { isIPv6, Socket } from 'node:net';
 
+import { addressBytes, be16, host16 } from './bytes.ts';
 import { checked, intBuffer, libc, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from './libc.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
+const SO_REUSEADDR = 2;
 const SO_PRIORITY = 12;
+const BACKLOG = 511; // as Node's own listeners
 
 /**
  * Sets `SO_PRIORITY`, which nftables reads as `meta priority`.
@@ -39,4 +42,34 @@ export function openTcpSocket(
     closeSync(fd);
     throw error;
   }
+}
+
+/**
+ * A listening socket that nobody accepts from yet, in the network namespace the calling thread is in now: for handing
+ * to another process, which then listens with `server.listen({ fd })`.
+ *
+ * @param port  0 for any
+ * @returns a descriptor that is the caller's to close
+ * @throws SystemCallError  EADDRINUSE, EACCES (port below 1024), EADDRNOTAVAIL
+ */
+export function openTcpListener(address: string, port: number): number {
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const fd = checked('socket', libc.socket(isIPv6(address) ? AF_INET6 : AF_INET, type, 0));
+  try {
+    checked('setsockopt(SO_REUSEADDR)', libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, intBuffer(1), 4));
+    const bytes = socketAddress(address, port);
+    checked('bind', libc.bind(fd, bytes, bytes.length));
+    checked('listen', libc.listen(fd, BACKLOG));
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** struct sockaddr_in or sockaddr_in6, without flow and scope. */
+function socketAddress(address: string, port: number): Buffer {
+  return isIPv6(address)
+    ? Buffer.concat([host16(AF_INET6), be16(port), Buffer.alloc(4), addressBytes(address), Buffer.alloc(4)])
+    : Buffer.concat([host16(AF_INET), be16(port), addressBytes(address), Buffer.alloc(8)]);
 }
