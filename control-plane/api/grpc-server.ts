@@ -1,0 +1,100 @@
+import type { AddressInfo } from 'node:net';
+import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
+import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+
+/** What a server shows to its clients, all PEM. */
+export type ServerIdentity = {
+  readonly key: string;
+  readonly cert: string; // leaf first
+  readonly ca: string; // trust anchors that client certificates are checked against
+};
+
+/** TLS handshakes of clients that say nothing are ended after this time. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** Pings that find out about peers that are gone. */
+const KEEPALIVE_TIME_MS = 30_000;
+const KEEPALIVE_TIMEOUT_MS = 10_000;
+
+/** How many connections there may be: one for each proxy and replica, with room to spare. */
+const CONNECTIONS_MAX = 20_000;
+
+/**
+ * A gRPC server with TLS 1.3 as proxies expect it: a client certificate is asked for and never required, because proxies
+ * connect before they have one and renew when theirs may have expired; ALPN is answered only when it is offered.
+ * TLS is terminated here because grpc-js turns clients away that offer no ALPN.
+ */
+export class GrpcServer {
+  readonly #grpc = new Server({
+    'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+  });
+  readonly #injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  readonly #tls: TlsServer;
+  readonly #sockets = new Set<TLSSocket>();
+  readonly #stopping = new AbortController();
+
+  constructor(identity: ServerIdentity) {
+    this.#tls = createServer({
+      ...identity,
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.3',
+      ALPNProtocols: ['h2'],
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    });
+    this.#tls.maxConnections = CONNECTIONS_MAX;
+    this.#tls.on('secureConnection', (socket) => this.#accept(socket));
+    this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
+  }
+
+  /** Aborted when the server begins to stop: streams should then be ended. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    this.#grpc.addService(definition, implementation);
+  }
+
+  /** For handshakes from now on. Connections that exist keep theirs. */
+  setIdentity(identity: ServerIdentity): void {
+    this.#tls.setSecureContext({ ...identity, minVersion: 'TLSv1.3' });
+  }
+
+  /** @returns the port it listens on. @throws the listen error */
+  async listen(port: number, host?: string): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#tls.once('error', reject);
+      this.#tls.listen(port, host, () => {
+        this.#tls.off('error', reject);
+        resolve();
+      });
+    });
+    return (this.#tls.address() as AddressInfo).port;
+  }
+
+  /** Stops accepting, lets streams end, and closes what is left after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
+    this.#stopping.abort();
+    this.#injector.drain(graceMs);
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, graceMs);
+    await closed;
+    clearTimeout(timer);
+    this.#injector.destroy();
+    this.#grpc.forceShutdown();
+  }
+
+  #accept(socket: TLSSocket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.setNoDelay(true);
+    // Node's HTTP/2 server refuses a TLS socket without this; most clients offer no ALPN.
+    socket.alpnProtocol = 'h2';
+    this.#injector.injectConnection(socket);
+  }
+}
