@@ -122,7 +122,7 @@ class Decoder {
       this.#path.push(this.#path.length === 0 ? name : `.${name}`);
       const type = fields.get(name);
       if (type === undefined) this.#unknown();
-      else if (child !== null) {
+      else if (child !== null && child !== undefined) {
         this.#struct = model;
         this.#fields.push(name);
         const decoded = this.#value(type, child);
@@ -174,7 +174,7 @@ class Decoder {
     if (!isArray(value)) throw this.#mismatch(value, type);
     return value.map((item, index) => {
       this.#path.push(`[${index}]`);
-      const decoded = item === null ? zeroOf(type.items) : this.#value(type.items, item);
+      const decoded = item === null || item === undefined ? zeroOf(type.items) : this.#value(type.items, item);
       this.#path.pop();
       return decoded;
     });
@@ -184,6 +184,7 @@ class Decoder {
     if (!isObject(value)) throw this.#mismatch(value, type);
     const result: MutableObject = {};
     for (const [key, child] of Object.entries(value)) {
+      if (child === undefined) continue; // from code inside this process; JSON has no undefined
       this.#path.push(`.${key}`);
       setField(result, key, child === null ? zeroOf(type.values) : this.#value(type.values, child));
       this.#path.pop();
