@@ -57,7 +57,7 @@ test('of many concurrent writers with the same version one wins', async () => {
   const writes = Array.from({ length: 8 }, (_, index) =>
     server.request(`${MAPS}/race`, { method: 'PUT', body: { ...json, data: { a: `w${index}` } } }),
   );
-  const codes = (await Promise.all(writes)).map(({ status }) => status).sort();
+  const codes = (await Promise.all(writes)).map(({ status }) => status).sort((a, b) => a - b);
   assert.deepEqual(codes, [200, 409, 409, 409, 409, 409, 409, 409]);
 });
 

@@ -88,6 +88,7 @@ export class TestServer implements AsyncDisposable {
   /** Runs real kubectl with the admin's kubeconfig. `input` goes to its standard input. */
   async kubectl(args: readonly string[], input?: string): Promise<KubectlResult> {
     const home = this.directory; // keeps discovery caches of servers apart
+    // oxlint-disable-next-line node/no-process-env -- only tests load this file, and kubectl needs the PATH
     const env = { ...process.env, HOME: home, KUBECONFIG: this.kubeconfigPath };
     const child = spawn('kubectl', args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     const output = { stdout: '', stderr: '' };
@@ -141,6 +142,7 @@ export async function until(
 
 /** A reason to skip what needs kubectl, false when it is there. */
 export function withoutKubectl(): string | false {
+  // oxlint-disable-next-line node/no-process-env -- only tests load this file
   for (const directory of (process.env['PATH'] ?? '').split(delimiter)) {
     try {
       accessSync(join(directory, 'kubectl'), constants.X_OK);

@@ -27,7 +27,7 @@ import { completeObject, resetDraft } from './strategies.ts';
 import type { WriteOptions } from './write-options.ts';
 
 const GENERATED_NAME_ATTEMPTS = 8;
-const CONFLICT_ATTEMPTS = 10;
+const CONFLICT_ATTEMPTS = 100; // every round somebody wins, so this is how many may write one object at once
 const DEFINITIONS = 'customresourcedefinitions.apiextensions.k8s.io';
 
 /** Which object a write is about. */
