@@ -1,11 +1,11 @@
 import type { Readable } from 'node:stream';
-import type { WebSocket } from 'ws';
 import type { NodeAgent } from '../../node/node-agent.ts';
 import type { KubeObject } from '../object.ts';
 import { asStatusError, notImplemented } from '../status-error.ts';
 import { ChannelSocket } from './channel-socket.ts';
 import { EXEC_PROTOCOLS, exitStatus, finish, parseStreams } from './exec.ts';
 import { chooseContainer, namespaceOf } from './parameters.ts';
+import type { Upgraded } from './upgraded.ts';
 
 const STDOUT = 1;
 
@@ -22,12 +22,12 @@ export function parseAttach(pod: KubeObject, query: URLSearchParams): string {
 
 /** Sends what the container prints from now on, both outputs merged, until it ends. */
 export async function serveAttach(
-  socket: WebSocket,
+  { socket, protocol, gone }: Upgraded,
   agent: NodeAgent,
   pod: KubeObject,
   container: string,
 ): Promise<void> {
-  const channels = new ChannelSocket(socket, socket.protocol === EXEC_PROTOCOLS[0]);
+  const channels = new ChannelSocket(socket, protocol === EXEC_PROTOCOLS[0]);
   let output: Readable;
   try {
     const options = { follow: true, previous: false, timestamps: false, tailLines: 0 };
@@ -36,7 +36,7 @@ export async function serveAttach(
     await finish(channels, asStatusError(error).toStatus());
     return;
   }
-  socket.once('close', () => output.destroy());
+  gone.addEventListener('abort', () => output.destroy());
   await channels.pipe(STDOUT, output);
   await finish(channels, exitStatus(0));
 }

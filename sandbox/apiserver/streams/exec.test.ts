@@ -93,6 +93,17 @@ test('an endless output is held back by a client that does not read', async () =
   await until(() => server.agent.killed.length === 1, 'the command is ended with its client');
 });
 
+test('a client that leaves while its input is held back ends the command', async () => {
+  await using server = await StreamServer.start();
+  const socket = open(server, `${command('sleep', '60')}&stdin=true&stdout=true`);
+  await once(socket, 'open');
+  for (let count = 0; count < 40; count += 1) socket.send(Buffer.alloc(500_000));
+  await delay(100);
+  assert.ok(socket.bufferedAmount > 1_000_000, 'nobody reads the input');
+  socket.terminate();
+  await until(() => server.agent.killed.length === 1, 'the command is ended with its client');
+});
+
 test('a terminal size is passed on, nonsense is not', async () => {
   await using server = await StreamServer.start();
   const socket = open(server, `${command('cat')}&stdin=true&stdout=true&tty=true`);

@@ -1,4 +1,3 @@
-import type { WebSocket } from 'ws';
 import type { ExecOptions, ExecSession, NodeAgent } from '../../node/node-agent.ts';
 import type { KubeObject } from '../object.ts';
 import { field } from '../objects/json.ts';
@@ -6,6 +5,7 @@ import type { Status } from '../status-error.ts';
 import { asStatusError, badRequest } from '../status-error.ts';
 import { ChannelSocket } from './channel-socket.ts';
 import { chooseContainer, flag, namespaceOf } from './parameters.ts';
+import type { Upgraded } from './upgraded.ts';
 
 /** Protocols of exec and attach, best first; v5 can end stdin. */
 export const EXEC_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const;
@@ -49,12 +49,12 @@ export function parseStreams(query: URLSearchParams): ExecOptions {
 
 /** Runs the command and carries its streams until it has ended or the client is gone. */
 export async function serveExec(
-  socket: WebSocket,
+  { socket, protocol, gone }: Upgraded,
   agent: NodeAgent,
   pod: KubeObject,
   { container, command, options }: ExecRequest,
 ): Promise<void> {
-  const channels = new ChannelSocket(socket, socket.protocol === EXEC_PROTOCOLS[0]);
+  const channels = new ChannelSocket(socket, protocol === EXEC_PROTOCOLS[0]);
   let session: ExecSession;
   try {
     session = agent.exec(namespaceOf(pod), pod.metadata.name, container, command, options);
@@ -62,7 +62,7 @@ export async function serveExec(
     await finish(channels, asStatusError(error).toStatus());
     return;
   }
-  socket.once('close', () => session.kill());
+  gone.addEventListener('abort', () => session.kill());
   connectInput(channels, session);
   const outputs = [
     ...(session.stdout === undefined ? [] : [channels.pipe(STDOUT, session.stdout)]),

@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createWebSocketStream, type WebSocket } from 'ws';
+import { createWebSocketStream } from 'ws';
 import type { NodeAgent } from '../../node/node-agent.ts';
 import type { KubeObject } from '../object.ts';
 import { badRequest } from '../status-error.ts';
 import { ChannelSocket } from './channel-socket.ts';
 import { namespaceOf } from './parameters.ts';
+import type { Upgraded } from './upgraded.ts';
 import { SpdyConnection, type SpdyStream } from './spdy/connection.ts';
 
 /** SPDY inside the messages: one tunnel, any number of connections. */
@@ -43,10 +44,12 @@ export function parsePorts(query: URLSearchParams): readonly number[] {
 }
 
 /** Source: kubelet `pkg/kubelet/portforward/httpstream.go`: an error stream and a data stream per connection. */
-export async function serveTunnel(socket: WebSocket, agent: NodeAgent, pod: KubeObject): Promise<void> {
+export async function serveTunnel({ socket, gone }: Upgraded, agent: NodeAgent, pod: KubeObject): Promise<void> {
   const dial = dialer(agent, pod);
   const unpaired = new Map<string, SpdyStream>(); // error streams by request id
-  const connection = new SpdyConnection(createWebSocketStream(socket), (stream) => {
+  const transport = createWebSocketStream(socket);
+  gone.addEventListener('abort', () => transport.destroy());
+  const connection = new SpdyConnection(transport, (stream) => {
     const request = stream.headers.get('requestid') ?? String(stream.id);
     if (stream.headers.get('streamtype') === 'error') holdErrorStream(unpaired, request, stream);
     else {
@@ -106,7 +109,7 @@ async function join(data: Duplex, remote: Duplex): Promise<void> {
 
 /** The old form: channel 2i carries the data of the i-th port, 2i+1 its errors; each begins with the port. */
 export async function serveChannels(
-  socket: WebSocket,
+  { socket, gone }: Upgraded,
   agent: NodeAgent,
   pod: KubeObject,
   ports: readonly number[],
@@ -115,7 +118,7 @@ export async function serveChannels(
   const channels = new ChannelSocket(socket, false);
   const remotes = new Map<number, Duplex>(); // by data channel
   socket.pause(); // until there is somewhere to put the bytes
-  socket.once('close', () => {
+  gone.addEventListener('abort', () => {
     for (const remote of remotes.values()) remote.destroy();
   });
   channels.receive({

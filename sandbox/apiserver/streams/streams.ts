@@ -9,10 +9,12 @@ import { parseAttach, serveAttach } from './attach.ts';
 import { EXEC_PROTOCOLS, parseExec, serveExec } from './exec.ts';
 import { CHANNEL_PROTOCOL, parsePorts, serveChannels, serveTunnel, TUNNEL_PROTOCOL } from './port-forward.ts';
 import { refuseUpgrade } from './refusal.ts';
+import type { Upgraded } from './upgraded.ts';
 
 const SESSIONS_MAX = 256;
 const MESSAGE_BYTES_MAX = 1024 * 1024; // kubectl sends at most 32 KiB at once
 const KEEP_ALIVE_MS = 30_000;
+const HEARTBEAT_MS = 15_000;
 
 /** A request for an upgrade that has passed authentication and authorization, and its pod exists. */
 export type StreamRequest = {
@@ -28,12 +30,17 @@ export type StreamRequest = {
 /** What serves one session, and which protocols it can speak, best first. */
 type Session = {
   readonly protocols: readonly string[];
-  serve(socket: WebSocket): Promise<void>;
+  serve(upgraded: Upgraded): Promise<void>;
 };
 
 /** The streaming subresources of pods, over WebSocket. */
 export class Streams implements Disposable {
   readonly #sessions = new Set<WebSocket>();
+  readonly #heartbeatMs: number;
+
+  constructor(heartbeatMs = HEARTBEAT_MS) {
+    this.#heartbeatMs = heartbeatMs;
+  }
 
   /** Upgrades the connection, or answers with a Status. Never throws. */
   handle(stream: StreamRequest): void {
@@ -58,16 +65,30 @@ export class Streams implements Disposable {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: MESSAGE_BYTES_MAX,
-      handleProtocols: () => protocol,
     });
+    // The tunnel's protocol has a slash in its name, which the library refuses: it must not see the header.
+    delete request.headers['sec-websocket-protocol'];
+    server.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`));
     server.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#sessions.add(webSocket);
-      webSocket.once('close', () => this.#sessions.delete(webSocket));
-      webSocket.on('error', () => webSocket.terminate()); // a broken frame or a lost connection ends the session
+      const gone = new AbortController();
+      socket.once('close', () => gone.abort());
+      this.#track(webSocket);
       session
-        .serve(webSocket)
+        .serve({ socket: webSocket, protocol, gone: gone.signal })
         .catch((error: unknown) => webSocket.close(1011, asStatusError(error).message.slice(0, 100)));
     });
+  }
+
+  /** A ping to a client that is gone makes the connection fail, also while nothing is read from it. */
+  #track(webSocket: WebSocket): void {
+    const heartbeat = setInterval(() => webSocket.ping(), this.#heartbeatMs);
+    heartbeat.unref();
+    this.#sessions.add(webSocket);
+    webSocket.once('close', () => {
+      clearInterval(heartbeat);
+      this.#sessions.delete(webSocket);
+    });
+    webSocket.on('error', () => webSocket.terminate()); // a broken frame or a lost connection ends the session
   }
 }
 
@@ -75,18 +96,18 @@ function sessionOf({ kind, pod, query, agent, request }: StreamRequest): Session
   switch (kind) {
     case 'exec': {
       const exec = parseExec(pod, query);
-      return { protocols: EXEC_PROTOCOLS, serve: (socket) => serveExec(socket, agent, pod, exec) };
+      return { protocols: EXEC_PROTOCOLS, serve: (upgraded) => serveExec(upgraded, agent, pod, exec) };
     }
     case 'attach': {
       const container = parseAttach(pod, query);
-      return { protocols: EXEC_PROTOCOLS, serve: (socket) => serveAttach(socket, agent, pod, container) };
+      return { protocols: EXEC_PROTOCOLS, serve: (upgraded) => serveAttach(upgraded, agent, pod, container) };
     }
     case 'portforward': {
       if (offeredProtocols(request).includes(TUNNEL_PROTOCOL)) {
-        return { protocols: [TUNNEL_PROTOCOL], serve: (socket) => serveTunnel(socket, agent, pod) };
+        return { protocols: [TUNNEL_PROTOCOL], serve: (upgraded) => serveTunnel(upgraded, agent, pod) };
       }
       const ports = parsePorts(query);
-      return { protocols: [CHANNEL_PROTOCOL], serve: (socket) => serveChannels(socket, agent, pod, ports) };
+      return { protocols: [CHANNEL_PROTOCOL], serve: (upgraded) => serveChannels(upgraded, agent, pod, ports) };
     }
   }
 }

@@ -94,21 +94,27 @@ export class SpdyConnection {
     this.#transport = transport;
     this.#onStream = onStream;
     transport.on('error', () => undefined); // the end of `serve` says so
+    transport.once('close', () => this.#resetAll());
   }
 
   /** Serves until the client ends the connection or breaks it. Never rejects. */
   async serve(): Promise<void> {
     const parser = new frames.FrameParser();
     try {
-      for await (const chunk of this.#transport) {
+      for await (const chunk of this.#transport.iterator({ destroyOnReturn: false })) {
         for (const frame of parser.push(chunk as Buffer)) await this.#take(frame);
       }
     } catch (error) {
       if (error instanceof SpdyError) await this.#send(frames.goAwayFrame(this.#lastStreamId)).catch(() => undefined);
     } finally {
-      for (const stream of this.#streams.values()) stream.reset();
+      this.#resetAll();
       this.#transport.end();
     }
+  }
+
+  /** Also frees the loop in `serve` when it waits for a stream to be read. */
+  #resetAll(): void {
+    for (const stream of this.#streams.values()) stream.reset();
   }
 
   async #take(frame: Frame): Promise<void> {

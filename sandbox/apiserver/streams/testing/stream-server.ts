@@ -24,7 +24,7 @@ export const testPod: KubeObject = {
 /** One pod and its streams over plain HTTP, without authentication. */
 export class StreamServer implements AsyncDisposable {
   readonly agent = new LocalAgent();
-  readonly streams = new Streams();
+  readonly streams = new Streams(100);
   readonly #server: Server = createServer((request, response) => this.#answer(request, response));
   pod: KubeObject = testPod;
 
