@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AnyObject } from './resources.ts';
-import { deployment, TestCluster } from './test-cluster.ts';
+import { deployment, TestCluster } from './testing/test-cluster.ts';
 
 function reference(owner: AnyObject, blockOwnerDeletion = true) {
   const { apiVersion, kind, metadata } = owner;
@@ -16,7 +16,7 @@ async function web(): Promise<TestCluster> {
 }
 
 test('background deletion takes the owner at once and the dependents after it', async () => {
-  using cluster = await web();
+  await using cluster = await web();
   await cluster.client.delete('deployments.apps', 'demo', 'web', { propagationPolicy: 'Background' });
   assert.equal(cluster.find('deployments.apps', 'web'), undefined);
   await cluster.settle();
@@ -25,7 +25,7 @@ test('background deletion takes the owner at once and the dependents after it', 
 });
 
 test('foreground deletion keeps the owner until the last dependent is gone', async () => {
-  using cluster = await web();
+  await using cluster = await web();
   cluster.kubelet.mayGo = () => false;
   await cluster.client.delete('deployments.apps', 'demo', 'web', { propagationPolicy: 'Foreground' });
   await cluster.settle();
@@ -41,7 +41,7 @@ test('foreground deletion keeps the owner until the last dependent is gone', asy
 });
 
 test('orphaning deletion leaves the dependents, and a new owner adopts them', async () => {
-  using cluster = await web();
+  await using cluster = await web();
   const before = cluster.pods().map((pod) => pod.metadata.uid);
   await cluster.client.delete('deployments.apps', 'demo', 'web', { propagationPolicy: 'Orphan' });
   await cluster.settle();
@@ -57,7 +57,7 @@ test('orphaning deletion leaves the dependents, and a new owner adopts them', as
 });
 
 test('an object with two owners stays while one of them lives and loses the reference to the other', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const first = await cluster.create('configmaps', { metadata: { name: 'first' } });
   const second = await cluster.create('configmaps', { metadata: { name: 'second' } });
   const ownerReferences = [reference(first), reference(second)];
@@ -71,7 +71,7 @@ test('an object with two owners stays while one of them lives and loses the refe
 });
 
 test('an owner of the same name but another uid is no owner, nor is one in another namespace', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const owner = await cluster.create('configmaps', { metadata: { name: 'owner' } });
   const impostor = { ...reference(owner), uid: 'another' };
   await cluster.create('configmaps', { metadata: { name: 'stale', ownerReferences: [impostor] } });
@@ -83,7 +83,7 @@ test('an owner of the same name but another uid is no owner, nor is one in anoth
 });
 
 test('an owner of a kind that is not served keeps its dependents', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const owner = { apiVersion: 'demo.io/v1', kind: 'Widget', name: 'w', uid: 'w' };
   await cluster.create('configmaps', { metadata: { name: 'child', ownerReferences: [owner] } });
   await cluster.settle();
@@ -91,21 +91,16 @@ test('an owner of a kind that is not served keeps its dependents', async () => {
 });
 
 test('custom resources own and are owned like everything else', async () => {
-  using cluster = await TestCluster.start();
-  const type = { group: 'demo.io', version: 'v1', kind: 'Widget', plural: 'widgets', isNamespaced: true };
-  cluster.server.serve({ ...type, hasStatus: false, hasGeneration: true });
+  await using cluster = await TestCluster.start();
+  const schema = { openAPIV3Schema: { type: 'object' } };
   const spec = {
     group: 'demo.io',
-    names: { plural: 'widgets', kind: 'Widget' },
+    names: { plural: 'widgets', singular: 'widget', kind: 'Widget', listKind: 'WidgetList' },
     scope: 'Namespaced',
-    versions: [],
-  } as const;
-  const crd = await cluster.server.create('customresourcedefinitions.apiextensions.k8s.io', {
-    metadata: { name: 'widgets.demo.io' },
-    spec,
-  });
-  const status = { conditions: [{ type: 'Established', status: 'True' }] };
-  await cluster.server.update('customresourcedefinitions.apiextensions.k8s.io', { ...crd, status }, 'status');
+    versions: [{ name: 'v1', served: true, storage: true, schema }],
+  };
+  const definition = { metadata: { name: 'widgets.demo.io' }, spec };
+  await cluster.server.create('customresourcedefinitions.apiextensions.k8s.io', definition);
   await cluster.settle();
   const widget = await cluster.server.create('widgets.demo.io', { metadata: { name: 'w', namespace: 'demo' } });
   await cluster.create('configmaps', { metadata: { name: 'child', ownerReferences: [reference(widget)] } });

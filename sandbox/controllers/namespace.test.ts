@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { builtinResources } from '../apiserver/builtin-resources.ts';
 import { isStored, resourceKey } from '../apiserver/registry.ts';
 import { conditionOf } from './controller.ts';
-import { deployment, TestCluster } from './test-cluster.ts';
+import { deployment, TestCluster } from './testing/test-cluster.ts';
 
 test('every namespace gets a default account and the root certificates, and both are repaired', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   assert.ok(cluster.find('serviceaccounts', 'default'));
   assert.deepEqual(cluster.get('configmaps', 'kube-root-ca.crt').data, { 'ca.crt': 'CA' });
   await cluster.client.delete('serviceaccounts', 'demo', 'default');
@@ -17,7 +17,7 @@ test('every namespace gets a default account and the root certificates, and both
 });
 
 test('deleting a namespace leaves nothing of it', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { replicas: 5 }));
   const spec = { selector: { app: 'web' }, ports: [{ port: 80 }] };
   await cluster.create('services', { metadata: { name: 'web' }, spec });
@@ -32,7 +32,7 @@ test('deleting a namespace leaves nothing of it', async () => {
 });
 
 test('a namespace says what it waits for and goes when that is gone', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('configmaps', { metadata: { name: 'held', finalizers: ['demo.io/keep'] } });
   await cluster.client.delete('namespaces', undefined, 'demo');
   await cluster.settle();

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { template, TestCluster } from './test-cluster.ts';
+import { template, TestCluster } from './testing/test-cluster.ts';
 
 const spec = (replicas: number) => ({ replicas, selector: { matchLabels: { app: 'web' } }, template: template('web') });
 
 test('pods that match are adopted and count; surplus goes, unready first', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = (pod) => (pod.metadata.name === 'sick' ? 'Unready' : 'Ready');
   for (const name of ['sick', 'well']) {
     await cluster.create('pods', { metadata: { name, labels: { app: 'web' } }, spec: template('web').spec });
@@ -23,7 +23,7 @@ test('pods that match are adopted and count; surplus goes, unready first', async
 });
 
 test('a pod whose labels no longer match is released and replaced', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('replicasets.apps', { metadata: { name: 'web' }, spec: spec(2) });
   await cluster.settle();
   const [pod] = cluster.pods();
@@ -36,7 +36,7 @@ test('a pod whose labels no longer match is released and replaced', async () => 
 });
 
 test('a pod that ends or is deleted is replaced, and the status counts only what is ready', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('replicasets.apps', { metadata: { name: 'web' }, spec: { ...spec(3), minReadySeconds: 5 } });
   await cluster.settle();
   const early = cluster.get('replicasets.apps', 'web').status;

@@ -337,7 +337,12 @@ export type CustomResourceDefinition = Kind<{
   readonly status?: { readonly conditions?: readonly Condition[] };
 }>;
 
-export type Event = Kind<{ readonly lastTimestamp?: string | null; readonly eventTime?: string | null }>;
+export type Event = Kind<{
+  readonly reason?: string;
+  readonly message?: string;
+  readonly lastTimestamp?: string | null;
+  readonly eventTime?: string | null;
+}>;
 
 /** Resource names, as `LocalClient` takes them, and what they hold. */
 export type Kinds = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isReady } from './pods.ts';
 import type { StatefulSet } from './resources.ts';
-import { template, TestCluster } from './test-cluster.ts';
+import { template, TestCluster } from './testing/test-cluster.ts';
 
 function spec(replicas: number, more: Partial<StatefulSet['spec']> = {}): StatefulSet['spec'] {
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { partition: 0 } } as const;
@@ -24,7 +24,7 @@ const names = (cluster: TestCluster): readonly string[] =>
     .sort();
 
 test('pods are made in order, each when the one before is ready', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = (pod) => (pod.metadata.name === 'db-1' ? undefined : 'Ready');
   await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: spec(3) });
   await cluster.settle();
@@ -55,7 +55,7 @@ test('pods are made in order, each when the one before is ready', async () => {
 });
 
 test('scaling down takes the highest first, one at a time; Parallel takes and makes all at once', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: spec(3) });
   await cluster.settle();
   cluster.kubelet.mayGo = () => false;
@@ -74,7 +74,7 @@ test('scaling down takes the highest first, one at a time; Parallel takes and ma
 });
 
 test('an update replaces pods from the highest down to the partition, one at a time', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: spec(3) });
   await cluster.settle();
   let least = Infinity;
@@ -106,27 +106,29 @@ test('an update replaces pods from the highest down to the partition, one at a t
 });
 
 test('going back to an earlier template makes its revision the newest again', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: spec(1) });
   await cluster.settle();
   await cluster.edit('statefulsets.apps', 'db', () => ({ spec: spec(1, { template: template('db', 'new') }) }));
   await cluster.settle();
   await cluster.edit('statefulsets.apps', 'db', () => ({ spec: spec(1) }));
   await cluster.settle();
+  const history = [...cluster.list('controllerrevisions.apps')].sort((a, b) => b.revision - a.revision);
   assert.deepEqual(
-    cluster.list('controllerrevisions.apps').map(({ revision }) => revision),
+    history.map(({ revision }) => revision),
     [3, 2],
   );
-  const [first] = cluster.list('controllerrevisions.apps');
+  const [first] = history;
   assert.equal(cluster.get('statefulsets.apps', 'db').status?.currentRevision, first?.metadata.name);
-  assert.deepEqual(first?.data, { spec: { template: { ...template('db'), $patch: 'replace' } } });
+  const { template: stored } = cluster.get('statefulsets.apps', 'db').spec;
+  assert.deepEqual(first?.data, { spec: { template: { ...stored, $patch: 'replace' } } });
 });
 
 test('a pod that failed is made again, and claims for volumes are refused with a reason', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   let hasFailed = false;
   cluster.kubelet.outcome = () => (hasFailed ? 'Ready' : 'Failed');
-  cluster.kubelet.afterStep = () => (hasFailed ||= cluster.reasons().includes('RecreatingFailedPod'));
+  cluster.kubelet.afterStep = () => (hasFailed ||= cluster.messages('RecreatingFailedPod').length > 0);
   await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: spec(1) });
   await cluster.settle();
   assert.ok(isRolledOut(cluster.get('statefulsets.apps', 'db')));

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deployment, TestCluster } from './test-cluster.ts';
+import { deployment, TestCluster } from './testing/test-cluster.ts';
 
 const BUDGETS = 'poddisruptionbudgets.policy';
 
 test('a budget follows the healthy pods and the size their controller wants', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const selector = { matchLabels: { app: 'web' } };
   await cluster.create(BUDGETS, { metadata: { name: 'min' }, spec: { minAvailable: 2, selector } });
   await cluster.create(BUDGETS, { metadata: { name: 'half' }, spec: { minAvailable: '50%', selector } });
@@ -33,7 +33,7 @@ test('a budget follows the healthy pods and the size their controller wants', as
 });
 
 test('events go an hour after they last happened', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('events', { metadata: { name: 'old' } });
   const lastTimestamp = '2026-01-01T00:30:00Z';
   await cluster.create('events', { metadata: { name: 'repeated' }, lastTimestamp });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fit } from './node-fit.ts';
 import type { DaemonSet, Node, PodSpec, Taint } from '../resources.ts';
-import { template, TestCluster } from '../test-cluster.ts';
+import { template, TestCluster } from '../testing/test-cluster.ts';
 
 function spec(more: Partial<DaemonSet['spec']> = {}): DaemonSet['spec'] {
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 0, maxUnavailable: 1 } } as const;
@@ -38,7 +38,7 @@ test('a node takes a daemon by name, labels, affinity and taints', () => {
 });
 
 test('every node that fits runs one pod, and the status counts all of them', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.server.create('nodes', { metadata: { name: 'node-2' } });
   await cluster.server.create('nodes', {
     metadata: { name: 'node-3' },
@@ -64,7 +64,7 @@ test('every node that fits runs one pod, and the status counts all of them', asy
 });
 
 test('an update replaces no more pods at once than may be unavailable', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   for (const name of ['node-2', 'node-3', 'node-4']) await cluster.server.create('nodes', { metadata: { name } });
   await cluster.create('daemonsets.apps', { metadata: { name: 'agent' }, spec: spec() });
   await cluster.settle();
@@ -78,7 +78,7 @@ test('an update replaces no more pods at once than may be unavailable', async ()
 });
 
 test('with a surge the successor is available before the old pod goes', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } as const;
   await cluster.create('daemonsets.apps', { metadata: { name: 'agent' }, spec: spec({ updateStrategy }) });
   await cluster.settle();
@@ -97,7 +97,7 @@ test('with a surge the successor is available before the old pod goes', async ()
 });
 
 test('a daemon that failed is made again', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   let failures = 0;
   cluster.kubelet.outcome = () => (failures < 2 ? 'Failed' : 'Ready');
   cluster.kubelet.afterStep = () => (failures = cluster.messages('FailedDaemonPod').length);

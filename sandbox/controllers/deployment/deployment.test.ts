@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { conditionOf } from '../controller.ts';
 import { isReady } from '../pods.ts';
-import type { Deployment } from '../resources.ts';
-import { deployment, template, TestCluster } from '../test-cluster.ts';
+import type { Deployment, ReplicaSet } from '../resources.ts';
+import { deployment, template, TestCluster } from '../testing/test-cluster.ts';
 
 /** What `kubectl rollout status` waits for, in its order; undefined when it would say "successfully rolled out". */
 function waitsFor({ metadata, spec, status = {} }: Deployment): string | undefined {
@@ -15,12 +15,20 @@ function waitsFor({ metadata, spec, status = {} }: Deployment): string | undefin
   return availableReplicas < updatedReplicas ? 'availability' : undefined;
 }
 
+const REVISION = 'deployment.kubernetes.io/revision';
+
+/** The ReplicaSets of all Deployments, by revision. */
+function sets(cluster: TestCluster): readonly ReplicaSet[] {
+  const revision = ({ metadata }: ReplicaSet): number => Number(metadata.annotations?.[REVISION]);
+  return [...cluster.list('replicasets.apps')].sort((a, b) => revision(a) - revision(b));
+}
+
 function reason(object: Deployment, type: string): string | undefined {
   return conditionOf(object.status?.conditions, type)?.reason;
 }
 
 test('a new Deployment makes a ReplicaSet named after its template and reports every step', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => undefined;
   await cluster.create('deployments.apps', deployment('web', { replicas: 3 }));
   await cluster.settle();
@@ -63,7 +71,7 @@ test('a new Deployment makes a ReplicaSet named after its template and reports e
 });
 
 test('a rolling restart never goes below the allowed availability nor above the allowed surge', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const rollingUpdate = { maxSurge: '20%', maxUnavailable: 1 };
   await cluster.create(
     'deployments.apps',
@@ -90,12 +98,12 @@ test('a rolling restart never goes below the allowed availability nor above the 
   assert.equal(cluster.pods().length, 10);
   assert.ok(cluster.pods().every((pod) => !before.has(pod.metadata.uid)));
   assert.equal(waitsFor(cluster.get('deployments.apps', 'web')), undefined);
-  const sizes = cluster.list('replicasets.apps').map((set) => set.spec.replicas);
+  const sizes = sets(cluster).map((set) => set.spec.replicas);
   assert.deepEqual(sizes, [0, 10]);
 });
 
 test('a rollout whose new pods never become ready keeps the old ones and fails at its deadline', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { replicas: 4, progressDeadlineSeconds: 60 }));
   await cluster.settle();
   cluster.kubelet.outcome = (pod) => (JSON.stringify(pod.spec).includes('broken') ? 'Unready' : 'Ready');
@@ -118,16 +126,16 @@ test('a rollout whose new pods never become ready keeps the old ones and fails a
   const undone = cluster.get('deployments.apps', 'web');
   assert.equal(waitsFor(undone), undefined);
   assert.equal(undone.metadata.annotations?.['deployment.kubernetes.io/revision'], '3');
-  const revisions = cluster.list('replicasets.apps').map((set) => set.metadata.annotations);
-  assert.equal(revisions[0]?.['deployment.kubernetes.io/revision-history'], '1');
+  const revisions = sets(cluster).map((set) => set.metadata.annotations);
   assert.deepEqual(
-    revisions.map((all) => all?.['deployment.kubernetes.io/revision']),
-    ['3', '2'],
+    revisions.map((all) => all?.[REVISION]),
+    ['2', '3'],
   );
+  assert.equal(revisions[1]?.['deployment.kubernetes.io/revision-history'], '1');
 });
 
 test('scaling up and down follows at once and is announced', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { replicas: 2 }));
   await cluster.settle();
   const name = cluster.list('replicasets.apps')[0]?.metadata.name;
@@ -151,7 +159,7 @@ test('scaling up and down follows at once and is announced', async () => {
 });
 
 test('Recreate starts new pods only when every old one is gone', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { replicas: 3, strategy: { type: 'Recreate' } }));
   await cluster.settle();
   const old = new Set(cluster.pods().map((pod) => pod.metadata.uid));
@@ -172,7 +180,7 @@ test('Recreate starts new pods only when every old one is gone', async () => {
 });
 
 test('a paused Deployment is scaled but not rolled out', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { replicas: 2 }));
   await cluster.settle();
   await cluster.edit('deployments.apps', 'web', ({ spec }) => ({ spec: { ...spec, paused: true } }));
@@ -192,7 +200,7 @@ test('a paused Deployment is scaled but not rolled out', async () => {
 });
 
 test('scaling in the middle of a stuck rollout shares the pods out by size', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const strategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 3, maxUnavailable: 2 } } as const;
   await cluster.create('deployments.apps', deployment('web', { replicas: 10, strategy }));
   await cluster.settle();
@@ -201,7 +209,7 @@ test('scaling in the middle of a stuck rollout shares the pods out by size', asy
     spec: { ...spec, template: template('web', 'broken') },
   }));
   await cluster.settle();
-  const sizes = (): readonly (number | undefined)[] => cluster.list('replicasets.apps').map((set) => set.spec.replicas);
+  const sizes = (): readonly (number | undefined)[] => sets(cluster).map((set) => set.spec.replicas);
   assert.deepEqual(sizes(), [8, 5]);
   await cluster.edit('deployments.apps', 'web', ({ spec }) => ({ spec: { ...spec, replicas: 15 } }));
   await cluster.settle();
@@ -210,7 +218,7 @@ test('scaling in the middle of a stuck rollout shares the pods out by size', asy
 });
 
 test('no more old ReplicaSets are kept than revisionHistoryLimit says', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { revisionHistoryLimit: 2 }));
   for (const image of ['b', 'c', 'd', 'e']) {
     await cluster.pass(1000);
@@ -219,26 +227,22 @@ test('no more old ReplicaSets are kept than revisionHistoryLimit says', async ()
     }));
   }
   await cluster.settle();
-  const revisions = cluster
-    .list('replicasets.apps')
-    .map((set) => set.metadata.annotations?.['deployment.kubernetes.io/revision']);
+  const revisions = sets(cluster).map((set) => set.metadata.annotations?.[REVISION]);
   assert.deepEqual(revisions, ['3', '4', '5']);
 });
 
 test('pods that may not be created are reported and tried again', async () => {
-  using cluster = await TestCluster.start();
-  cluster.server.refuse = (resource) => {
-    if (resource === 'pods') throw new Error('admission webhook "no" denied the request: not today');
-  };
-  await cluster.create('deployments.apps', deployment('web', { replicas: 3 }));
+  await using cluster = await TestCluster.start();
+  const { metadata = {}, spec } = template('web');
+  const withAccount = { metadata, spec: { ...spec, serviceAccountName: 'late' } };
+  await cluster.create('deployments.apps', deployment('web', { replicas: 3, template: withAccount }));
   await cluster.settle();
   const refused = cluster.get('deployments.apps', 'web');
   const failure = conditionOf(refused.status?.conditions, 'ReplicaFailure');
-  assert.equal(failure?.status, 'True');
-  assert.equal(failure?.reason, 'FailedCreate');
-  assert.match(failure?.message ?? '', /not today/);
-  assert.match(cluster.messages('FailedCreate')[0] ?? '', /^Error creating: admission webhook/);
-  cluster.server.refuse = () => {};
+  assert.deepEqual([failure?.status, failure?.reason], ['True', 'FailedCreate']);
+  assert.match(failure?.message ?? '', /serviceaccount "late" not found/);
+  assert.match(cluster.messages('FailedCreate')[0] ?? '', /^Error creating: pods "web-.*" is forbidden/);
+  await cluster.create('serviceaccounts', { metadata: { name: 'late' } });
   await cluster.pass(60_000);
   const current = cluster.get('deployments.apps', 'web');
   assert.equal(waitsFor(current), undefined);
@@ -246,7 +250,7 @@ test('pods that may not be created are reported and tried again', async () => {
 });
 
 test('a name that another ReplicaSet has taken is avoided with another hash', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('web', { replicas: 1 }));
   await cluster.settle();
   const taken = cluster.list('replicasets.apps')[0]?.metadata.name ?? '';
@@ -263,7 +267,7 @@ test('a name that another ReplicaSet has taken is avoided with another hash', as
 });
 
 test('hundreds of pods come up, are restarted and go', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('deployments.apps', deployment('big', { replicas: 300 }));
   await cluster.settle();
   assert.equal(waitsFor(cluster.get('deployments.apps', 'big')), undefined);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { endpointSubsets } from './endpoints.ts';
 import { planSlices } from './slice-plan.ts';
 import { portGroups, sliceEndpoint } from './service-endpoints.ts';
-import { deployment, TestCluster } from '../test-cluster.ts';
+import { deployment, TestCluster } from '../testing/test-cluster.ts';
 import type { EndpointSlice, Pod, Service } from '../resources.ts';
 
 const SLICES = 'endpointslices.discovery.k8s.io';
@@ -147,7 +147,7 @@ test('the old Endpoints object keeps ready and unready addresses apart and leave
 });
 
 test('slices follow the readiness and the end of the pods a Service selects', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   const { metadata: _, spec } = service;
   await cluster.create('services', {
     metadata: { name: 'web', labels: { team: 'a' } },
@@ -206,7 +206,7 @@ test('slices follow the readiness and the end of the pods a Service selects', as
 });
 
 test('a Service without a selector is left alone', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('services', { metadata: { name: 'manual' }, spec: { ports: [{ port: 80 }] } });
   await cluster.create('endpoints', { metadata: { name: 'manual' }, subsets: [{ addresses: [{ ip: '192.0.2.1' }] }] });
   await cluster.settle();
@@ -215,7 +215,7 @@ test('a Service without a selector is left alone', async () => {
 });
 
 test('a slice that somebody else changes or deletes is repaired', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('services', { metadata: { name: 'web' }, spec: service.spec });
   await cluster.create('deployments.apps', deployment('web', { replicas: 2 }));
   await cluster.settle();

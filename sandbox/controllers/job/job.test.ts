@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { conditionOf } from '../controller.ts';
 import type { CronJob, Job, JobSpec } from '../resources.ts';
-import { template, TestCluster } from '../test-cluster.ts';
+import { template, TestCluster } from '../testing/test-cluster.ts';
 import { formatIndexes, parseIndexes } from './job-status.ts';
 
 function jobSpec(more: Partial<JobSpec> = {}): JobSpec {
@@ -19,7 +19,7 @@ function jobSpec(more: Partial<JobSpec> = {}): JobSpec {
 const conditionTypes = (job: Job): readonly string[] => (job.status?.conditions ?? []).map(({ type }) => type);
 
 test('a Job runs as many pods at a time as allowed until enough have succeeded', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   let most = 0;
   cluster.kubelet.afterStep = () =>
     (most = Math.max(most, cluster.pods().filter((pod) => pod.status?.phase === 'Running').length));
@@ -48,7 +48,7 @@ test('a Job runs as many pods at a time as allowed until enough have succeeded',
 });
 
 test('failures are tried again with growing delays until the limit is reached', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => 'Failed';
   await cluster.create('jobs.batch', { metadata: { name: 'work' }, spec: jobSpec({ backoffLimit: 2 }) });
   await cluster.settle();
@@ -68,7 +68,7 @@ test('failures are tried again with growing delays until the limit is reached', 
 });
 
 test('a Job that runs too long is ended', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('jobs.batch', { metadata: { name: 'work' }, spec: jobSpec({ activeDeadlineSeconds: 5 }) });
   await cluster.pass(4000);
   assert.deepEqual(conditionTypes(cluster.get('jobs.batch', 'work')), []);
@@ -85,7 +85,7 @@ test('a Job that runs too long is ended', async () => {
 });
 
 test('a pod counts once even if it is deleted as soon as it has ended', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => 'Succeeded';
   cluster.kubelet.afterStep = () => {
     const done = cluster.pods().find((pod) => pod.status?.phase === 'Succeeded');
@@ -100,7 +100,7 @@ test('a pod counts once even if it is deleted as soon as it has ended', async ()
 });
 
 test('an Indexed Job runs every index once', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => 'Succeeded';
   const spec = jobSpec({ completions: 4, parallelism: 4, completionMode: 'Indexed' });
   await cluster.create('jobs.batch', { metadata: { name: 'work' }, spec });
@@ -120,7 +120,7 @@ test('indexes are written in runs and read back', () => {
 });
 
 test('a suspended Job has no pods and starts over when it is resumed', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('jobs.batch', { metadata: { name: 'work' }, spec: jobSpec({ suspend: true }) });
   await cluster.settle();
   assert.equal(cluster.pods().length, 0);
@@ -135,7 +135,7 @@ test('a suspended Job has no pods and starts over when it is resumed', async () 
 });
 
 test('a Job and its pods go when its time after the end is over, and when it is deleted early', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => 'Succeeded';
   await cluster.create('jobs.batch', { metadata: { name: 'work' }, spec: jobSpec({ ttlSecondsAfterFinished: 30 }) });
   await cluster.pass(29_000);
@@ -165,7 +165,7 @@ function cronSpec(more: Partial<CronJob['spec']> = {}): CronJob['spec'] {
 const MINUTE_MS = 60_000;
 
 test('a CronJob starts a Job at every time of its schedule and keeps as many as its limits say', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => 'Succeeded';
   await cluster.create('cronjobs.batch', {
     metadata: { name: 'tick' },
@@ -194,7 +194,7 @@ test('what happens when the Job before still runs is the choice of the CronJob',
     ['Forbid', 1, true],
     ['Replace', 1, false],
   ] as const) {
-    using cluster = await TestCluster.start();
+    await using cluster = await TestCluster.start();
     await cluster.create('cronjobs.batch', { metadata: { name: 'tick' }, spec: cronSpec({ concurrencyPolicy }) });
     await cluster.pass(5 * MINUTE_MS + 1000);
     const first = cluster.list('jobs.batch')[0]?.metadata.name ?? '';
@@ -207,7 +207,7 @@ test('what happens when the Job before still runs is the choice of the CronJob',
 });
 
 test('a suspended, unreadable or foreign schedule starts nothing, and the last two say why', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('cronjobs.batch', { metadata: { name: 'a' }, spec: cronSpec({ suspend: true }) });
   await cluster.create('cronjobs.batch', { metadata: { name: 'b' }, spec: cronSpec({ schedule: 'at noon' }) });
   await cluster.create('cronjobs.batch', { metadata: { name: 'c' }, spec: cronSpec({ timeZone: 'Europe/Berlin' }) });
@@ -218,7 +218,7 @@ test('a suspended, unreadable or foreign schedule starts nothing, and the last t
 });
 
 test('a start that was missed for longer than the deadline is left out', async () => {
-  using cluster = await TestCluster.start();
+  await using cluster = await TestCluster.start();
   await cluster.create('cronjobs.batch', {
     metadata: { name: 'tick' },
     spec: cronSpec({ suspend: true, startingDeadlineSeconds: 30 }),

@@ -1,52 +1,73 @@
 import assert from 'node:assert/strict';
 import { ManualClock } from '#runtime/clock.ts';
 import { createLogger } from '#runtime/log.ts';
-import { startControllers } from './controllers.ts';
-import { FakeCluster } from './fake-cluster.ts';
+import { startApiServer, type ApiServer } from '../../apiserver/server.ts';
+import { startControllers } from '../controllers.ts';
 import { PretendKubelet } from './pretend-kubelet.ts';
-import type { Deployment, Kinds, Pod, Resource } from './resources.ts';
-import { typedClient, type Draft, type TypedClient } from './typed-client.ts';
+import { timeOf } from '../controller.ts';
+import type { Deployment, Kinds, Pod, Resource } from '../resources.ts';
+import { ServedTypes } from '../served-types.ts';
+import { typedClient, type Draft, type TypedClient } from '../typed-client.ts';
 
 const TURNS_QUIET = 25;
 const TURNS_MAX = 20_000;
 
-/** All controllers on a fake API server with a pretended node, under a clock that stands still. Namespace `demo` exists. */
-export class TestCluster implements Disposable {
-  readonly clock = new ManualClock();
-  readonly server = new FakeCluster(this.clock);
-  readonly client: TypedClient = typedClient(this.server);
-  readonly kubelet = new PretendKubelet(this.server, this.clock);
-  readonly #controllers: Disposable;
+/** All controllers on a real API server with a pretended node, under a clock that stands still. Namespace `demo` exists. */
+export class TestCluster implements AsyncDisposable {
+  readonly clock: ManualClock;
+  readonly server: ApiServer['client'];
+  readonly client: TypedClient;
+  readonly kubelet: PretendKubelet;
+  readonly #api: ApiServer;
+  readonly #parts: readonly Disposable[];
+  #changes = 0;
 
-  private constructor() {
+  private constructor(api: ApiServer, clock: ManualClock) {
+    this.#api = api;
+    this.clock = clock;
+    this.server = api.client;
+    this.client = typedClient(api.client);
+    this.kubelet = new PretendKubelet(api.client, clock);
     const log = createLogger('test', 'silent');
-    this.#controllers = startControllers(this.server, { caCertificate: 'CA', clock: this.clock, log });
+    const served = new ServedTypes(api.client);
+    const count = (): void => void (this.#changes += 1);
+    this.#parts = [
+      served,
+      served.watchAll({ apply: count, delete: count }),
+      startControllers(api.client, { caCertificate: 'CA', clock, log }),
+    ];
   }
 
   static async start(): Promise<TestCluster> {
-    const cluster = new TestCluster();
-    for (const name of ['default', 'demo']) await cluster.server.create('namespaces', { metadata: { name } });
-    const labels = { 'topology.kubernetes.io/zone': 'here' };
-    await cluster.server.create('nodes', { metadata: { name: 'node-1', labels } });
+    const clock = new ManualClock();
+    const api = await startApiServer({ log: createLogger('test', 'silent'), nowMs: () => clock.now() });
+    const cluster = new TestCluster(api, clock);
+    await cluster.server.create('namespaces', { metadata: { name: 'demo' } });
+    await cluster.addNode('node-1', { 'topology.kubernetes.io/zone': 'here' });
     await cluster.settle();
     return cluster;
   }
 
-  [Symbol.dispose](): void {
-    this.#controllers[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const part of this.#parts) part[Symbol.dispose]();
     this.kubelet[Symbol.dispose]();
+    await this.#api.close();
+  }
+
+  async addNode(name: string, labels: Record<string, string> = {}, spec: object = {}): Promise<void> {
+    await this.server.create('nodes', { metadata: { name, labels }, spec });
   }
 
   /** Waits until nothing changes any more while time stands still. */
   async settle(): Promise<void> {
-    let version = this.server.version;
+    let changes = this.#changes;
     for (let turns = 0, quiet = 0; quiet < TURNS_QUIET; turns += 1) {
       assert.ok(turns < TURNS_MAX, 'the cluster never comes to rest');
       await new Promise((resolve) => setImmediate(resolve));
       // Retries after conflicts wait a few milliseconds of the clock.
       this.clock.advance(0);
-      quiet = this.server.version === version && this.kubelet.isIdle ? quiet + 1 : 0;
-      version = this.server.version;
+      quiet = this.#changes === changes && this.kubelet.isIdle ? quiet + 1 : 0;
+      changes = this.#changes;
       if (quiet === TURNS_QUIET - 5) this.clock.advance(1);
     }
   }
@@ -88,13 +109,21 @@ export class TestCluster implements Disposable {
     return this.list('pods').filter((pod) => pod.metadata.deletionTimestamp === undefined);
   }
 
+  /** Messages of the Events with this reason, in the order in which they came up. */
   messages(reason: string): readonly string[] {
-    return this.server.events.filter((event) => event.reason === reason).map(({ message }) => message);
+    return this.client
+      .list('events')
+      .filter((event) => event.reason === reason)
+      .sort(
+        (a, b) => timeOf(a.metadata.creationTimestamp) - timeOf(b.metadata.creationTimestamp) || serial(a) - serial(b),
+      )
+      .map(({ message = '' }) => message);
   }
+}
 
-  reasons(): readonly string[] {
-    return this.server.events.map(({ reason }) => reason);
-  }
+/** A stored object's age among others: events that are counted up get newer, but no test here asks about those. */
+function serial({ metadata }: { metadata: { resourceVersion: string } }): number {
+  return Number(metadata.resourceVersion);
 }
 
 export function template(app: string, image = 'tulle.dev/host:1'): Deployment['spec']['template'] {

@@ -1,9 +1,9 @@
-import type { LocalClient } from '../apiserver/local-client.ts';
-import { timestamp } from './controller.ts';
-import { nodeOf } from './daemonset/node-fit.ts';
+import type { LocalClient } from '../../apiserver/local-client.ts';
+import { timestamp } from '../controller.ts';
+import { nodeOf } from '../daemonset/node-fit.ts';
 import type { Clock } from '#runtime/clock.ts';
-import type { Condition, Pod, PodStatus } from './resources.ts';
-import { typedClient } from './typed-client.ts';
+import type { Condition, Pod, PodStatus } from '../resources.ts';
+import { typedClient } from '../typed-client.ts';
 
 /** For tests of controllers: schedules pods, says they run and are ready, and lets deleted ones go. */
 export class PretendKubelet implements Disposable {
