@@ -55,6 +55,8 @@ export type ApiServerOptions = {
   readonly names?: readonly string[];
   /** Finds the address behind a Service for calls to webhooks; without it the Service's cluster IP. */
   readonly resolveService?: ResolveService;
+  /** How many events per resource a watch can catch up on. */
+  readonly historyMax?: number;
   readonly nowMs?: () => number;
 };
 
@@ -156,7 +158,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     nowMs(),
   );
   const registry = new Registry();
-  const store = new Store((error) => log.error({ err: error }, 'a listener of the store failed'));
+  const store = new Store((error) => log.error({ err: error }, 'a listener of the store failed'), options.historyMax);
   const tokens = new ServiceAccountTokens(ISSUER, generateSigningKey(), store, nowMs);
   const tokenRequests = new TokenRequests(tokens, store);
   const authorizer = new Authorizer(store);
