@@ -51,6 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/config',
   ],
   proxy: [
+    'control-plane/config',
     'control-plane/runtime',
     'control-plane/model',
     'control-plane/api',

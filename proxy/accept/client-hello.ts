@@ -34,7 +34,7 @@ export function parseClientHello(bytes: Buffer): ClientHello {
 function joinRecords(bytes: Buffer): Buffer | undefined | 'invalid' {
   const parts: Buffer[] = [];
   let partBytes = 0;
-  for (let at = 0; at + 5 <= bytes.length; ) {
+  for (let at = 0; at + 5 <= bytes.length;) {
     if (bytes[at] !== RECORD_HANDSHAKE) return 'invalid';
     const length = bytes.readUInt16BE(at + 3);
     if (length === 0 || length > CLIENT_HELLO_BYTES_MAX) return 'invalid';

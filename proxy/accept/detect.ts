@@ -9,7 +9,8 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 /** The whole first line of an HTTP/1 request. */
 const REQUEST_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} [\x21-\x7e\x80-\xff]+ HTTP\/\d\.\d$/;
 /** What may still become one. */
-const BEGINNING = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}(?: (?:[\x21-\x7e\x80-\xff]+(?: (?:H(?:T(?:T(?:P(?:\/(?:\d(?:\.(?:\d)?)?)?)?)?)?)?)?)?)?)?\r?$/;
+const BEGINNING =
+  /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}(?: (?:[\x21-\x7e\x80-\xff]+(?: (?:H(?:T(?:T(?:P(?:\/(?:\d(?:\.(?:\d)?)?)?)?)?)?)?)?)?)?)?\r?$/;
 
 /**
  * Tells HTTP from everything else, as early as the bytes allow and never by timing. A line such as `GET key`, as text

@@ -76,6 +76,6 @@ function clientOf(tls: TLSSocket): { readonly identity: string | undefined } | {
   if (error !== null && error !== undefined) {
     return { refused: `the client certificate is not trusted: ${error.message}` };
   }
-  const [identity] = identityNames(certificate.subjectAltName);
+  const [identity] = identityNames(certificate.raw);
   return identity === undefined ? { refused: 'the client certificate names nobody' } : { identity };
 }

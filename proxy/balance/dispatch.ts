@@ -52,7 +52,12 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   constructor(
     options: DispatchOptions,
     destination: Destination,
-    request: { readonly head: RequestHead; readonly fields: string; readonly body: Buffer | undefined; readonly isEnd: boolean },
+    request: {
+      readonly head: RequestHead;
+      readonly fields: string;
+      readonly body: Buffer | undefined;
+      readonly isEnd: boolean;
+    },
     client: ResponseSink,
   ) {
     this.#options = options;

@@ -31,6 +31,7 @@ export async function connectControl(
     exemption: options.exemption,
     timeoutMs: CONNECT_MS,
     keepAliveMs: TCP_KEEP_ALIVE_MS,
+    allowHalfOpen: false,
   });
   const transport = target.identity === undefined ? socket : await secure(socket, target.identity, options.context());
   const session = connectHttp2(`http://${target.host}:${target.port}`, { createConnection: () => transport });
@@ -47,8 +48,10 @@ function secure(socket: Socket, identity: string, context: SecureContext): Promi
       ALPNProtocols: ['h2'],
       rejectUnauthorized: true,
       checkServerIdentity: (_host, certificate) => {
-        const names = identityNames(certificate.subjectaltname);
-        return names.includes(identity) ? undefined : new Error(`the server's certificate names ${names.join(', ')}, not ${identity}`);
+        const names = identityNames(certificate.raw);
+        return names.includes(identity)
+          ? undefined
+          : new Error(`the server's certificate names ${names.join(', ')}, not ${identity}`);
       },
     });
     const timer = setTimeout(() => tls.destroy(new Error(`no TLS handshake within ${HANDSHAKE_MS} ms`)), HANDSHAKE_MS);

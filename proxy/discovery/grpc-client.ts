@@ -5,7 +5,15 @@ import { backoffMs } from './backoff.ts';
 import { connectControl, type ControlConnectOptions } from './control-connection.ts';
 
 /** gRPC status codes that this proxy acts on. Source: grpc `doc/statuscodes.md`. */
-export const STATUS = { ok: 0, unknown: 2, invalidArgument: 3, deadlineExceeded: 4, failedPrecondition: 9, internal: 13, unavailable: 14 } as const;
+export const STATUS = {
+  ok: 0,
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  failedPrecondition: 9,
+  internal: 13,
+  unavailable: 14,
+} as const;
 
 /** How a call ended without success. */
 export class GrpcError extends Error {
@@ -95,7 +103,9 @@ export class GrpcClient implements Disposable {
       },
       (error: unknown) => {
         if (isCancelled) return;
-        handler.onEnd(new GrpcError(STATUS.unavailable, error instanceof Error ? error.message : String(error), { cause: error }));
+        handler.onEnd(
+          new GrpcError(STATUS.unavailable, error instanceof Error ? error.message : String(error), { cause: error }),
+        );
       },
     );
     return {
@@ -137,7 +147,10 @@ export class GrpcClient implements Disposable {
       this.#failures += 1;
       this.#notBeforeMs = performance.now() + backoffMs(this.#failures, this.#options.random());
       if (this.#failures === 1) {
-        this.#options.log.warn({ host, port, err: error }, 'control plane cannot be reached, going on with what is known');
+        this.#options.log.warn(
+          { host, port, err: error },
+          'control plane cannot be reached, going on with what is known',
+        );
         this.#options.onReachable?.(false);
       }
       throw error;
@@ -262,7 +275,8 @@ class Call<Rsp> {
       const message = this.#trailers['grpc-message'];
       return new GrpcError(Number(status), `${this.#path}: ${decodeMessage(message)}`);
     }
-    const httpStatus = this.#httpStatus === 0 ? 'the connection was lost' : `HTTP status ${this.#httpStatus} without grpc-status`;
+    const httpStatus =
+      this.#httpStatus === 0 ? 'the connection was lost' : `HTTP status ${this.#httpStatus} without grpc-status`;
     return new GrpcError(STATUS.unavailable, `${this.#path}: ${httpStatus}`);
   }
 }

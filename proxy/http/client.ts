@@ -140,7 +140,8 @@ export class Http1Client implements ConnectionHandler, RequestSink {
     const sink = this.#sink;
     if (sink === undefined) return bodyStart;
     if (head.status === 101 || (this.#method === 'CONNECT' && head.status >= 200 && head.status < 300)) {
-      if (head.status === 101 && head.upgrade === undefined) throw new ProxyError('server-malformed', 'status 101 without Upgrade');
+      if (head.status === 101 && head.upgrade === undefined)
+        throw new ProxyError('server-malformed', 'status 101 without Upgrade');
       this.#sink = undefined;
       this.#close();
       this.connection.pause();
@@ -168,7 +169,8 @@ export class Http1Client implements ConnectionHandler, RequestSink {
     const isEnd = this.#body.isDone;
     const sink = this.#sink;
     if (isEnd) this.#finish(bytes.length > end);
-    if (sink !== undefined && !sink.respond(undefined, bytes.subarray(start, end), isEnd) && !isEnd) this.connection.pause();
+    if (sink !== undefined && !sink.respond(undefined, bytes.subarray(start, end), isEnd) && !isEnd)
+      this.connection.pause();
     return end;
   }
 

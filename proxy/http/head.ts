@@ -103,7 +103,8 @@ export function parseRequestHead(text: string): RequestHead {
  * @throws ProxyError  `server-malformed`
  */
 export function parseResponseHead(text: string, method: string): ResponseHead {
-  if (ILLEGAL.test(text)) throw malformedResponse('the head has a control character, a lone CR or LF, or a folded line');
+  if (ILLEGAL.test(text))
+    throw malformedResponse('the head has a control character, a lone CR or LF, or a folded line');
   const lineEnd = text.indexOf('\r\n');
   const line = STATUS_LINE.exec(text.slice(0, lineEnd));
   if (line === null) throw malformedResponse('the status line is not "HTTP/1.1 STATUS REASON"');
@@ -143,7 +144,7 @@ function parseFields(text: string, start: number, malformed: Malformed): Fields 
   const fields = new Fields();
   let kept = 0; // text[kept, at) is passed on and not yet copied
   let count = 0;
-  for (let at = start; at < text.length; ) {
+  for (let at = start; at < text.length;) {
     const end = text.indexOf('\r\n', at);
     const colon = text.indexOf(':', at);
     if (colon < 0 || colon > end) throw malformed('a field without a colon');
@@ -162,7 +163,14 @@ function parseFields(text: string, start: number, malformed: Malformed): Fields 
 }
 
 /** @returns whether the field is passed on */
-function applyField(fields: Fields, name: string, text: string, from: number, to: number, malformed: Malformed): boolean {
+function applyField(
+  fields: Fields,
+  name: string,
+  text: string,
+  from: number,
+  to: number,
+  malformed: Malformed,
+): boolean {
   // Most fields are none of these: the first letter and the length decide without making a lower-case copy.
   const first = name.charCodeAt(0) | 0x20;
   const { length } = name;
@@ -204,7 +212,11 @@ function applyField(fields: Fields, name: string, text: string, from: number, to
 }
 
 function unsupportedCoding(coding: string, malformed: Malformed): ProxyError {
-  if (malformed === malformedRequest && /^[a-z0-9-]+(?:\s*,\s*[a-z0-9-]+)*$/.test(coding) && coding.endsWith('chunked')) {
+  if (
+    malformed === malformedRequest &&
+    /^[a-z0-9-]+(?:\s*,\s*[a-z0-9-]+)*$/.test(coding) &&
+    coding.endsWith('chunked')
+  ) {
     return new ProxyError('encoding-unsupported', `Transfer-Encoding ${coding} is not supported`);
   }
   return malformed('a Transfer-Encoding other than chunked');

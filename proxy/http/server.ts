@@ -203,7 +203,8 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     } else {
       this.#hasSentHead = true;
       // A server that closes before it has read the whole request will not read the rest.
-      if (head.body === 'close' || this.#isDraining || (this.#state === 'body' && !head.isPersistent)) this.#closeAfter = true;
+      if (head.body === 'close' || this.#isDraining || (this.#state === 'body' && !head.isPersistent))
+        this.#closeAfter = true;
       const proxyError = head.proxyError === undefined ? '' : `l5d-proxy-error: ${head.proxyError}\r\n`;
       const close = this.#closeAfter ? 'connection: close\r\n' : '';
       hasRoom = this.#connection.writeHead(`${head.lines}${proxyError}${close}\r\n`, body);

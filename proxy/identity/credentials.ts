@@ -1,6 +1,8 @@
-import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { identityNames } from './peer-name.ts';
+import { parseCertificate, type Certificate } from '#pki/certificate.ts';
+import type { PrivateKey } from '#pki/key.ts';
+import { decodeCertificates, encodeCertificates } from '#pki/pem.ts';
+import { verifyChain } from '#pki/trust-anchors.ts';
 
 /** A certificate that this proxy must not use. */
 export class CredentialError extends Error {
@@ -8,102 +10,66 @@ export class CredentialError extends Error {
 }
 
 /** TLS between proxies is 1.3 only, without tickets: a resumed session would skip the look at the certificate. */
-const TLS_OPTIONS = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: 0x4000 /* SSL_OP_NO_TICKET */ } as const;
+const TLS_OPTIONS = {
+  minVersion: 'TLSv1.3',
+  maxVersion: 'TLSv1.3',
+  secureOptions: 0x4000 /* SSL_OP_NO_TICKET */,
+} as const;
 
-/** What a proxy trusts before it has a certificate of its own. */
-export function anonymousContext(trustAnchorsPem: string): SecureContext {
-  return createSecureContext({ ...TLS_OPTIONS, ca: trustAnchorsPem });
+/** What a proxy trusts, as text for TLS and parsed. */
+export type TrustAnchors = { readonly pem: string; readonly certificates: readonly Certificate[] };
+
+/** @throws PemError or CertificateError */
+export function readTrustAnchors(pem: string): TrustAnchors {
+  return { pem, certificates: decodeCertificates(pem, 'the trust anchors').map(parseCertificate) };
 }
 
-/** The private key of this process. Never leaves it: printing and serializing give `[redacted]`. */
-export class PrivateKey {
-  readonly #key: KeyObject;
-
-  constructor(key: KeyObject) {
-    this.#key = key;
-  }
-
-  static fromPem(pem: string): PrivateKey {
-    return new PrivateKey(createPrivateKey(pem));
-  }
-
-  get keyObject(): KeyObject {
-    return this.#key;
-  }
-
-  toJSON(): string {
-    return '[redacted]';
-  }
-
-  toString(): string {
-    return '[redacted]';
-  }
+/** TLS without a certificate of our own: for the first call to identity. */
+export function anonymousContext(anchors: TrustAnchors): SecureContext {
+  return createSecureContext({ ...TLS_OPTIONS, ca: anchors.pem });
 }
 
 /** One certificate of this workload with the TLS context made of it. Immutable; renewal makes another. */
-export class Credentials {
+export type Credentials = {
   readonly identity: string;
   readonly context: SecureContext;
-  readonly notBeforeMs: number;
-  readonly notAfterMs: number;
+  readonly notBeforeMs: number; // wall time
+  readonly notAfterMs: number; // wall time, of the whole chain
+};
 
-  /**
-   * @param chain  leaf first, without the trust anchor
-   * @throws CredentialError  when the chain does not lead to a trust anchor, is not valid now, names somebody else or
-   *   belongs to another key
-   */
-  constructor(
-    identity: string,
-    key: PrivateKey,
-    chain: readonly X509Certificate[],
-    trustAnchorsPem: string,
-    nowMs: number,
-  ) {
-    const [leaf] = chain;
-    if (leaf === undefined) throw new CredentialError('the chain is empty');
-    if (!identityNames(leaf.subjectAltName).includes(identity)) {
-      throw new CredentialError(`the certificate names ${leaf.subjectAltName ?? 'nobody'}, not ${identity}`);
-    }
-    if (!leaf.checkPrivateKey(key.keyObject)) throw new CredentialError('the certificate is for another key');
-    verifyChain(chain, parseCertificates(trustAnchorsPem), nowMs);
-    this.identity = identity;
-    this.notBeforeMs = leaf.validFromDate.getTime();
-    this.notAfterMs = Math.min(...chain.map((certificate) => certificate.validToDate.getTime()));
-    this.context = createSecureContext({
+/**
+ * @param chain  DER, leaf first, without the trust anchor
+ * @throws CredentialError  when the chain does not lead to a trust anchor, is not valid now, names somebody else or
+ *   belongs to another key
+ */
+export function createCredentials(
+  identity: string,
+  key: PrivateKey,
+  chain: readonly Uint8Array[],
+  anchors: TrustAnchors,
+  nowMs: number,
+): Credentials {
+  const certificates = chain.map(parseCertificate);
+  const [leaf] = certificates;
+  if (leaf === undefined) throw new CredentialError('the chain is empty');
+  const names = [...leaf.names.dns, ...leaf.names.uris];
+  if (!names.includes(identity)) throw new CredentialError(`it names ${names.join(', ') || 'nobody'}, not ${identity}`);
+  if (!key.isKeyOf(leaf.publicDer)) throw new CredentialError('it is for another key');
+  const verdict = verifyChain(certificates, anchors.certificates, nowMs);
+  if (!verdict.isTrusted) throw new CredentialError(verdict.reason);
+  return {
+    identity,
+    notBeforeMs: leaf.notBeforeMs,
+    notAfterMs: verdict.notAfterMs,
+    context: createSecureContext({
       ...TLS_OPTIONS,
-      key: key.keyObject.export({ type: 'pkcs8', format: 'pem' }),
-      cert: chain.map((certificate) => certificate.toString()).join('\n'),
-      ca: trustAnchorsPem,
-    });
-  }
-
-  isValidAt(nowMs: number): boolean {
-    return nowMs >= this.notBeforeMs && nowMs < this.notAfterMs;
-  }
+      key: key.exportPem(),
+      cert: encodeCertificates(chain),
+      ca: anchors.pem,
+    }),
+  };
 }
 
-/** @throws CredentialError  naming what is wrong */
-export function parseCertificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g);
-  if (blocks === null) throw new CredentialError('there is no PEM certificate');
-  try {
-    return blocks.map((block) => new X509Certificate(block));
-  } catch (error) {
-    throw new CredentialError('a PEM certificate cannot be read', { cause: error });
-  }
-}
-
-function verifyChain(chain: readonly X509Certificate[], anchors: readonly X509Certificate[], nowMs: number): void {
-  for (const [index, certificate] of chain.entries()) {
-    if (nowMs >= certificate.validToDate.getTime()) throw new CredentialError(`certificate ${index} of the chain has expired`);
-    const isAnchored = anchors.some((anchor) => isIssuedBy(certificate, anchor) && nowMs < anchor.validToDate.getTime());
-    if (isAnchored) return;
-    const issuer = chain[index + 1];
-    if (issuer === undefined || !issuer.ca || !isIssuedBy(certificate, issuer)) break;
-  }
-  throw new CredentialError('the chain does not lead to a trust anchor');
-}
-
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+export function isValidAt(credentials: Credentials, nowMs: number): boolean {
+  return nowMs >= credentials.notBeforeMs && nowMs <= credentials.notAfterMs;
 }

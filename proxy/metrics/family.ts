@@ -17,8 +17,8 @@ export class Series {
 
 /** Bounds of `response_latency_ms`. Source: linkerd2-proxy. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [
-  1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000, 10_000, 20_000, 30_000, 40_000,
-  50_000,
+  1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1000, 2000, 3000, 4000, 5000, 10_000, 20_000, 30_000,
+  40_000, 50_000,
 ];
 
 export class HistogramSeries extends Series {

@@ -27,5 +27,7 @@ export function noTlsLabels(reason: NoTlsReason): Labels {
 
 /** Discovery labels as they appear on outbound metrics. */
 export function destinationLabels(labels: Readonly<Record<string, string>>): Labels {
-  return Object.fromEntries(Object.entries(labels).map(([name, value]) => [`dst_${name.replace(/[^A-Za-z0-9_]/g, '_')}`, value]));
+  return Object.fromEntries(
+    Object.entries(labels).map(([name, value]) => [`dst_${name.replace(/[^A-Za-z0-9_]/g, '_')}`, value]),
+  );
 }

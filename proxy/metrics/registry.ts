@@ -32,7 +32,11 @@ export class TrafficMetrics {
     this.responses = this.#counter('response_total', 'Responses finished.');
     this.latencies = this.#add(
       new Family<HistogramSeries>(
-        { name: 'response_latency_ms', help: 'Time from a request to the first bytes of its response.', type: 'histogram' },
+        {
+          name: 'response_latency_ms',
+          help: 'Time from a request to the first bytes of its response.',
+          type: 'histogram',
+        },
         this.#budget,
         (labels) => new HistogramSeries(labels),
       ),
@@ -46,7 +50,10 @@ export class TrafficMetrics {
     this.httpDeny = this.#counter('inbound_http_authz_deny_total', 'Requests that no policy let in.');
     this.tcpAllow = this.#counter('inbound_tcp_authz_allow_total', 'Connections that a policy let in.');
     this.tcpDeny = this.#counter('inbound_tcp_authz_deny_total', 'Connections that no policy let in.');
-    this.errors = this.#counter('proxy_errors_total', 'Requests and connections that the proxy itself failed, by code.');
+    this.errors = this.#counter(
+      'proxy_errors_total',
+      'Requests and connections that the proxy itself failed, by code.',
+    );
   }
 
   /** A request or connection that the proxy itself failed. Rare, so the series is looked up each time. */

@@ -28,7 +28,12 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   #unreadyUntilMs = 0;
 
   /** @param labels  of the whole set, under the endpoint's own */
-  constructor(endpoint: Endpoint, labels: Readonly<Record<string, string>>, authority: string | undefined, context: OutboundContext) {
+  constructor(
+    endpoint: Endpoint,
+    labels: Readonly<Record<string, string>>,
+    authority: string | undefined,
+    context: OutboundContext,
+  ) {
     this.endpoint = endpoint;
     this.#context = context;
     const all: Labels = {
@@ -115,10 +120,17 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
     }
     const credentials = this.#context.credentials();
     if (credentials === undefined) {
-      throw new ProxyError('no-credentials', `${identity.name} needs mutual TLS and this proxy has no valid certificate`);
+      throw new ProxyError(
+        'no-credentials',
+        `${identity.name} needs mutual TLS and this proxy has no valid certificate`,
+      );
     }
     const announced = protocolHint === 'opaque' ? undefined : session;
-    return connectMesh({ ...this.endpoint, identity }, this.#transport, { ...options, credentials, session: announced });
+    return connectMesh({ ...this.endpoint, identity }, this.#transport, {
+      ...options,
+      credentials,
+      session: announced,
+    });
   }
 
   #tlsLabels(): Labels {

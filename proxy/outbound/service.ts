@@ -119,5 +119,7 @@ export class SingleEndpoint implements Destination<OutboundEndpoint>, Disposable
 }
 
 function addressOf(endpoint: { readonly address: string; readonly port: number }): string {
-  return endpoint.address.includes(':') ? `[${endpoint.address}]:${endpoint.port}` : `${endpoint.address}:${endpoint.port}`;
+  return endpoint.address.includes(':')
+    ? `[${endpoint.address}]:${endpoint.port}`
+    : `${endpoint.address}:${endpoint.port}`;
 }

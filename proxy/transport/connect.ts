@@ -15,6 +15,8 @@ export type ConnectOptions = {
   readonly exemption: Exemption;
   readonly timeoutMs: number; // for TCP
   readonly keepAliveMs: number; // TCP keep-alive probes when idle
+  /** One direction may end before the other. Default true; HTTP/2 sessions take an end as the end. */
+  readonly allowHalfOpen?: boolean;
 };
 
 /** For the TLS handshake after TCP: long, because a busy peer is better waited for than flooded with retries. */
@@ -26,14 +28,20 @@ export function connectTcp(address: string, port: number, options: ConnectOption
   return new Promise((resolve, reject) => {
     let socket: Socket;
     try {
-      socket = openExemptSocket(options.exemption, isIPv6(address), { allowHalfOpen: true });
+      socket = openExemptSocket(options.exemption, isIPv6(address), { allowHalfOpen: options.allowHalfOpen ?? true });
     } catch (error) {
       reject(new ProxyError('connect-failed', `no socket for ${target}: ${messageOf(error)}`, { cause: error }));
       return;
     }
-    const timer = setTimeout(() => {
-      fail(new ProxyError('connect-timeout', `${target} did not answer within ${options.timeoutMs} ms`));
-    }, options.timeoutMs);
+    // One more look at the sockets first: after a busy moment the answer may be there, only not read yet.
+    const timer = setTimeout(
+      () =>
+        setImmediate(() => {
+          if (!socket.connecting || socket.destroyed) return;
+          fail(new ProxyError('connect-timeout', `${target} did not answer within ${options.timeoutMs} ms`));
+        }),
+      options.timeoutMs,
+    );
     const onError = (error: Error): void => {
       const isRefused = 'code' in error && error.code === 'ECONNREFUSED';
       fail(
@@ -80,7 +88,10 @@ export function handshake(
       rejectUnauthorized: true,
       checkServerIdentity: (_host, certificate) => checkName(identity.name, certificate),
     });
-    const timer = setTimeout(() => fail(new ProxyError('connect-timeout', `no TLS handshake within ${HANDSHAKE_MS} ms`)), HANDSHAKE_MS);
+    const timer = setTimeout(
+      () => fail(new ProxyError('connect-timeout', `no TLS handshake within ${HANDSHAKE_MS} ms`)),
+      HANDSHAKE_MS,
+    );
     const fail = (error: ProxyError): void => {
       clearTimeout(timer);
       tls.destroy();
@@ -128,7 +139,7 @@ export async function connectMesh(
 }
 
 function checkName(expected: string, certificate: PeerCertificate): Error | undefined {
-  const names = identityNames(certificate.subjectaltname);
+  const names = identityNames(certificate.raw);
   if (names.includes(expected)) return undefined;
   return new Error(`its certificate names ${names.length === 0 ? 'nobody' : names.join(', ')}`);
 }

@@ -25,7 +25,7 @@ const DISCARD: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onCl
  */
 export class Connection {
   readonly socket: Socket;
-  readonly counter: ByteCounter;
+  counter: ByteCounter;
   handler: ConnectionHandler = DISCARD;
   isClosed = false;
   /** The peer has finished sending. */
@@ -74,6 +74,13 @@ export class Connection {
     socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
     if (socket.destroyed) process.nextTick(this.#onClose);
+  }
+
+  /** Counts from now on, and what was counted so far, where it belongs: known only after detection. */
+  attribute(counter: ByteCounter): void {
+    counter.readBytes += this.counter.readBytes;
+    counter.writeBytes += this.counter.writeBytes;
+    this.counter = counter;
   }
 
   start(handler: ConnectionHandler): void {

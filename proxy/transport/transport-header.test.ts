@@ -11,10 +11,7 @@ test('the header has the bytes that linkerd2-proxy sends', () => {
   assert.equal(hex({ port: 8080, session: 'http1' }), '0000000708903f1a020a00');
   assert.equal(hex({ port: 8080 }), '0000000308903f');
   const gateway = { port: 8080, name: 'web.default.svc.cluster.local', session: 'http2' } as const;
-  assert.equal(
-    hex(gateway),
-    '0000002608903f121d7765622e64656661756c742e7376632e636c75737465722e6c6f63616c1a021200',
-  );
+  assert.equal(hex(gateway), '0000002608903f121d7765622e64656661756c742e7376632e636c75737465722e6c6f63616c1a021200');
   const bytes = encodeTransportHeader(gateway);
   assert.deepEqual(decodeTransportHeader(bytes), { header: gateway, end: bytes.length });
 });
@@ -44,7 +41,8 @@ test('bytes that are no header are refused', () => {
     framed('08903f1203612f62'), // a/b
     framed('08903f0b'), // group
   ];
-  for (const bytes of bad) assert.throws(() => decodeTransportHeader(bytes), TransportHeaderError, bytes.toString('hex'));
+  for (const bytes of bad)
+    assert.throws(() => decodeTransportHeader(bytes), TransportHeaderError, bytes.toString('hex'));
 });
 
 test('unknown fields are skipped', () => {

@@ -1,0 +1,173 @@
+import { readFile } from 'node:fs/promises';
+import type { SecureContext } from 'node:tls';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { IdentityService } from '#api/gen/identity.ts';
+import { createCsr } from '#pki/csr.ts';
+import { PrivateKey } from '#pki/key.ts';
+import type { Clock } from '#runtime/clock.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { GrpcClient } from '../discovery/grpc-client.ts';
+import { anonymousContext, createCredentials, isValidAt, type Credentials, type TrustAnchors } from './credentials.ts';
+
+const CALL_MS = 10_000;
+/** Share of the remaining lifetime after which a certificate is renewed. */
+const REFRESH_RATIO = 0.7;
+/** How often the wall clock is looked at, which may jump: a laptop that wakes up must not wait for a timer of hours. */
+const LOOK_MS = 1000;
+const RETRY_MIN_MS = 500;
+
+export type IdentityOptions = {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly identity: string;
+  readonly anchors: TrustAnchors;
+  readonly tokenFile: string;
+  readonly refreshMsMin: number;
+  readonly refreshMsMax: number;
+  readonly registry: Registry;
+};
+
+/**
+ * The identity of this workload: a key that never leaves memory, and the current certificate for it, renewed in time and
+ * swapped as one object. A renewal that fails leaves the old certificate in use until it expires; without a valid one
+ * there is no mutual TLS, and never something weaker.
+ */
+export class WorkloadIdentity implements Disposable {
+  readonly #options: IdentityOptions;
+  readonly #client: GrpcClient;
+  readonly #key = PrivateKey.generate();
+  readonly #csr: Buffer;
+  readonly #anonymous: SecureContext;
+  readonly #metrics: IdentityMetrics;
+  #credentials: Credentials | undefined;
+  #refreshAtMs = 0; // wall time
+  #failures = 0;
+  #isRunning = false;
+  #timer: Disposable | undefined;
+  #isDisposed = false;
+  readonly #certified: Promise<void>;
+  #onCertified: () => void = () => {};
+
+  constructor(client: GrpcClient, options: IdentityOptions) {
+    this.#options = options;
+    this.#client = client;
+    this.#csr = createCsr(this.#key, options.identity);
+    this.#anonymous = anonymousContext(options.anchors);
+    this.#metrics = new IdentityMetrics(options.registry);
+    this.#certified = new Promise((resolve) => {
+      this.#onCertified = resolve;
+    });
+  }
+
+  /** The certificate to use for a new handshake; absent when there is none that holds now. */
+  get current(): Credentials | undefined {
+    const credentials = this.#credentials;
+    return credentials !== undefined && isValidAt(credentials, this.#options.clock.now()) ? credentials : undefined;
+  }
+
+  /** For connections to the control plane, which take clients without certificate. */
+  get controlContext(): SecureContext {
+    return this.current?.context ?? this.#anonymous;
+  }
+
+  /** Resolves when the first certificate is there. */
+  get certified(): Promise<void> {
+    return this.#certified;
+  }
+
+  start(): void {
+    this.#look();
+  }
+
+  [Symbol.dispose](): void {
+    this.#isDisposed = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #look(): void {
+    if (this.#isDisposed) return;
+    const nowMs = this.#options.clock.now();
+    if (!this.#isRunning && (nowMs >= this.#refreshAtMs || this.#isOutOfTime(nowMs))) void this.#refresh();
+    this.#timer = this.#options.clock.after(LOOK_MS, () => this.#look());
+  }
+
+  /** The clock has jumped over the end of the certificate, or back before its beginning. */
+  #isOutOfTime(nowMs: number): boolean {
+    return this.#failures === 0 && this.#credentials !== undefined && !isValidAt(this.#credentials, nowMs);
+  }
+
+  async #refresh(): Promise<void> {
+    this.#isRunning = true;
+    const { clock, log, identity } = this.#options;
+    try {
+      const credentials = await this.#certify();
+      const nowMs = clock.now();
+      this.#credentials = credentials;
+      this.#failures = 0;
+      this.#refreshAtMs = nowMs + this.#refreshDelayMs(credentials.notAfterMs - nowMs);
+      this.#metrics.renewed(credentials, nowMs);
+      log.info({ identity, notAfter: new Date(credentials.notAfterMs).toISOString() }, 'certified');
+      this.#onCertified();
+    } catch (error) {
+      this.#failures += 1;
+      const delayMs = Math.min(this.#options.refreshMsMin, RETRY_MIN_MS * 2 ** Math.min(this.#failures - 1, 16));
+      this.#refreshAtMs = clock.now() + delayMs;
+      this.#metrics.failed();
+      const held = this.current === undefined ? 'there is no valid certificate' : 'the old certificate stays in use';
+      log.warn({ identity, err: error, retryInMs: delayMs }, `certificate not renewed, ${held}`);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async #certify(): Promise<Credentials> {
+    const { identity, anchors, tokenFile, clock } = this.#options;
+    const token = await readFile(tokenFile); // the kubelet replaces it while we run
+    const request = { identity, token, certificateSigningRequest: this.#csr };
+    const response = await this.#client.unary(IdentityService.certify, request, CALL_MS);
+    const chain = [response.leafCertificate, ...response.intermediateCertificates];
+    return createCredentials(identity, this.#key, chain, anchors, clock.now());
+  }
+
+  #refreshDelayMs(lifetimeMs: number): number {
+    const { refreshMsMin, refreshMsMax } = this.#options;
+    return Math.min(refreshMsMax, Math.max(refreshMsMin, lifetimeMs * REFRESH_RATIO));
+  }
+}
+
+/** Names are linkerd2-proxy's. */
+class IdentityMetrics {
+  readonly #expiration: Gauge;
+  readonly #refreshed: Gauge;
+  readonly #refreshes: Counter<'result'>;
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.#expiration = new Gauge({
+      name: 'control_identity_cert_expiration_timestamp_seconds',
+      help: 'When the certificate expires.',
+      registers,
+    });
+    this.#refreshed = new Gauge({
+      name: 'control_identity_cert_refresh_timestamp_seconds',
+      help: 'When the certificate was last renewed.',
+      registers,
+    });
+    this.#refreshes = new Counter({
+      name: 'control_identity_cert_refreshes_total',
+      help: 'Renewals of the certificate.',
+      labelNames: ['result'],
+      registers,
+    });
+  }
+
+  renewed(credentials: Credentials, nowMs: number): void {
+    this.#expiration.set(credentials.notAfterMs / 1000);
+    this.#refreshed.set(nowMs / 1000);
+    this.#refreshes.inc({ result: 'ok' });
+  }
+
+  failed(): void {
+    this.#refreshes.inc({ result: 'error' });
+  }
+}

@@ -1,0 +1,362 @@
+import type { Socket } from 'node:net';
+import { formatSocketAddress } from '#model/address.ts';
+import type { Client } from '#model/authorization.ts';
+import { authorizeConnection } from '#model/inbound.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
+import { parseClientHello } from '../accept/client-hello.ts';
+import { detectProtocol } from '../accept/detect.ts';
+import { awaitOpening, readFirstBytes, type OpenServer } from '../accept/first-bytes.ts';
+import type { FindDestination } from '../accept/listener.ts';
+import { acceptTls, TlsAcceptError, type AcceptedTls } from '../accept/tls-accept.ts';
+import type { DispatchOptions } from '../balance/dispatch.ts';
+import { Cache, type Lease } from '../discovery/cache.ts';
+import { ProxyError, toProxyError } from '../errors.ts';
+import { Http1Servers } from '../http/servers.ts';
+import type { ServerTimeouts } from '../http/server.ts';
+import type { ServeRequest } from '../http/exchange.ts';
+import type { Labels } from '../metrics/family.ts';
+import { noTlsLabels, refLabels } from '../metrics/labels.ts';
+import { Connection } from '../transport/connection.ts';
+import { splice } from '../transport/copy.ts';
+import {
+  decodeTransportHeader,
+  TRANSPORT_ALPN,
+  TransportHeaderError,
+  type TransportHeader,
+} from '../transport/transport-header.ts';
+import type { InboundContext } from './context.ts';
+import { InboundRequests } from './http.ts';
+import { InboundPort } from './port.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+const PLAIN: Client['tls'] = { kind: 'none' };
+
+export type InboundOptions = InboundContext & {
+  readonly findDestination: FindDestination;
+  /** Addresses of this pod; empty when they are not known. Connections for others are dropped. */
+  readonly ownAddresses: ReadonlySet<string>;
+  /** Whether a port is one of the proxy's own, which must not be forwarded to. */
+  readonly isOwnPort: (port: number) => boolean;
+  /** Port of the inbound listener: connections made to it directly carry a transport header. */
+  readonly listenPort: () => number;
+  readonly timeouts: ServerTimeouts;
+  readonly silenceMs: number;
+  readonly detectTimeoutMs: number; // for TLS and for the transport header
+  readonly policyIdleMs: number;
+  readonly portsMax: number;
+  readonly portsKnown: readonly number[]; // watched from the start
+  readonly inFlightMax: number; // requests
+};
+
+/** How a client came, for its connection and its requests. */
+type Arrival = { readonly client: Client; readonly tlsLabels: Labels };
+
+/** The inbound side, for what others send to this workload: TLS, policy, then on to the application. */
+export class Inbound implements Disposable {
+  readonly #options: InboundOptions;
+  readonly #ports: Cache<InboundPort>;
+  readonly #servers: Http1Servers;
+  readonly #dispatch: DispatchOptions;
+  readonly #kept: Lease<InboundPort>[] = [];
+  #inFlight = 0;
+
+  constructor(options: InboundOptions) {
+    this.#options = options;
+    this.#servers = new Http1Servers(options.timeouts, options.now);
+    this.#ports = new Cache((key) => makePort(key, options), {
+      idleMs: options.policyIdleMs,
+      max: options.portsMax,
+      now: options.now,
+    });
+    this.#dispatch = {
+      failFastMs: 0,
+      now: options.now,
+      onError: (error) => options.metrics.proxyError('inbound', error.code),
+      onDone: () => {
+        this.#inFlight -= 1;
+      },
+    };
+    for (const address of options.ownAddresses) {
+      for (const port of options.portsKnown) {
+        const lease = this.#ports.acquire(formatSocketAddress(address, port));
+        if (lease !== undefined) this.#kept.push(lease);
+      }
+    }
+  }
+
+  /** Takes an accepted connection, still paused. */
+  accept(socket: Socket): void {
+    this.#accept(socket).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'inbound connection failed unexpectedly');
+      socket.destroy();
+    });
+  }
+
+  sweep(): void {
+    this.#servers.sweep();
+    this.#ports.sweep((port) => port.pool.sweep());
+  }
+
+  drain(): void {
+    this.#servers.drain();
+  }
+
+  closeIdle(): void {
+    this.#servers.closeIdle();
+  }
+
+  [Symbol.dispose](): void {
+    for (const lease of this.#kept) lease[Symbol.dispose]();
+    this.#ports[Symbol.dispose]();
+  }
+
+  async #accept(socket: Socket): Promise<void> {
+    const { findDestination, ownAddresses, listenPort, isOwnPort } = this.#options;
+    const original = findDestination(socket);
+    if (original === undefined || (ownAddresses.size > 0 && !ownAddresses.has(original.address))) {
+      socket.destroy();
+      return;
+    }
+    if (original.port === listenPort()) {
+      await this.#acceptDirect(socket, original.address);
+      return;
+    }
+    if (isOwnPort(original.port)) this.#refuse(socket, 'loop', `port ${original.port} is the proxy's own`);
+    else await this.#withPort(socket, original.address, original.port, (port) => this.#acceptTransparent(socket, port));
+  }
+
+  /** Holds the port as long as the socket is open. */
+  async #withPort(
+    socket: Socket,
+    address: string,
+    portNumber: number,
+    use: (port: InboundPort) => Promise<void>,
+  ): Promise<void> {
+    const lease = this.#ports.acquire(formatSocketAddress(address, portNumber));
+    if (lease === undefined) {
+      this.#refuse(socket, 'load-shed', `more than ${this.#options.portsMax} ports are in use`);
+      return;
+    }
+    if (socket.destroyed) lease[Symbol.dispose]();
+    else socket.once('close', () => lease[Symbol.dispose]());
+    await use(lease.value);
+  }
+
+  /** A peer proxy that dialled the inbound port itself: mutual TLS, then a header that names the port. */
+  async #acceptDirect(socket: Socket, address: string): Promise<void> {
+    const tls = await this.#terminate(socket, [TRANSPORT_ALPN]);
+    if (tls === undefined) return;
+    if (tls.clientIdentity === undefined || tls.alpn !== TRANSPORT_ALPN) {
+      const lacks = tls.clientIdentity === undefined ? 'no client certificate' : `ALPN other than ${TRANSPORT_ALPN}`;
+      this.#refuse(socket, 'unauthorized', `direct connection with ${lacks}`);
+      return;
+    }
+    const connection = new Connection(tls.socket, undefined, socket);
+    const first = await this.#readHeader(connection);
+    if (first === undefined) {
+      connection.reset();
+      return;
+    }
+    const { header, rest } = first;
+    if (header.name !== undefined || header.session === 'http2' || this.#options.isOwnPort(header.port)) {
+      const reason =
+        header.name !== undefined
+          ? `this proxy is no gateway for ${header.name}`
+          : header.session === 'http2'
+            ? 'HTTP/2 between proxies is not supported'
+            : `port ${header.port} is the proxy's own`;
+      this.#options.log.warn({ peer: tls.clientIdentity }, `transport header refused: ${reason}`);
+      connection.reset();
+      return;
+    }
+    const arrival = meshArrival(socket, tls.clientIdentity);
+    await this.#withPort(socket, address, header.port, async (port) => {
+      this.#register(connection, port, arrival);
+      if (header.session === 'http1') this.#serveHttp(connection, port, arrival, rest);
+      else await this.#tunnel(connection, port, arrival, rest, undefined);
+    });
+  }
+
+  async #readHeader(connection: Connection): Promise<{ header: TransportHeader; rest: Buffer } | undefined> {
+    try {
+      const decides = (bytes: Buffer): boolean => decodeTransportHeader(bytes) !== undefined;
+      const first = await readFirstBytes(connection, NO_BYTES, decides, this.#options.detectTimeoutMs);
+      if (first.kind !== 'bytes') return undefined;
+      const decoded = decodeTransportHeader(first.bytes);
+      return decoded && { header: decoded.header, rest: first.bytes.subarray(decoded.end) };
+    } catch (error) {
+      if (!(error instanceof TransportHeaderError)) throw error;
+      this.#options.log.warn({ err: error }, 'transport header refused');
+      return undefined;
+    }
+  }
+
+  /** A connection that was redirected from an application port. */
+  async #acceptTransparent(socket: Socket, port: InboundPort): Promise<void> {
+    const plain: Arrival = {
+      client: { address: remoteAddress(socket), tls: PLAIN },
+      tlsLabels: noTlsLabels('no_tls_from_remote'),
+    };
+    const connection = new Connection(socket);
+    if (port.policy.value.protocol.kind === 'opaque') {
+      const skipped = { ...plain, tlsLabels: noTlsLabels('port_skipped') };
+      this.#register(connection, port, skipped);
+      await this.#tunnel(connection, port, skipped, NO_BYTES, undefined);
+      return;
+    }
+    const opening = await awaitOpening(connection, NO_BYTES, {
+      decides: (bytes) =>
+        parseClientHello(bytes).kind !== 'incomplete' && (isHello(bytes) || detectProtocol(bytes) !== 'unknown'),
+      silenceMs: this.#options.silenceMs,
+      timeoutMs: this.#options.detectTimeoutMs,
+      openServer: () => this.#openEarly(port, plain.client),
+    });
+    if (opening.kind === 'closed') return;
+    const hello = parseClientHello(opening.bytes);
+    if (
+      opening.kind === 'client' &&
+      hello.kind === 'hello' &&
+      hello.serverName === this.#options.identity.toLowerCase()
+    ) {
+      await this.#acceptMesh(connection.release(opening.bytes), port);
+      return;
+    }
+    const arrival = hello.kind === 'hello' ? { ...plain, tlsLabels: { tls: 'opaque' } } : plain;
+    this.#register(connection, port, arrival);
+    if (opening.kind === 'tunnel') await this.#tunnel(connection, port, arrival, opening.bytes, opening.server);
+    else if (detectProtocol(opening.bytes) === 'http1') this.#serveHttp(connection, port, arrival, opening.bytes);
+    else await this.#tunnel(connection, port, arrival, opening.bytes, undefined);
+  }
+
+  /** Mesh TLS on the application port: the client certificate is optional, a bad one is not accepted. */
+  async #acceptMesh(socket: Socket, port: InboundPort): Promise<void> {
+    const tls = await this.#terminate(socket, []);
+    if (tls === undefined) return;
+    const connection = new Connection(tls.socket, undefined, socket);
+    const arrival = meshArrival(socket, tls.clientIdentity);
+    this.#register(connection, port, arrival);
+    const { protocol } = port.policy.value;
+    const opening = await awaitOpening(connection, NO_BYTES, {
+      decides: (bytes) => detectProtocol(bytes) !== 'unknown',
+      silenceMs: this.#options.silenceMs,
+      timeoutMs: protocol.kind === 'detect' ? protocol.timeoutMs : this.#options.detectTimeoutMs,
+      openServer: () => this.#openEarly(port, arrival.client),
+    });
+    if (opening.kind === 'closed') return;
+    if (opening.kind === 'tunnel') await this.#tunnel(connection, port, arrival, opening.bytes, opening.server);
+    else if (detectProtocol(opening.bytes) === 'http1') this.#serveHttp(connection, port, arrival, opening.bytes);
+    else await this.#tunnel(connection, port, arrival, opening.bytes, undefined);
+  }
+
+  async #terminate(socket: Socket, alpn: readonly string[]): Promise<AcceptedTls | undefined> {
+    const credentials = this.#options.credentials();
+    if (credentials === undefined) {
+      this.#refuse(socket, 'no-credentials', 'there is no valid certificate to serve TLS with');
+      return undefined;
+    }
+    try {
+      return await acceptTls(socket, credentials, alpn, this.#options.detectTimeoutMs);
+    } catch (error) {
+      if (!(error instanceof TlsAcceptError)) throw error;
+      this.#options.metrics.proxyError('inbound', 'peer-identity');
+      this.#options.log.warn({ peer: remoteAddress(socket) }, `TLS refused: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  /** For clients that may use the port whatever they speak; others have to speak first. */
+  async #openEarly(port: InboundPort, client: Client): Promise<Connection | undefined> {
+    return authorizeConnection(port.policy.value, client).isAllowed ? port.connect() : undefined;
+  }
+
+  #register(connection: Connection, port: InboundPort, arrival: Arrival): void {
+    const metrics = port.clientMetrics(arrival.tlsLabels);
+    metrics.opened();
+    connection.attribute(metrics);
+    if (connection.isClosed) metrics.closed(connection.error);
+    else connection.socket.once('close', () => metrics.closed(connection.error));
+  }
+
+  #serveHttp(connection: Connection, port: InboundPort, arrival: Arrival, early: Buffer): void {
+    const requests = new InboundRequests(this.#options, port, arrival.client, arrival.tlsLabels, this.#dispatch);
+    const serve: ServeRequest = (head, body, isEnd, response) => {
+      this.#inFlight += 1;
+      if (this.#inFlight > this.#options.inFlightMax) {
+        const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
+        this.#dispatch.onError(error);
+        this.#dispatch.onDone();
+        response.fail(error);
+        return { send: () => true, resumeResponse() {}, abort() {} };
+      }
+      return requests.serve(head, body, isEnd, response);
+    };
+    this.#servers.serve(connection, early, serve);
+  }
+
+  /** Bytes to the application, for clients that the policy lets in; cut when it no longer does. */
+  async #tunnel(
+    client: Connection,
+    port: InboundPort,
+    arrival: Arrival,
+    early: Buffer,
+    opened: OpenServer | undefined,
+  ): Promise<void> {
+    const { metrics, log } = this.#options;
+    const verdict = authorizeConnection(port.policy.value, arrival.client);
+    const { direction: _inName, ...labels } = {
+      ...port.targetLabels,
+      ...arrival.tlsLabels,
+      ...refLabels('srv', port.policy.value.ref),
+    };
+    if (!verdict.isAllowed) {
+      metrics.tcpDeny.acquire(labels).value += 1;
+      log.info(
+        { client: arrival.client, port: port.port },
+        `${formatResourceRef(verdict.server)} denies the connection: ${verdict.reason}`,
+      );
+      opened?.connection.destroy();
+      client.reset();
+      return;
+    }
+    metrics.tcpAllow.acquire({ ...labels, ...refLabels('authz', verdict.authorization) }).value += 1;
+    try {
+      const server = opened?.connection ?? (await port.connect());
+      const recheck = port.policy.subscribe(() => {
+        if (authorizeConnection(port.policy.value, arrival.client).isAllowed) return;
+        client.reset();
+        server.reset();
+      });
+      splice(client, server, [early, opened?.bytes], () => recheck[Symbol.dispose]());
+    } catch (error) {
+      metrics.proxyError('inbound', toProxyError(error, 'connect-failed').code);
+      client.reset();
+    }
+  }
+
+  #refuse(socket: Socket, code: 'loop' | 'load-shed' | 'unauthorized' | 'no-credentials', reason: string): void {
+    this.#options.metrics.proxyError('inbound', code);
+    this.#options.log.warn({ code, peer: remoteAddress(socket) }, `inbound connection refused: ${reason}`);
+    socket.resetAndDestroy();
+  }
+}
+
+function makePort(key: string, options: InboundOptions): InboundPort {
+  const colon = key.lastIndexOf(':');
+  return new InboundPort(key.slice(0, colon).replace(/^\[|\]$/g, ''), Number(key.slice(colon + 1)), options);
+}
+
+function meshArrival(socket: Socket, identity: string | undefined): Arrival {
+  return {
+    client: { address: remoteAddress(socket), tls: { kind: 'mesh', ...(identity === undefined ? {} : { identity }) } },
+    tlsLabels: { tls: 'true', ...(identity === undefined ? {} : { client_id: identity }) },
+  };
+}
+
+function remoteAddress(socket: Socket): string {
+  const { remoteAddress: address = '' } = socket;
+  return address.startsWith('::ffff:') ? address.slice(7) : address;
+}
+
+function isHello(bytes: Buffer): boolean {
+  return parseClientHello(bytes).kind === 'hello';
+}

@@ -1,0 +1,184 @@
+import type { Client, Verdict } from '#model/authorization.ts';
+import { authorizeRequest, type InboundServer, type RequestVerdict } from '#model/inbound.ts';
+import type { RequestHead as MatchedHead } from '#model/match.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
+import type { Destination, ServerEndpoint } from '../balance/destination.ts';
+import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
+import type { Pool } from '../balance/pool.ts';
+import { ProxyError } from '../errors.ts';
+import type { RequestSink, ResponseSink } from '../http/exchange.ts';
+import type { RequestHead } from '../http/head.ts';
+import type { Labels } from '../metrics/family.ts';
+import { refLabels } from '../metrics/labels.ts';
+import type { RequestMetrics } from '../metrics/requests.ts';
+import type { InboundContext } from './context.ts';
+import type { InboundPort } from './port.ts';
+
+const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
+
+/** The application as the only endpoint of its port; metrics are of the client and verdict at hand. */
+class Application implements ServerEndpoint, Destination {
+  readonly pool: Pool;
+  readonly requests: RequestMetrics;
+  readonly verifiedIdentity = undefined;
+  readonly isDynamic = false;
+  readonly name: string;
+  readonly endpoints: readonly ServerEndpoint[] = [this];
+
+  constructor(port: InboundPort, requests: RequestMetrics) {
+    this.pool = port.pool;
+    this.requests = requests;
+    this.name = port.targetLabels['target_addr'] ?? '';
+  }
+
+  pick(avoid: ReadonlySet<ServerEndpoint> | undefined): ServerEndpoint | undefined {
+    return avoid?.has(this) === true ? undefined : this;
+  }
+  onChange(): Disposable {
+    return { [Symbol.dispose]: () => {} };
+  }
+  load(): number {
+    return 0;
+  }
+  isReady(): boolean {
+    return true;
+  }
+  begin(): void {}
+  end(): void {}
+  observe(): void {}
+  markUnreachable(): void {}
+}
+
+/** A verdict with what acting on it needs, prepared once. */
+type Prepared = { readonly verdict: Verdict; readonly count: () => void; readonly application: Application };
+
+/** Authorizes and forwards the requests of one client connection. */
+export class InboundRequests {
+  readonly #context: InboundContext;
+  readonly #port: InboundPort;
+  readonly #client: Client;
+  readonly #tlsLabels: Labels;
+  readonly #fields: string;
+  readonly #dispatch: DispatchOptions;
+  #policyVersion = -1;
+  /** The answer for every request, when the policy does not look at requests. */
+  #uniform: Prepared | undefined;
+  readonly #prepared = new Map<string, Prepared>();
+
+  constructor(
+    context: InboundContext,
+    port: InboundPort,
+    client: Client,
+    tlsLabels: Labels,
+    dispatch: DispatchOptions,
+  ) {
+    this.#context = context;
+    this.#port = port;
+    this.#client = client;
+    this.#tlsLabels = tlsLabels;
+    this.#dispatch = dispatch;
+    const { tls } = client;
+    this.#fields = tls.kind === 'mesh' && tls.identity !== undefined ? `l5d-client-id: ${tls.identity}\r\n` : '';
+  }
+
+  serve(head: RequestHead, body: Buffer | undefined, isEnd: boolean, response: ResponseSink): RequestSink {
+    const { verdict, count, application } = this.#decide(head);
+    count();
+    if (!verdict.isAllowed) {
+      application.requests.request();
+      application.requests.response(403, 0);
+      const server = formatResourceRef(verdict.server);
+      response.fail(new ProxyError('unauthorized', `${server} denies the request: ${verdict.reason}`));
+      this.#dispatch.onDone();
+      return NO_SINK;
+    }
+    const dispatch = new Dispatch(this.#dispatch, application, { head, fields: this.#fields, body, isEnd }, response);
+    dispatch.attempt();
+    return dispatch;
+  }
+
+  #decide(head: RequestHead): Prepared {
+    const { policy } = this.#port;
+    if (policy.version !== this.#policyVersion) {
+      this.#policyVersion = policy.version;
+      this.#prepared.clear();
+      this.#uniform = isUniform(policy.value)
+        ? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head)))
+        : undefined;
+    }
+    return this.#uniform ?? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head)));
+  }
+
+  #prepare({ route, verdict }: RequestVerdict): Prepared {
+    const decider = verdict.isAllowed ? verdict.authorization : verdict.server;
+    const key = JSON.stringify([route, verdict.isAllowed, decider]);
+    const known = this.#prepared.get(key);
+    if (known !== undefined) return known;
+    const labels: Labels = {
+      ...this.#port.targetLabels,
+      ...this.#tlsLabels,
+      ...refLabels('srv', this.#port.policy.value.ref),
+      ...(route === undefined ? {} : refLabels('route', route)),
+      ...(verdict.isAllowed ? refLabels('authz', verdict.authorization) : {}),
+    };
+    const { direction: _inName, ...authzLabels } = labels;
+    const { httpAllow, httpDeny } = this.#context.metrics;
+    const family = verdict.isAllowed ? httpAllow : httpDeny;
+    const series = family.acquire(authzLabels);
+    family.release(series, this.#context.now());
+    const prepared: Prepared = {
+      verdict,
+      count: () => {
+        series.value += 1;
+      },
+      application: new Application(this.#port, this.#port.requestMetrics(labels)),
+    };
+    this.#prepared.set(key, prepared);
+    return prepared;
+  }
+}
+
+/** Whether the verdict depends on the client only. */
+function isUniform(server: InboundServer): boolean {
+  if (!('routes' in server.protocol)) return true;
+  const { routes } = server.protocol;
+  if (routes.length === 0) return true;
+  const [route] = routes;
+  if (routes.length > 1 || route === undefined || route.hosts.length > 0) return false;
+  return route.rules.some((rule) => rule.matches.length === 0 || rule.matches.some(matchesAll));
+}
+
+function matchesAll(match: {
+  path?: { kind: string; value?: string };
+  headers: readonly unknown[];
+  queryParams: readonly unknown[];
+  method?: string;
+}): boolean {
+  const isAnyPath = match.path === undefined || (match.path.kind === 'prefix' && match.path.value === '/');
+  return isAnyPath && match.headers.length === 0 && match.queryParams.length === 0 && match.method === undefined;
+}
+
+/** The request as routes see it. */
+function matched(head: RequestHead): MatchedHead {
+  const isAbsolute = !head.target.startsWith('/') && head.target.includes('://');
+  const target = isAbsolute ? (/^[^:]*:\/\/[^/?#]*(.*)$/.exec(head.target)?.[1] ?? '/') : head.target;
+  const question = target.indexOf('?');
+  const host = head.authority ?? '';
+  return {
+    method: head.method,
+    path: question < 0 ? target : target.slice(0, question),
+    query: question < 0 ? '' : target.slice(question + 1),
+    host: host.replace(/:\d*$/, '').toLowerCase(),
+    header: (name) => fieldValue(head.lines, name),
+  };
+}
+
+/** First field of this name in the lines of a head; the name in lower case. */
+function fieldValue(lines: string, name: string): string | undefined {
+  for (const line of lines.split('\r\n').slice(1)) {
+    if (line.charCodeAt(name.length) === 58 && line.slice(0, name.length).toLowerCase() === name) {
+      return line.slice(name.length + 1).trim();
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,141 @@
+import { DecodeError } from '#api/decode/decode-error.ts';
+import { decodeInboundServer } from '#api/decode/inbound.ts';
+import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
+import type { InboundServer } from '#model/inbound.ts';
+import { Watch } from '#runtime/watch.ts';
+import { Pool } from '../balance/pool.ts';
+import type { CacheValue } from '../discovery/cache.ts';
+import { watchStream } from '../discovery/watch-stream.ts';
+import type { Labels } from '../metrics/family.ts';
+import { noTlsLabels, refLabels, targetLabels } from '../metrics/labels.ts';
+import { RequestMetrics } from '../metrics/requests.ts';
+import { TransportMetrics } from '../metrics/transport.ts';
+import { connectTcp } from '../transport/connect.ts';
+import { Connection } from '../transport/connection.ts';
+import type { InboundContext } from './context.ts';
+
+/** Label sets kept per port. More clients than this share one set without `client_id`. */
+const CLIENTS_MAX = 1000;
+
+/** Keeps one metrics object per label set. */
+class Metered<M extends Disposable> implements Disposable {
+  readonly #byKey = new Map<string, M>();
+  readonly #make: (labels: Labels) => M;
+
+  constructor(make: (labels: Labels) => M) {
+    this.#make = make;
+  }
+
+  of(labels: Labels): M {
+    const isFull = this.#byKey.size >= CLIENTS_MAX;
+    const key = JSON.stringify(labels);
+    let metrics = this.#byKey.get(key);
+    if (metrics === undefined && isFull) {
+      const { client_id: _dropped, ...others } = labels;
+      metrics = this.#byKey.get(JSON.stringify(others));
+      if (metrics === undefined) {
+        metrics = this.#make(others);
+        this.#byKey.set(JSON.stringify(others), metrics);
+      }
+    } else if (metrics === undefined) {
+      metrics = this.#make(labels);
+      this.#byKey.set(key, metrics);
+    }
+    return metrics;
+  }
+
+  [Symbol.dispose](): void {
+    for (const metrics of this.#byKey.values()) metrics[Symbol.dispose]();
+    this.#byKey.clear();
+  }
+}
+
+/** A port of the application: its policy, the connections to it, and its metrics. */
+export class InboundPort implements CacheValue {
+  readonly address: string;
+  readonly port: number;
+  readonly pool: Pool;
+  readonly policy: Watch<InboundServer>;
+  readonly targetLabels: Labels;
+  readonly #context: InboundContext;
+  readonly #server: TransportMetrics;
+  readonly #clients: Metered<TransportMetrics>;
+  readonly #requests: Metered<RequestMetrics>;
+  #stream: Disposable | undefined;
+
+  constructor(address: string, port: number, context: InboundContext) {
+    this.address = address;
+    this.port = port;
+    this.#context = context;
+    this.targetLabels = { direction: 'inbound', ...targetLabels(address, port) };
+    this.policy = new Watch(context.defaultServer(port));
+    this.#server = new TransportMetrics(context.metrics, {
+      ...this.targetLabels,
+      peer: 'dst',
+      ...noTlsLabels('loopback'),
+    });
+    this.#clients = new Metered((labels) => new TransportMetrics(context.metrics, labels));
+    this.#requests = new Metered((labels) => new RequestMetrics(context.metrics, labels));
+    this.pool = new Pool(
+      {
+        connect: () => this.connect(),
+        idleMs: context.poolIdleMs,
+        idleMax: context.poolIdleMax,
+        waitingMax: context.waitingMax,
+      },
+      context.now,
+    );
+    this.wake();
+  }
+
+  /**
+   * A new connection to the application, at the address the client asked for.
+   * @throws ProxyError
+   */
+  async connect(): Promise<Connection> {
+    const { exemption, connectTimeoutMs: timeoutMs } = this.#context;
+    const socket = await connectTcp(this.address, this.port, { exemption, timeoutMs, keepAliveMs: 0 });
+    const connection = new Connection(socket, this.#server);
+    this.#server.opened();
+    socket.once('close', () => this.#server.closed(connection.error));
+    return connection;
+  }
+
+  /** @param tls  the labels that say how the client came */
+  clientMetrics(tls: Labels): TransportMetrics {
+    return this.#clients.of({ ...this.targetLabels, peer: 'src', ...tls, ...refLabels('srv', this.policy.value.ref) });
+  }
+
+  requestMetrics(labels: Labels): RequestMetrics {
+    return this.#requests.of(labels);
+  }
+
+  wake(): void {
+    const { policy, random, log } = this.#context;
+    const request = { workload: policy.workload, port: this.port };
+    this.#stream = watchStream(policy.client, InboundServerPoliciesService.watchPort, request, random, {
+      onMessage: (message) => {
+        try {
+          this.policy.set(decodeInboundServer(message));
+        } catch (error) {
+          if (!(error instanceof DecodeError)) throw error;
+          log.warn({ port: this.port, err: error }, 'the policy of a port cannot be used, keeping the one before');
+        }
+      },
+      onRefused: (error) => log.warn({ port: this.port, err: error }, 'no policy for a port, keeping the one before'),
+    });
+  }
+
+  rest(): void {
+    this.#stream?.[Symbol.dispose]();
+    this.#stream = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.rest();
+    this.pool[Symbol.dispose]();
+    this.#server[Symbol.dispose]();
+    this.#clients[Symbol.dispose]();
+    this.#requests[Symbol.dispose]();
+  }
+}

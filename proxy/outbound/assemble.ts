@@ -1,0 +1,169 @@
+import type { Socket } from 'node:net';
+import { formatSocketAddress } from '#model/address.ts';
+import { detectProtocol } from '../accept/detect.ts';
+import { awaitOpening, type OpenServer } from '../accept/first-bytes.ts';
+import type { FindDestination } from '../accept/listener.ts';
+import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
+import { Cache, type Lease } from '../discovery/cache.ts';
+import { ProxyError, toProxyError } from '../errors.ts';
+import type { RequestSink, ServeRequest } from '../http/exchange.ts';
+import { Http1Servers } from '../http/servers.ts';
+import type { ServerTimeouts } from '../http/server.ts';
+import { Connection } from '../transport/connection.ts';
+import { splice } from '../transport/copy.ts';
+import type { OutboundContext } from './context.ts';
+import { Target, WatchedService, type Discovery } from './target.ts';
+import { connectOpaque } from './tcp.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
+
+export type OutboundOptions = OutboundContext & {
+  readonly discovery: Discovery;
+  readonly findDestination: FindDestination;
+  /** Whether a destination is this proxy itself. */
+  readonly isOwnListener: (address: string, port: number) => boolean;
+  readonly timeouts: ServerTimeouts;
+  readonly silenceMs: number; // of a client, before the server side is opened too
+  readonly detectTimeoutMs: number; // for a client to make clear what it speaks
+  readonly discoveryIdleMs: number;
+  readonly targetsMax: number; // addresses and services known at a time
+  readonly inFlightMax: number; // requests
+};
+
+/** The outbound side, for what the application sends: discovery, detection, then balancing per request or connection. */
+export class Outbound implements Disposable {
+  readonly #options: OutboundOptions;
+  readonly #services: Cache<WatchedService>;
+  readonly #targets: Cache<Target>;
+  readonly #servers: Http1Servers;
+  readonly #dispatch: DispatchOptions;
+  #inFlight = 0;
+
+  constructor(options: OutboundOptions) {
+    this.#options = options;
+    const bounds = { idleMs: options.discoveryIdleMs, max: options.targetsMax, now: options.now };
+    this.#services = new Cache((name) => new WatchedService(name, options, options.discovery), bounds);
+    this.#targets = new Cache((key) => this.#makeTarget(key), bounds);
+    this.#servers = new Http1Servers(options.timeouts, options.now);
+    this.#dispatch = {
+      failFastMs: options.failFastMs,
+      now: options.now,
+      onError: (error) => options.metrics.proxyError('outbound', error.code),
+      onDone: () => {
+        this.#inFlight -= 1;
+      },
+    };
+  }
+
+  /** Takes an accepted connection, still paused. */
+  accept(socket: Socket): void {
+    this.#accept(socket).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'outbound connection failed unexpectedly');
+      socket.destroy();
+    });
+  }
+
+  sweep(): void {
+    this.#servers.sweep();
+    this.#services.sweep((watched) => watched.service.sweep());
+    this.#targets.sweep((target) => target.sweep());
+  }
+
+  drain(): void {
+    this.#servers.drain();
+  }
+
+  closeIdle(): void {
+    this.#servers.closeIdle();
+  }
+
+  [Symbol.dispose](): void {
+    this.#targets[Symbol.dispose]();
+    this.#services[Symbol.dispose]();
+  }
+
+  #makeTarget(key: string): Target {
+    const colon = key.lastIndexOf(':');
+    const address = key.slice(0, colon).replace(/^\[|\]$/g, '');
+    return new Target(address, Number(key.slice(colon + 1)), this.#options, this.#options.discovery, this.#services);
+  }
+
+  async #accept(socket: Socket): Promise<void> {
+    const original = this.#options.findDestination(socket);
+    if (original === undefined || this.#options.isOwnListener(original.address, original.port)) {
+      if (original !== undefined) this.#refuse('loop', 'a connection to the outbound listener itself');
+      socket.destroy();
+      return;
+    }
+    const { address, port } = original;
+    const lease = this.#targets.acquire(formatSocketAddress(address, port));
+    if (lease === undefined) {
+      this.#refuse('load-shed', `more than ${this.#options.targetsMax} destinations are in use`);
+      socket.destroy();
+      return;
+    }
+    const { clients } = lease.value;
+    clients.opened();
+    const connection = new Connection(socket, clients);
+    socket.once('close', () => {
+      clients.closed(connection.error);
+      lease[Symbol.dispose]();
+    });
+    await lease.value.settled();
+    await this.#serve(connection, lease);
+  }
+
+  async #serve(connection: Connection, lease: Lease<Target>): Promise<void> {
+    const target = lease.value;
+    if (target.isOpaque) {
+      await this.#tunnel(connection, target, NO_BYTES, undefined);
+      return;
+    }
+    const opening = await awaitOpening(connection, NO_BYTES, {
+      decides: (bytes) => detectProtocol(bytes) !== 'unknown',
+      silenceMs: this.#options.silenceMs,
+      timeoutMs: this.#options.detectTimeoutMs,
+      openServer: () => connectOpaque(target.destination, this.#options),
+    });
+    if (opening.kind === 'closed') return;
+    if (opening.kind === 'tunnel') await this.#tunnel(connection, target, opening.bytes, opening.server);
+    else if (detectProtocol(opening.bytes) === 'http1') {
+      this.#servers.serve(connection, opening.bytes, this.#serveRequest(target));
+    } else await this.#tunnel(connection, target, opening.bytes, undefined);
+  }
+
+  #serveRequest(target: Target): ServeRequest {
+    return (head, body, isEnd, response) => {
+      if (this.#inFlight >= this.#options.inFlightMax) {
+        const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
+        this.#dispatch.onError(error);
+        response.fail(error);
+        return NO_SINK;
+      }
+      this.#inFlight += 1;
+      const dispatch = new Dispatch(this.#dispatch, target.destination, { head, fields: '', body, isEnd }, response);
+      dispatch.attempt();
+      return dispatch;
+    };
+  }
+
+  async #tunnel(client: Connection, target: Target, early: Buffer, opened: OpenServer | undefined): Promise<void> {
+    if (opened !== undefined) {
+      splice(client, opened.connection, [early, opened.bytes], () => {});
+      return;
+    }
+    try {
+      const server = await connectOpaque(target.destination, this.#options);
+      splice(client, server, [early, undefined], () => {});
+    } catch (error) {
+      this.#options.metrics.proxyError('outbound', toProxyError(error, 'connect-failed').code);
+      client.reset();
+    }
+  }
+
+  #refuse(code: 'loop' | 'load-shed', reason: string): void {
+    this.#options.metrics.proxyError('outbound', code);
+    this.#options.log.warn({ code }, `outbound connection refused: ${reason}`);
+  }
+}

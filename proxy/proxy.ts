@@ -1,0 +1,225 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { exemption, type Exemption } from '#netlink/exemption.ts';
+import { startAdmin } from '#runtime/admin.ts';
+import { systemClock, type Clock } from '#runtime/clock.ts';
+import type { Logger } from '#runtime/log.ts';
+import { kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
+import type { Config } from './config.ts';
+import { GrpcClient } from './discovery/grpc-client.ts';
+import { WorkloadIdentity } from './identity/certify.ts';
+import { Inbound } from './inbound/assemble.ts';
+import { defaultServer } from './inbound/default-policy.ts';
+import { registerProcessMetrics } from './metrics/process.ts';
+import { TrafficMetrics } from './metrics/registry.ts';
+import { Outbound } from './outbound/assemble.ts';
+
+/** Uid that the redirection exempts. Source: Linkerd's proxy image and the injector. */
+const PROXY_UID = 2102;
+
+const SWEEP_MS = 1000;
+const METRICS_SWEEP_MS = 60_000;
+const TIMEOUTS = { headMs: 10_000, idleMs: 10 * 60_000, lingerMs: 5000 };
+const SILENCE_MS = 100;
+/** How long a first connection to an address waits for discovery. */
+const PATIENCE_MS = 1000;
+const TARGETS_MAX = 4096;
+const CONNECTIONS_MAX = 20_000;
+/** On shutdown new connections are still taken for so long: endpoints and Services learn of it with a delay. */
+const LAME_DUCK_MS = 2000;
+/** Longer than a peer keeps an idle connection, so that it and not we close it, and no request crosses the close. */
+const IDLE_GRACE_MS = 4000;
+
+/** What a test puts in place of the real world. */
+export type ProxyEnvironment = {
+  readonly log: Logger;
+  readonly version: string;
+  readonly clock?: Clock;
+  readonly findInboundDestination?: FindDestination;
+  readonly findOutboundDestination?: FindDestination;
+  readonly exemption?: Exemption;
+  readonly random?: () => number;
+};
+
+/** A running proxy: both sides, identity, control clients and admin endpoint. No state lives outside this object. */
+export class Proxy implements Disposable {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #metrics = new TrafficMetrics();
+  readonly #clients: readonly GrpcClient[];
+  readonly #identity: WorkloadIdentity;
+  readonly #inbound: Inbound;
+  readonly #outbound: Outbound;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #admin: Server | undefined;
+  #inboundListener: Listener | undefined;
+  #outboundListener: Listener | undefined;
+
+  constructor(config: Config, environment: ProxyEnvironment) {
+    this.#config = config;
+    this.#log = environment.log;
+    const { log, random = Math.random, clock = systemClock } = environment;
+    const exempt = environment.exemption ?? exemption(PROXY_UID);
+    const connect = { exemption: exempt, context: () => this.#identity.controlContext, log, random };
+    const identityClient = new GrpcClient(config.identityService, connect);
+    const destinationClient = new GrpcClient(config.destination, connect);
+    const policyClient = new GrpcClient(config.policy, connect);
+    this.#clients = [identityClient, destinationClient, policyClient];
+    this.#identity = new WorkloadIdentity(identityClient, {
+      log,
+      clock,
+      identity: config.identity,
+      anchors: config.trustAnchors,
+      tokenFile: config.tokenFile,
+      refreshMsMin: config.refreshMsMin,
+      refreshMsMax: config.refreshMsMax,
+      registry: this.#metrics.registry,
+    });
+    registerProcessMetrics(this.#metrics.registry, environment.version);
+    const shared = {
+      log,
+      metrics: this.#metrics,
+      credentials: () => this.#identity.current,
+      exemption: exempt,
+      ownAddresses: config.ownAddresses,
+      timeouts: TIMEOUTS,
+      silenceMs: SILENCE_MS,
+      waitingMax: config.queueMax,
+      now: () => performance.now(),
+      random,
+    };
+    this.#outbound = new Outbound({
+      ...shared,
+      findDestination: environment.findOutboundDestination ?? kernelDestination,
+      isOwnListener: (address, port) => port === this.outboundPort && this.#isOwnAddress(address),
+      discovery: { client: destinationClient, contextToken: config.destinationContext, patienceMs: PATIENCE_MS },
+      connectTimeoutMs: config.outboundConnectMs,
+      connectKeepAliveMs: config.outboundKeepAliveMs,
+      poolIdleMs: config.outboundPoolIdleMs,
+      poolIdleMax: config.outboundPoolMax,
+      failFastMs: config.failFastMs,
+      detectTimeoutMs: config.outboundDetectMs,
+      discoveryIdleMs: config.outboundIdleMs,
+      targetsMax: TARGETS_MAX,
+      inFlightMax: config.outboundInFlightMax,
+    });
+    this.#inbound = new Inbound({
+      ...shared,
+      identity: config.identity,
+      findDestination: environment.findInboundDestination ?? kernelDestination,
+      policy: { client: policyClient, workload: config.policyWorkload },
+      defaultServer: (port) =>
+        defaultServer(config.defaultPolicy, config.opaquePorts.has(port), config.clusterNetworks),
+      connectTimeoutMs: config.inboundConnectMs,
+      poolIdleMs: config.inboundPoolIdleMs,
+      poolIdleMax: config.inboundPoolMax,
+      isOwnPort: (port) => port === this.inboundPort || port === this.outboundPort || port === config.controlPort,
+      listenPort: () => this.inboundPort,
+      detectTimeoutMs: config.inboundDetectMs,
+      policyIdleMs: config.inboundIdleMs,
+      portsMax: TARGETS_MAX,
+      portsKnown: config.inboundPorts,
+      inFlightMax: config.inboundInFlightMax,
+    });
+  }
+
+  get inboundPort(): number {
+    return this.#inboundListener?.port ?? this.#config.inboundListen.port;
+  }
+
+  get outboundPort(): number {
+    return this.#outboundListener?.port ?? this.#config.outboundListen.port;
+  }
+
+  get adminPort(): number {
+    return this.#admin === undefined ? this.#config.adminListen.port : (this.#admin.address() as AddressInfo).port;
+  }
+
+  /**
+   * Listens on all ports at once, so that nobody is refused; takes connections after the first certificate.
+   *
+   * @throws the listen error
+   */
+  async start(): Promise<void> {
+    const { inboundListen, outboundListen, adminListen } = this.#config;
+    this.#admin = await startAdmin({
+      port: adminListen.port,
+      host: adminListen.host,
+      registry: this.#metrics.registry,
+      notReady: () => (this.#identity.current === undefined ? ['no valid certificate'] : []),
+    });
+    const certified = this.#identity.certified;
+    const listen = (address: { host: string; port: number }, side: Inbound | Outbound): Promise<Listener> => {
+      let isOpen = false;
+      void certified.then(() => {
+        isOpen = true;
+      });
+      return Listener.listen({
+        ...address,
+        connectionsMax: CONNECTIONS_MAX,
+        onConnection: (socket) => {
+          if (isOpen) side.accept(socket);
+          else void certified.then(() => side.accept(socket));
+        },
+      });
+    };
+    this.#outboundListener = await listen(outboundListen, this.#outbound);
+    this.#inboundListener = await listen(inboundListen, this.#inbound);
+    this.#identity.start();
+    this.#every(SWEEP_MS, () => {
+      this.#outbound.sweep();
+      this.#inbound.sweep();
+    });
+    this.#every(METRICS_SWEEP_MS, () => this.#metrics.sweep(Date.now()));
+    const ports = { inbound: this.inboundPort, outbound: this.outboundPort, admin: this.adminPort };
+    this.#log.info({ ...ports, identity: this.#config.identity }, 'listening, waiting for a certificate');
+  }
+
+  /** Resolves when the proxy serves. */
+  get ready(): Promise<void> {
+    return this.#identity.certified;
+  }
+
+  /** Lets everything that is under way finish. The caller bounds it (`SHUTDOWN_GRACE_PERIOD`). */
+  async drain(): Promise<void> {
+    this.#inbound.drain();
+    this.#outbound.drain();
+    const listeners = [this.#inboundListener, this.#outboundListener].filter((listener) => listener !== undefined);
+    const isQuiet = (): boolean => listeners.every((listener) => listener.openCount === 0);
+    await sleep(LAME_DUCK_MS);
+    for (const listener of listeners) listener.close();
+    if (!isQuiet()) await sleep(IDLE_GRACE_MS - LAME_DUCK_MS);
+    while (!isQuiet()) {
+      this.#inbound.closeIdle();
+      this.#outbound.closeIdle();
+      await Promise.race([Promise.all(listeners.map((listener) => listener.allClosed())), sleep(250)]);
+    }
+    this.#log.info('drained');
+  }
+
+  [Symbol.dispose](): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#inboundListener?.[Symbol.dispose]();
+    this.#outboundListener?.[Symbol.dispose]();
+    this.#admin?.close();
+    this.#admin?.closeAllConnections();
+    this.#identity[Symbol.dispose]();
+    this.#inbound[Symbol.dispose]();
+    this.#outbound[Symbol.dispose]();
+    for (const client of this.#clients) client[Symbol.dispose]();
+  }
+
+  #isOwnAddress(address: string): boolean {
+    return address.startsWith('127.') || address === '::1' || this.#config.ownAddresses.has(address);
+  }
+
+  #every(intervalMs: number, run: () => void): void {
+    const timer = setInterval(run, intervalMs);
+    timer.unref();
+    this.#timers.push(timer);
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}
