@@ -110,6 +110,14 @@ test('custom resources own and are owned like everything else', async () => {
   await cluster.settle();
   assert.equal(cluster.find('configmaps', 'child'), undefined);
 
+  const second = await cluster.server.create('widgets.demo.io', { metadata: { name: 'w1', namespace: 'demo' } });
+  await cluster.create('configmaps', { metadata: { name: 'child', ownerReferences: [reference(second)] } });
+  await cluster.client.delete('customresourcedefinitions.apiextensions.k8s.io', undefined, 'widgets.demo.io');
+  await cluster.settle();
+  assert.equal(cluster.find('configmaps', 'child'), undefined, 'the kind went together with the owner');
+
+  await cluster.server.create('customresourcedefinitions.apiextensions.k8s.io', definition);
+  await cluster.settle();
   await cluster.server.create('widgets.demo.io', { metadata: { name: 'w2', namespace: 'demo' } });
   await cluster.client.delete('namespaces', undefined, 'demo');
   await cluster.pass(2000);

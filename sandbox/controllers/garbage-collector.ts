@@ -8,6 +8,9 @@ import type { ServedType, ServedTypes } from './served-types.ts';
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
 
+/** Uids of deleted objects that are remembered: their kind may be gone as well when their dependents are looked at. */
+const GONE_MAX = 10_000;
+
 type Place = { readonly type: ServedType; readonly namespace: string | undefined; readonly name: string };
 
 /** What an owner reference means now. */
@@ -27,6 +30,7 @@ class Collector implements Disposable {
   readonly #served: ServedTypes;
   readonly #places = new Map<string, Place>(); // by uid
   readonly #dependents = new Map<string, Set<string>>(); // uid of the owner -> uids
+  readonly #gone = new Set<string>(); // uids, oldest first
   readonly #queue: WorkQueue; // of uids
 
   constructor(context: ControllerContext, served: ServedTypes) {
@@ -72,6 +76,10 @@ class Collector implements Disposable {
     const { uid, ownerReferences = [] } = object.metadata;
     this.#places.delete(uid);
     for (const owner of ownerReferences) this.#unlink(owner.uid, uid);
+    if (!this.#dependents.has(uid)) return;
+    this.#gone.add(uid);
+    const [oldest] = this.#gone;
+    if (this.#gone.size > GONE_MAX && oldest !== undefined) this.#gone.delete(oldest);
     for (const dependent of this.#dependents.get(uid) ?? []) this.#queue.add(dependent);
   }
 
@@ -121,8 +129,9 @@ class Collector implements Disposable {
   #stateOf(reference: OwnerReference, dependent: Place): OwnerState {
     const owner = this.#read(reference.uid);
     if (owner === undefined) {
-      // A kind that is not served cannot be looked up: better to keep the object than to guess.
-      return this.#served.findKind(reference.apiVersion, reference.kind) === undefined ? 'present' : 'absent';
+      if (this.#gone.has(reference.uid)) return 'absent';
+      // A kind that is not watched cannot be looked up: better to keep the object than to guess.
+      return this.#served.isWatched(reference.apiVersion, reference.kind) ? 'absent' : 'present';
     }
     const isForeign = owner.place.type.isNamespaced && owner.place.namespace !== dependent.namespace;
     if (isForeign && dependent.type.isNamespaced) return 'absent';

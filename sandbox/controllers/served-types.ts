@@ -22,6 +22,9 @@ export type TypedHandler = {
 /** A second view of what `events` holds; looking at both would see everything twice. */
 const ALIASES = new Set(['events.events.k8s.io']);
 
+/** There are many Events, they own nothing and nothing owns them. */
+const UNWATCHED = 'events';
+
 const BUILTIN: readonly ServedType[] = builtinResources
   .filter((type) => isStored(type) && !ALIASES.has(resourceKey(type)))
   .map((type) => ({
@@ -50,13 +53,13 @@ export class ServedTypes implements Disposable {
     return [...BUILTIN, ...this.#custom.values()];
   }
 
-  /** By kind in any version of the group; undefined when no such kind is served. */
-  findKind(apiVersion: string, kind: string): ServedType | undefined {
+  /** Whether `watchAll` sees objects of this kind, in any version of its group. */
+  isWatched(apiVersion: string, kind: string): boolean {
     const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
-    return this.all().find((type) => type.group === group && type.kind === kind);
+    return this.all().some((type) => type.group === group && type.kind === kind && type.resource !== UNWATCHED);
   }
 
-  /** Watches every resource there is and will be, Events left out: they own nothing and nothing owns them. */
+  /** Watches every resource there is and will be, Events left out. */
   watchAll(handler: TypedHandler): Disposable {
     const watches = new Map<string, Disposable>();
     this.#handlers.set(handler, watches);
@@ -74,7 +77,7 @@ export class ServedTypes implements Disposable {
   }
 
   #watch(handler: TypedHandler, watches: Map<string, Disposable>, type: ServedType): void {
-    if (type.resource === 'events' || watches.has(type.resource)) return;
+    if (type.resource === UNWATCHED || watches.has(type.resource)) return;
     const typed: WatchHandler = {
       apply: (object, old) => handler.apply(type, object, old),
       delete: (object) => handler.delete(type, object),
