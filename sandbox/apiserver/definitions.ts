@@ -56,6 +56,8 @@ export class Definitions implements Disposable {
   #follow({ type, object }: StoreEvent): void {
     const { name } = object.metadata;
     if (type === 'DELETED') {
+      this.#cleanups.get(name)?.[Symbol.dispose]();
+      this.#cleanups.delete(name);
       for (const served of this.#registry.all()) {
         if (served.custom?.definition === name) this.#store.forget(storeKey(served));
       }
@@ -137,10 +139,11 @@ export class Definitions implements Disposable {
     const message = 'CustomResource deletion is in progress';
     const condition: Condition = { type: 'Terminating', status: 'True', reason: 'InstanceDeletionInProgress', message };
     this.#publish(definition, [condition], acceptedNames(definition));
+    let isReleased = false;
     const finishIfEmpty = (): void => {
       if (key !== undefined && this.#store.list(key).length > 0) return;
-      this.#cleanups.get(name)?.[Symbol.dispose]();
-      this.#cleanups.delete(name);
+      if (isReleased) return;
+      isReleased = true; // the definition itself goes a moment later
       this.#release(name);
     };
     const subscription = key === undefined ? undefined : this.#store.subscribe(key, finishIfEmpty);

@@ -6,6 +6,7 @@ import { isJsonObject } from './object.ts';
 import { applyDefaults } from './objects/defaults.ts';
 import { applySchemaDefaults, decodeCustom } from './objects/structural-schema.ts';
 import { validateBySchema } from './objects/schema-validation.ts';
+import { validateObject } from './objects/validate.ts';
 import { decodeBuiltin, strictDecodingError } from './objects/strict-fields.ts';
 
 /** A request body: as decoded, and as text where duplicate keys can still be seen in it. */
@@ -51,9 +52,9 @@ export function validationCauses(
   current: KubeObject | undefined,
   subresource: string | undefined,
 ): readonly StatusCause[] {
-  void subresource;
-  if (type.custom !== undefined) return validateBySchema(type.custom.schema, object, current);
-  return [];
+  const causes = validateObject(type, object, current, subresource);
+  if (type.custom === undefined || subresource === 'scale') return causes;
+  return [...causes, ...validateBySchema(type.custom.schema, object, current)];
 }
 
 export function withManagers(

@@ -1,3 +1,4 @@
+import { qosClass } from './objects/qos.ts';
 import { isJsonObject, type JsonObject, type KubeObject } from './object.ts';
 import { resourceKey, type ResourceType } from './registry.ts';
 
@@ -14,7 +15,10 @@ const JOB_UID_LABEL = 'batch.kubernetes.io/controller-uid';
 
 const strategies: Readonly<Record<string, Strategy>> = {
   nodes: { reset: (draft) => draft }, // a node brings its own status
-  pods: { reset: (draft) => ({ ...draft, status: { phase: 'Pending' } }) },
+  pods: {
+    reset: (draft) => ({ ...draft, status: { phase: 'Pending' } }),
+    complete: (pod) => ({ ...pod, status: { phase: 'Pending', qosClass: qosClass(pod) } }),
+  },
   services: { reset: (draft) => ({ ...draft, status: { loadBalancer: {} } }) },
   namespaces: {
     reset: (draft) => ({ ...draft, spec: { finalizers: ['kubernetes'] }, status: { phase: 'Active' } }),
