@@ -77,11 +77,18 @@ export class Cluster {
     }
   }
 
-  async request(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<unknown> {
+  /** Sends a request and reads the JSON of the answer. `{}` when there is none. */
+  async request(method: string, path: string, body?: unknown, contentType?: string): Promise<unknown> {
+    const text = await this.text(method, path, body, contentType);
+    return text === '' ? {} : JSON.parse(text);
+  }
+
+  /** The same for answers that are not JSON, such as logs. */
+  async text(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<string> {
     const options: RequestOptions = {
       method,
       agent: this.#agent,
-      headers: { accept: 'application/json' },
+      headers: { accept: 'application/json, */*' },
       timeout: REQUEST_TIMEOUT_MS,
     };
     await this.#config.applyToHTTPSOptions(options);
@@ -109,7 +116,7 @@ export class Cluster {
       );
     });
     if (status >= 400) throw apiError(status, text, method, path);
-    return text === '' ? {} : JSON.parse(text);
+    return text;
   }
 
   /** A byte stream to a port of a pod, through the API server. */

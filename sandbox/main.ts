@@ -1,0 +1,87 @@
+// `main.ts --state DIRECTORY [--port PORT]`: a sandbox in the foreground, until SIGTERM or SIGINT.
+// The same file is the outer process, in the machine's namespaces, and the inner one, in the sandbox's own.
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createLogger } from '#runtime/log.ts';
+import { onShutdown } from '#runtime/shutdown.ts';
+import { startCluster } from './cluster.ts';
+import { launch, readLaunch, type Launched } from './launch.ts';
+import { PreflightError } from './network/preflight.ts';
+
+const CHECKOUT = join(import.meta.dirname, '..');
+const API_LISTENER = 'Kubernetes API';
+const READY_POLL_MS = 20;
+const CLOSE_MS_MAX = 15_000;
+const EXIT_USAGE = 2;
+
+/** Runs in the sandbox's namespaces: the cluster itself. */
+async function inner(launched: Launched): Promise<void> {
+  const { stateDirectory } = launched;
+  const log = createLogger('sandbox');
+  const fd = launched.listeners.get(API_LISTENER);
+  if (fd === undefined) throw new Error(`no inherited socket named ${API_LISTENER}`);
+  const cluster = await startCluster({ stateDirectory, checkout: CHECKOUT, publicListener: { fd }, log });
+  onShutdown(log, CLOSE_MS_MAX, cluster.close);
+  const fresh = join(stateDirectory, 'ready.new');
+  writeFileSync(fresh, '');
+  renameSync(fresh, readyFile(stateDirectory));
+}
+
+/** Runs in the machine's namespaces: starts the inner one and says when it is ready. */
+async function outer(stateDirectory: string, port: number): Promise<number> {
+  mkdirSync(stateDirectory, { recursive: true });
+  const log = join(stateDirectory, 'sandbox.log');
+  const poll = setInterval(() => {
+    if (!existsSync(readyFile(stateDirectory))) return;
+    clearInterval(poll);
+    process.send?.('ready');
+    if (process.send === undefined) process.stdout.write(`export KUBECONFIG=${join(stateDirectory, 'kubeconfig')}\n`);
+  }, READY_POLL_MS);
+  // The parent is gone: nobody would end this sandbox.
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  try {
+    return await launch({
+      command: [
+        'sh',
+        '-c',
+        'log=$1; shift; exec "$@" 2>>"$log"',
+        'sh',
+        log,
+        process.execPath,
+        '--disable-warning=ExperimentalWarning',
+        import.meta.filename,
+      ],
+      stateDirectory,
+      listeners: [{ name: API_LISTENER, address: '127.0.0.1', port }],
+      environment: process.env,
+    });
+  } finally {
+    clearInterval(poll);
+  }
+}
+
+function readyFile(stateDirectory: string): string {
+  return join(stateDirectory, 'ready');
+}
+
+async function main(): Promise<void> {
+  const launched = readLaunch(process.env);
+  if (launched !== undefined) {
+    await inner(launched);
+    return;
+  }
+  const { values } = parseArgs({ options: { state: { type: 'string' }, port: { type: 'string', default: '0' } } });
+  if (values.state === undefined) {
+    process.stderr.write('tulle: usage: main.ts --state DIRECTORY [--port PORT]\n');
+    process.exit(EXIT_USAGE);
+  }
+  process.exit(await outer(values.state, Number(values.port)));
+}
+
+main().catch((error: unknown) => {
+  const isExpected = error instanceof PreflightError;
+  const text = error instanceof Error ? (isExpected ? error.message : (error.stack ?? error.message)) : String(error);
+  process.stderr.write(`tulle: ${text}\n`);
+  process.exit(1);
+});

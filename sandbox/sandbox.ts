@@ -1,0 +1,93 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A running sandbox, seen from the machine. */
+export type Sandbox = {
+  readonly kubeconfig: string; // path
+  readonly stateDirectory: string;
+  /** Resolves when the sandbox has ended, whoever ended it. */
+  readonly exited: Promise<number>;
+  /** Ends everything inside and removes the state directory. May be called twice. */
+  readonly stop: () => Promise<void>;
+};
+
+export type SandboxOptions = {
+  readonly port?: number; // of the API server on 127.0.0.1; default: any
+  readonly onLine?: (line: string) => void; // what the sandbox says on standard error
+};
+
+/** The sandbox did not start. The message is one line: what is wrong and what to do. */
+export class SandboxError extends Error {
+  override readonly name = 'SandboxError';
+}
+
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+
+/**
+ * Starts a sandbox as a child process and waits until its API server answers. The sandbox ends with this process, however
+ * that ends.
+ *
+ * @throws SandboxError
+ */
+export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const stateDirectory = mkdtempSync(join(tmpdir(), 'tulle-sandbox-'));
+  const child = spawn(
+    process.execPath,
+    [
+      '--disable-warning=ExperimentalWarning',
+      join(import.meta.dirname, 'main.ts'),
+      '--state',
+      stateDirectory,
+      '--port',
+      String(options.port ?? 0),
+    ],
+    // A process group of its own: Ctrl-C is for the caller, who then stops the sandbox in order.
+    { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true },
+  );
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-4096);
+    for (const line of text.split('\n')) if (line !== '') options.onLine?.(line);
+  });
+  const exited = new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    await exited;
+    clearTimeout(timer);
+    rmSync(stateDirectory, { recursive: true, force: true });
+  };
+  try {
+    await ready(child, exited, () => said);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { kubeconfig: join(stateDirectory, 'kubeconfig'), stateDirectory, exited, stop };
+}
+
+/** The last lines of what happened inside, for error messages. */
+export function sandboxLog(stateDirectory: string, lines: number): string {
+  try {
+    return readFileSync(join(stateDirectory, 'sandbox.log'), 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+  } catch {
+    return '';
+  }
+}
+
+async function ready(child: ChildProcess, exited: Promise<number>, said: () => string): Promise<void> {
+  const isReady = new Promise<'ready'>((resolve) => child.once('message', () => resolve('ready')));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), START_TIMEOUT_MS)));
+  const outcome = await Promise.race([isReady, exited, late]);
+  clearTimeout(timer);
+  if (outcome === 'ready') return;
+  if (outcome === 'late') throw new SandboxError(`the sandbox did not start within ${START_TIMEOUT_MS / 1000} s`);
+  const lastLine = said().trim().split('\n').at(-1) ?? '';
+  throw new SandboxError(
+    lastLine === '' ? `the sandbox ended with status ${outcome}` : lastLine.replace(/^tulle: /, ''),
+  );
+}

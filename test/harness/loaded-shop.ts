@@ -1,0 +1,23 @@
+import { loadSummary, namespaceYaml, serviceYaml, type LoadSummary, type Mesh } from './mesh.ts';
+import { until } from './until.ts';
+
+/**
+ * Two meshed servers and a meshed client that sends them 50 requests a second, in namespace shop.
+ *
+ * @returns a function that reads the client's figures
+ */
+export async function startLoadedShop(mesh: Mesh): Promise<() => Promise<LoadSummary>> {
+  await mesh.apply(namespaceYaml('shop', true));
+  await mesh.apply(serviceYaml('shop', 'server', { args: ['server'], replicas: 2, ports: [8080] }));
+  await mesh.ready('shop');
+  await mesh.apply(
+    serviceYaml('shop', 'client', { args: ['load', 'http://server:8080/', '50'], replicas: 1, ports: [] }),
+  );
+  await mesh.ready('shop');
+  const loadOf = async (): Promise<LoadSummary> => {
+    const [pod] = await mesh.pods('shop', 'app=client');
+    return loadSummary(await mesh.logs('shop', pod?.metadata.name ?? '', 'app'));
+  };
+  await until('the first requests', 30_000, async () => (await loadOf()).ok > 100);
+  return loadOf;
+}

@@ -1,0 +1,252 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
+import { bundleAll } from '../../control-plane/install/bundle.ts';
+import type { Manifest } from '../../control-plane/install/manifest.ts';
+import { applyAll } from '../../sandbox/demo/apply.ts';
+import { waitForDeployments } from '../../sandbox/demo/wait.ts';
+import { sandboxLog, startSandbox, type Sandbox } from '../../sandbox/sandbox.ts';
+import { until } from './until.ts';
+
+const CHECKOUT = join(import.meta.dirname, '../..');
+const READY_MS = 120_000;
+
+export type CommandResult = { readonly status: number; readonly stdout: string; readonly stderr: string };
+
+/** A cluster for scenarios, with what a person would do to it. */
+export class Mesh implements AsyncDisposable {
+  readonly sandbox: Sandbox;
+  readonly cluster: Cluster;
+
+  private constructor(sandbox: Sandbox) {
+    this.sandbox = sandbox;
+    this.cluster = connect({ kubeconfig: sandbox.kubeconfig });
+  }
+
+  /** An empty cluster. */
+  static async start(): Promise<Mesh> {
+    await bundleAll();
+    return new Mesh(await startSandbox({}));
+  }
+
+  /** A cluster with Tulle, and with viz where asked. */
+  static async install(flags: readonly string[] = [], hasViz = false): Promise<Mesh> {
+    const mesh = await Mesh.start();
+    try {
+      await mesh.apply(mesh.tulle(['install', ...flags]).stdout);
+      if (hasViz) await mesh.apply(mesh.tulle(['viz', 'install']).stdout);
+      await mesh.ready('tulle', ...(hasViz ? ['tulle-viz'] : []));
+      return mesh;
+    } catch (error) {
+      const log = sandboxLog(mesh.sandbox.stateDirectory, 20);
+      await mesh[Symbol.asyncDispose]();
+      throw new Error(`the installation failed; the cluster's own log ends with:\n${log}`, { cause: error });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cluster.close();
+    await this.sandbox.stop();
+  }
+
+  /** Applies YAML documents. */
+  async apply(yaml: string): Promise<void> {
+    await applyAll(
+      this.cluster,
+      parseAllDocuments(yaml).flatMap((document) => (document.contents === null ? [] : [document.toJS() as Manifest])),
+    );
+  }
+
+  /** Waits until all Deployments of the namespaces are available. */
+  async ready(...namespaces: readonly string[]): Promise<void> {
+    await waitForDeployments(this.cluster, namespaces, READY_MS, () => undefined);
+  }
+
+  /** Runs the command line. */
+  tulle(args: readonly string[], input = ''): CommandResult {
+    return this.#run(process.execPath, [join(CHECKOUT, 'cli/main.ts'), ...args], input);
+  }
+
+  kubectl(args: readonly string[], input = ''): CommandResult {
+    return this.#run('kubectl', args, input);
+  }
+
+  #run(program: string, args: readonly string[], input: string): CommandResult {
+    const environment = { ...process.env, KUBECONFIG: this.sandbox.kubeconfig };
+    const { status, stdout, stderr, error } = spawnSync(program, args, {
+      encoding: 'utf8',
+      input,
+      env: environment,
+      timeout: 120_000,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    if (error !== undefined) throw error;
+    return { status: status ?? -1, stdout, stderr };
+  }
+
+  async pods(namespace: string, labelSelector?: string): Promise<readonly ApiObject[]> {
+    const query = labelSelector === undefined ? '' : `?labelSelector=${encodeURIComponent(labelSelector)}`;
+    const pods = await this.cluster.list(`/api/v1/namespaces/${namespace}/pods${query}`);
+    return pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  }
+
+  async logs(namespace: string, pod: string, container: string): Promise<string> {
+    return this.cluster.text('GET', `/api/v1/namespaces/${namespace}/pods/${pod}/log?container=${container}`);
+  }
+
+  async annotate(path: string, annotations: Readonly<Record<string, string | null>>): Promise<void> {
+    await this.cluster.request('PATCH', path, { metadata: { annotations } }, 'application/merge-patch+json');
+  }
+
+  /** What `kubectl rollout restart` does, and waits until it is through. */
+  async restart(namespace: string, deployment: string): Promise<void> {
+    const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${deployment}`;
+    const body = {
+      spec: {
+        template: { metadata: { annotations: { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() } } },
+      },
+    };
+    await this.cluster.request('PATCH', path, body, 'application/strategic-merge-patch+json');
+    await until(`the restart of ${deployment}`, READY_MS, async () => {
+      const object = await this.cluster.get(path);
+      const { replicas = 1 } = object['spec'] as { replicas?: number };
+      const status = object['status'] as {
+        observedGeneration?: number;
+        updatedReplicas?: number;
+        replicas?: number;
+        availableReplicas?: number;
+      };
+      const { generation } = object.metadata as { generation?: number };
+      return (
+        status.observedGeneration === generation &&
+        status.updatedReplicas === replicas &&
+        status.replicas === replicas &&
+        status.availableReplicas === replicas
+      );
+    });
+  }
+
+  /** Runs a program of `test/apps` in a pod until it ends. @returns what it printed */
+  async runToEnd(
+    namespace: string,
+    name: string,
+    args: readonly string[],
+    isMeshed: boolean,
+    deadlineMs = 120_000,
+  ): Promise<string> {
+    await this.apply(podYaml(namespace, name, args, isMeshed, 'Never'));
+    await until(`pod ${name} to end`, deadlineMs, async () => {
+      const pod = await this.cluster.get(`/api/v1/namespaces/${namespace}/pods/${name}`);
+      const { phase } = pod['status'] as { phase?: string };
+      if (phase === 'Failed') throw new Error(`pod ${name} failed: ${await this.logs(namespace, name, 'app')}`);
+      return phase === 'Succeeded';
+    });
+    return this.logs(namespace, name, 'app');
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.cluster.request('DELETE', path);
+    await until(`${path} to be gone`, 60_000, async () => (await this.cluster.find(path)) === undefined);
+  }
+}
+
+/** A pod with a program of `test/apps`. */
+export function podYaml(
+  namespace: string,
+  name: string,
+  args: readonly string[],
+  isMeshed: boolean,
+  restartPolicy = 'Always',
+): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace,
+      labels: { app: name },
+      annotations: { 'linkerd.io/inject': isMeshed ? 'enabled' : 'disabled' },
+    },
+    spec: {
+      restartPolicy,
+      terminationGracePeriodSeconds: 20,
+      containers: [{ name: 'app', image: 'tulle.dev/test:0.1.0', args }],
+    },
+  });
+}
+
+/** A Deployment with a program of `test/apps` and a Service in front of it. */
+export function serviceYaml(
+  namespace: string,
+  name: string,
+  options: { readonly args: readonly string[]; readonly replicas: number; readonly ports: readonly number[] },
+): string {
+  const labels = { app: name };
+  const port = options.ports[0];
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace },
+      spec: { selector: labels, ports: options.ports.map((number) => ({ name: `p${number}`, port: number })) },
+    },
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name, namespace },
+      spec: {
+        replicas: options.replicas,
+        selector: { matchLabels: labels },
+        template: {
+          metadata: { labels },
+          spec: {
+            terminationGracePeriodSeconds: 20,
+            containers: [
+              {
+                name: 'app',
+                image: 'tulle.dev/test:0.1.0',
+                args: options.args,
+                ...(port === undefined
+                  ? {}
+                  : {
+                      ports: options.ports.map((number) => ({ containerPort: number })),
+                      readinessProbe: { tcpSocket: { port }, periodSeconds: 1 },
+                    }),
+              },
+            ],
+          },
+        },
+      },
+    },
+  ]
+    .map((object) => `---\n${JSON.stringify(object)}\n`)
+    .join('');
+}
+
+/** A namespace, meshed or not. */
+export function namespaceYaml(name: string, isMeshed: boolean): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name, annotations: isMeshed ? { 'linkerd.io/inject': 'enabled' } : {} },
+  });
+}
+
+export type LoadSummary = {
+  readonly sent: number;
+  readonly ok: number;
+  readonly failed: number;
+  readonly reasons: Readonly<Record<string, number>>;
+};
+
+/** The newest figures that `test/apps/load.ts` printed. */
+export function loadSummary(log: string): LoadSummary {
+  const line = log
+    .trimEnd()
+    .split('\n')
+    .findLast((text) => text.includes('"summary"') || text.includes('"progress"'));
+  if (line === undefined) throw new Error(`the load generator printed no figures yet: ${log.slice(-500)}`);
+  const { summary, progress } = JSON.parse(line) as { summary?: LoadSummary; progress?: LoadSummary };
+  return summary ?? progress ?? { sent: 0, ok: 0, failed: 0, reasons: {} };
+}
