@@ -54,23 +54,31 @@ test('pods are made in order, each when the one before is ready', async () => {
   });
 });
 
-test('scaling down takes the highest first, one at a time; Parallel takes and makes all at once', async () => {
+test('scaling down takes the highest first, one at a time', async () => {
   await using cluster = await TestCluster.start();
   await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: spec(3) });
   await cluster.settle();
   cluster.kubelet.mayGo = () => false;
-  await cluster.edit('statefulsets.apps', 'db', () => ({ spec: spec(1) }));
+  await cluster.edit('statefulsets.apps', 'db', ({ spec }) => ({ spec: { ...spec, replicas: 1 } }));
   await cluster.settle();
   assert.deepEqual(names(cluster), ['db-0', 'db-1']);
   cluster.kubelet.mayGo = () => true;
   cluster.kubelet.look();
   await cluster.settle();
   assert.deepEqual(names(cluster), ['db-0']);
+});
 
+test('Parallel makes and takes all at once', async () => {
+  await using cluster = await TestCluster.start();
   cluster.kubelet.outcome = () => undefined;
-  await cluster.edit('statefulsets.apps', 'db', () => ({ spec: spec(4, { podManagementPolicy: 'Parallel' }) }));
+  const parallel = spec(4, { podManagementPolicy: 'Parallel' });
+  await cluster.create('statefulsets.apps', { metadata: { name: 'db' }, spec: parallel });
   await cluster.settle();
   assert.deepEqual(names(cluster), ['db-0', 'db-1', 'db-2', 'db-3']);
+  cluster.kubelet.mayGo = () => false;
+  await cluster.edit('statefulsets.apps', 'db', ({ spec }) => ({ spec: { ...spec, replicas: 1 } }));
+  await cluster.settle();
+  assert.deepEqual(names(cluster), ['db-0']);
 });
 
 test('an update replaces pods from the highest down to the partition, one at a time', async () => {
@@ -136,7 +144,7 @@ test('a pod that failed is made again, and claims for volumes are refused with a
   const volumeClaimTemplates = [{ metadata: { name: 'data' } }];
   await cluster.create('statefulsets.apps', {
     metadata: { name: 'pv' },
-    spec: spec(1, { volumeClaimTemplates, selector: { matchLabels: { app: 'pv' } } }),
+    spec: spec(1, { volumeClaimTemplates, selector: { matchLabels: { app: 'pv' } }, template: template('pv') }),
   });
   await cluster.settle();
   assert.match(cluster.messages('FailedCreate').join(), /volumeClaimTemplates needs persistent volumes/);
