@@ -20,10 +20,12 @@ const COMPARE_EQUAL = 0;
 /** Both ends of the range are given by the register. */
 const NAT_PROTO_SPECIFIED = 2;
 const NAT_MAP_ADDRESS_AND_PORT = 3;
+const SNAT = 0;
 const DNAT = 1;
 const NUMGEN_RANDOM = 1;
-const REJECT = { icmpUnreachable: 0, tcpReset: 1, icmpxUnreachable: 2 } as const;
-const ICMPX_PORT_UNREACHABLE = 1;
+const REJECT = { icmpUnreachable: 0, tcpReset: 1 } as const;
+const ICMP_PORT_UNREACHABLE = 3;
+const ICMPV6_PORT_UNREACHABLE = 4;
 
 /** Offsets in the network header; lengths are 4 and 16. */
 export const ADDRESS_OFFSET = {
@@ -79,9 +81,9 @@ export function lookup(set: string, into?: number): Expression {
   return expression('lookup', ...attributes);
 }
 
-/** Register 1 = uniform random number in [0, modulus), host order. */
-export function random(modulus: number): Expression {
-  return expression('numgen', [1, be32(1)], [2, be32(modulus)], [3, be32(NUMGEN_RANDOM)]);
+/** Register = uniform random number in [0, modulus), host order. */
+export function random(modulus: number, register = 1): Expression {
+  return expression('numgen', [1, be32(register)], [2, be32(modulus)], [3, be32(NUMGEN_RANDOM)]);
 }
 
 export function verdict(code: number, chain?: string): Expression {
@@ -108,19 +110,23 @@ export function dnat(family: IpFamily): Expression {
   );
 }
 
-/** Gives the connection this host's address as its source. */
-export function masquerade(): Expression {
-  return expression('masq');
+/** Gives the connection this source address. */
+export function snat(family: IpFamily, address: Buffer): Expression[] {
+  return [
+    expression('immediate', [1, be32(1)], [2, dataValue(address)]),
+    expression('nat', [1, be32(SNAT)], [2, be32(family)], [3, be32(1)]),
+  ];
 }
 
 /** Ends a TCP connection attempt with a reset. Only in filter chains of input, forward and output. */
 export function rejectWithReset(): Expression {
-  return expression('reject', [1, be32(REJECT.tcpReset)], [2, Buffer.of(0)]);
+  return expression('reject', [1, be32(REJECT.tcpReset)]);
 }
 
-/** Answers "port unreachable" in the family of the packet. Only in `inet` filter chains. */
-export function rejectWithUnreachable(): Expression {
-  return expression('reject', [1, be32(REJECT.icmpxUnreachable)], [2, Buffer.of(ICMPX_PORT_UNREACHABLE)]);
+/** Answers "port unreachable". Only in filter chains of tables of that family. */
+export function rejectWithUnreachable(family: IpFamily): Expression {
+  const code = family === FAMILY.ipv4 ? ICMP_PORT_UNREACHABLE : ICMPV6_PORT_UNREACHABLE;
+  return expression('reject', [1, be32(REJECT.icmpUnreachable)], [2, Buffer.of(code)]);
 }
 
 /** Register that follows an address loaded into register 1. */

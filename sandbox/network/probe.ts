@@ -1,7 +1,18 @@
 // Run by `preflight.ts` inside throw-away namespaces: exits 0 if the kernel can do what the sandbox needs of nftables,
 // otherwise says on standard error what is missing.
-import { META, and, equals, masquerade, meta, random, redirect, rejectWithReset } from '#netlink/expressions.ts';
-import { FAMILY, isProtocol, PROTOCOL } from '#netlink/expressions.ts';
+import {
+  and,
+  equals,
+  FAMILY,
+  isProtocol,
+  META,
+  meta,
+  PROTOCOL,
+  random,
+  redirect,
+  rejectWithReset,
+  snat,
+} from '#netlink/expressions.ts';
 import { applyTables, HOOK, PRIORITY, removeTables, type Table } from '#netlink/nftables.ts';
 import { nftablesRemedy } from '#netlink/refusal.ts';
 import { Netlink } from '#netlink/socket.ts';
@@ -12,13 +23,13 @@ const TABLE: Table = {
   name: 'tulle-probe',
   chains: [
     { name: 'redirect', hook: { type: 'nat', number: HOOK.output, priority: PRIORITY.dnat } },
-    { name: 'masquerade', hook: { type: 'nat', number: HOOK.postrouting, priority: PRIORITY.snat } },
+    { name: 'source', hook: { type: 'nat', number: HOOK.postrouting, priority: PRIORITY.snat } },
     { name: 'reject', hook: { type: 'filter', number: HOOK.output, priority: PRIORITY.filter } },
   ],
   sets: [{ name: 'ports', keyType: 13, keyBytes: 2, isInterval: true, elements: [] }],
   rules: [
     { chain: 'redirect', comment: 'redirect', expressions: [...isProtocol(PROTOCOL.tcp), ...redirect(1)] },
-    { chain: 'masquerade', comment: 'masquerade', expressions: [masquerade()] },
+    { chain: 'source', comment: 'source', expressions: snat(FAMILY.ipv4, Buffer.of(10, 42, 0, 1)) },
     {
       chain: 'reject',
       comment: 'reject',
