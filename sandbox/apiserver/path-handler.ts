@@ -41,7 +41,7 @@ export class PathHandler {
     const { accept } = call.headers;
     const ifNoneMatch = call.headers['if-none-match'];
     const known = path.startsWith('/openapi/')
-      ? this.#openApi.answer(path, call.query, { 'if-none-match': ifNoneMatch })
+      ? this.#openApi.answer(path, call.query, { accept, 'if-none-match': ifNoneMatch })
       : this.#discovery.answer(path, { accept, 'if-none-match': ifNoneMatch });
     return known === undefined ? plainText(404, '404 page not found\n') : document(known);
   }

@@ -112,9 +112,16 @@ test('a document asked for by its hash may be kept for ever, by an old hash it i
   assert.equal(stale?.headers['Location'], url.pathname + url.search);
 });
 
-test('version 2 and unknown documents are not found', () => {
+test('version 2 is empty, as protobuf for kubectl and as JSON for others', () => {
   const openApi = new OpenApi(new Registry());
-  assert.equal(openApi.answer('/openapi/v2', none, {})?.status, 404);
+  const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+  assert.match(openApi.answer('/openapi/v2', none, { accept })?.headers['Content-Type'] ?? '', /protobuf/);
+  const json = openApi.answer('/openapi/v2', none, { accept: 'application/json' });
+  assert.deepEqual((JSON.parse(json?.body ?? '') as JsonObject)['definitions'], {});
+});
+
+test('unknown documents are not found', () => {
+  const openApi = new OpenApi(new Registry());
   assert.equal(openApi.answer('/openapi/v3/apis/none.io/v1', none, {}), undefined);
   assert.equal(openApi.answer('/openapi', none, {}), undefined);
 });

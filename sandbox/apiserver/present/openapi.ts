@@ -2,6 +2,7 @@ import type { JsonObject } from '../object.ts';
 import { modelOfKind } from '../objects/builtin-schema.ts';
 import { asObject, field } from '../objects/json.ts';
 import type { Registry, ResourceType } from '../registry.ts';
+import { parseAccept } from './accept.ts';
 import type { Document } from './document.ts';
 import { digest, matchesETag } from './document.ts';
 import { builtinSchemaNames, customSchemaName, modelsIn } from './openapi-names.ts';
@@ -33,9 +34,9 @@ export class OpenApi {
   answer(
     path: string,
     query: URLSearchParams,
-    headers: { readonly 'if-none-match'?: string | undefined },
+    headers: { readonly 'if-none-match'?: string | undefined; readonly accept?: string | undefined },
   ): Document | undefined {
-    if (path === '/openapi/v2') return notServed();
+    if (path === '/openapi/v2') return emptyVersion2(headers.accept);
     if (path === ROOT || path === `${ROOT}/`) return this.#index(headers['if-none-match']);
     if (!path.startsWith(`${ROOT}/`)) return undefined;
     const groupVersion = this.#current().get(path.slice(ROOT.length + 1));
@@ -89,9 +90,21 @@ function cacheable({ body, hash }: Built, ifNoneMatch: string | undefined, isImm
   return { status: 200, headers: { ...headers, 'Content-Type': 'application/json' }, body };
 }
 
-/** Version 2 exists only as protobuf for old clients; they fall back to version 3 on 404. */
-function notServed(): Document {
-  return { status: 404, headers: { 'Content-Type': 'text/plain; charset=utf-8' }, body: '404 page not found\n' };
+const VERSION2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+
+/**
+ * Version 2 without any path or schema. kubectl asks for it about kinds that version 3 does not list; not finding them there
+ * either, it goes on to say that the definition must be installed first, instead of that the schema cannot be had.
+ */
+function emptyVersion2(accept: string | undefined): Document {
+  if (!parseAccept(accept).some(({ type }) => type.endsWith('+protobuf'))) {
+    const empty = { swagger: '2.0', info: { title: 'Kubernetes', version: 'v1.32' }, paths: {}, definitions: {} };
+    return { status: 200, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(empty) };
+  }
+  // gnostic openapi_v2.Document {1: swagger, 2: info {1: title, 2: version}, 8: paths, 9: definitions}; all of it is ASCII
+  const info = '\x0a\x0aKubernetes\x12\x05v1.32';
+  const body = `\x0a\x032.0\x12${String.fromCharCode(info.length)}${info}\x42\x00\x4a\x00`;
+  return { status: 200, headers: { 'Content-Type': VERSION2_PROTOBUF }, body };
 }
 
 function documentOf(types: readonly ResourceType[], names: ReadonlyMap<string, string>): JsonObject {
