@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server as HttpServer } from 'node:http';
 import { connect, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -126,16 +127,34 @@ export function unmeshed(port: number): Endpoint {
   return { address: '127.0.0.1', port, weight: 10_000, labels: { pod: 'plain-1' } };
 }
 
-export function portOf(server: Server): number {
-  return (server.address() as AddressInfo).port;
-}
-
 export async function listen<S extends Server>(server: S): Promise<S> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);
   });
   return server;
+}
+
+/** An application, gone with its connections at the end of the test. */
+export class TestApp implements Disposable {
+  readonly #server: HttpServer;
+
+  private constructor(server: HttpServer) {
+    this.#server = server;
+  }
+
+  static async start(server: HttpServer): Promise<TestApp> {
+    return new TestApp(await listen(server));
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  [Symbol.dispose](): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
 }
 
 /** Polls until it holds. @throws after the deadline */
