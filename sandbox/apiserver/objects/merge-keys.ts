@@ -173,7 +173,8 @@ export type StrategicList =
   | { readonly kind: 'map'; readonly key: string };
 
 export type ApplyList =
-  | { readonly kind: 'atomic' | 'set' }
+  | { readonly kind: 'atomic' }
+  | { readonly kind: 'set' }
   | { readonly kind: 'map'; readonly keys: readonly string[]; readonly defaults: Readonly<Record<string, unknown>> };
 
 export function strategicList(model: string, field: string): StrategicList {
