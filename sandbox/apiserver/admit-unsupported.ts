@@ -5,8 +5,10 @@ import { resourceKey } from './registry.ts';
 import { invalid } from './status-error.ts';
 
 /** Refuses what would be stored and then silently not done: the author must learn it now. */
-export const refuseUnsupported: Validator = ({ type, object }) => {
+export const refuseUnsupported: Validator = ({ type, object, options }) => {
   if (object === undefined) return;
+  const remark = REMARKS[resourceKey(type)];
+  if (remark !== undefined) options.warn(`the sandbox API server ${remark}`);
   const faults = faultsOf(resourceKey(type), object);
   if (faults.length === 0) return;
   const { name } = metadataOf(object);
@@ -16,6 +18,14 @@ export const refuseUnsupported: Validator = ({ type, object }) => {
     field,
   }));
   throw invalid(type, typeof name === 'string' ? name : '', causes);
+};
+
+/** Kinds that are stored because manifests hold them, but have no effect here. */
+const REMARKS: Readonly<Record<string, string>> = {
+  'networkpolicies.networking.k8s.io': 'stores NetworkPolicies but nothing enforces them',
+  'ingresses.networking.k8s.io': 'stores Ingresses but no controller serves them',
+  'validatingadmissionpolicybindings.admissionregistration.k8s.io':
+    'stores ValidatingAdmissionPolicies but does not evaluate them',
 };
 
 type Fault = { readonly field: string; readonly why: string };

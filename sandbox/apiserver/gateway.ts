@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from '#runtime/log.ts';
 import type { Answer, ApiCall } from './api-call.ts';
@@ -51,15 +51,11 @@ export class Gateway {
   }
 
   async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const warnings: string[] = [];
     try {
-      const answer = await this.#answer(request, reply, (text) => warnings.push(text));
-      for (const value of warningHeaders(warnings)) reply.raw.appendHeader('warning', value);
-      send(reply, answer);
+      send(reply, await this.#answer(request, reply, warningsTo(reply.raw)));
     } catch (error) {
       const status = asStatusError(error);
       if (status.code >= 500) this.#parts.log.error({ err: error, url: request.originalUrl }, 'request failed');
-      for (const value of warningHeaders(warnings)) reply.raw.appendHeader('warning', value);
       sendError(reply, status);
     }
   }
@@ -146,10 +142,15 @@ function refusal(user: User, target: RequestTarget, attributes: Attributes): Sta
   return forbidden(target.type, target.name ?? '', why);
 }
 
-function warningHeaders(warnings: readonly string[]): string[] {
-  return [...new Set(warnings)]
-    .slice(0, WARNINGS_MAX)
-    .map((text) => `299 - "${printable(text).slice(0, WARNING_LENGTH_MAX).replace(/[\\"]/g, '\\$&')}"`);
+/** Puts each warning into a header of the response, once, up to a bound and only while headers can still be sent. */
+function warningsTo(response: ServerResponse): (text: string) => void {
+  const seen = new Set<string>();
+  return (text) => {
+    if (response.headersSent || seen.size >= WARNINGS_MAX || seen.has(text)) return;
+    seen.add(text);
+    const quoted = printable(text).slice(0, WARNING_LENGTH_MAX).replace(/[\\"]/g, '\\$&');
+    response.appendHeader('warning', `299 - "${quoted}"`);
+  };
 }
 
 /** Header values hold no control characters and nothing beyond Latin-1. */

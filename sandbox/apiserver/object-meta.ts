@@ -79,20 +79,7 @@ export function updatedMetadata(type: ResourceType, sent: JsonObject, current: O
     generation: _generation,
     ...kept
   } = sent;
-  if (isResetOfManagers(kept['managedFields'])) delete kept['managedFields'];
-  else if (kept['managedFields'] === undefined && current.managedFields !== undefined) {
-    kept['managedFields'] = current.managedFields;
-  }
   return { ...(kept as Partial<ObjectMeta>), ...ownedByServer(current) };
-}
-
-/** Clients forget all managers by writing a list that is empty or holds one empty entry. */
-function isResetOfManagers(managedFields: unknown): boolean {
-  if (!Array.isArray(managedFields)) return false;
-  const [first] = managedFields;
-  return (
-    managedFields.length === 0 || (managedFields.length === 1 && isJsonObject(first) && Object.keys(first).length === 0)
-  );
 }
 
 function ownedByServer(current: ObjectMeta): ObjectMeta {

@@ -5,6 +5,8 @@ import type { WriteOptions } from './write-options.ts';
 import { isJsonObject } from './object.ts';
 import { applyDefaults } from './objects/defaults.ts';
 import { applySchemaDefaults, decodeCustom } from './objects/structural-schema.ts';
+import { trackUpdate } from './objects/server-side-apply.ts';
+import { timestamp } from './object-meta.ts';
 import { validateBySchema } from './objects/schema-validation.ts';
 import { validateObject } from './objects/validate.ts';
 import { decodeBuiltin, strictDecodingError } from './objects/strict-fields.ts';
@@ -57,16 +59,23 @@ export function validationCauses(
   return [...causes, ...validateBySchema(type.custom.schema, object, current)];
 }
 
+/** Notes in managedFields who changed what, for later server-side applies. */
 export function withManagers(
   type: ResourceType,
   object: KubeObject,
   current: KubeObject | undefined,
   options: WriteOptions,
   subresource: string | undefined,
+  nowMs: number,
 ): KubeObject {
-  void type;
-  void current;
-  void options;
-  void subresource;
-  return object;
+  if (options.isApply === true) return object;
+  return trackUpdate({
+    type,
+    ...(type.custom === undefined ? {} : { schema: type.custom.schema }),
+    manager: options.fieldManager,
+    ...(subresource === undefined ? {} : { subresource }),
+    now: timestamp(nowMs),
+    old: current,
+    object,
+  }) as KubeObject;
 }

@@ -134,11 +134,18 @@ export class ResourceHandler {
     const patch = parsePatch(target.type, call.body, call.headers['content-type']);
     const options = writeOptions(call);
     if (patch.kind === 'apply') {
-      const { object, isNew } = await applyOnServer(this.#store, this.#writer, target, patch.body, {
-        ...options,
-        fieldManager: call.query.get('fieldManager') ?? '',
-        isForced: call.query.get('force') === 'true',
-      });
+      const { object, isNew } = await applyOnServer(
+        this.#store,
+        this.#writer,
+        target,
+        patch.body,
+        {
+          ...options,
+          fieldManager: call.query.get('fieldManager') ?? '',
+          isForced: call.query.get('force') === 'true',
+        },
+        this.#nowMs(),
+      );
       return json(isNew ? 201 : 200, showObject(target.type, object, view));
     }
     if (call.query.has('force')) throw badRequest('force: Forbidden: may not be specified for non-apply patch');

@@ -47,6 +47,8 @@ const ISSUER = 'https://kubernetes.default.svc.cluster.local';
 const SERVICE_IP = '10.96.0.1';
 const HEADER_BYTES_MAX = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 20_000;
+const CONNECTIONS_MAX = 4096;
+const KEEP_ALIVE_MS = 90_000;
 const REQUEST_TIMEOUT_MS = 60_000; // to receive a whole request; answers such as watches may take longer
 
 export type ApiServerOptions = {
@@ -217,9 +219,11 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
           maxHeaderSize: HEADER_BYTES_MAX,
           headersTimeout: HEADERS_TIMEOUT_MS,
           requestTimeout: REQUEST_TIMEOUT_MS,
+          keepAliveTimeout: KEEP_ALIVE_MS,
         },
         (request, response) => app.routing(request, response),
       );
+      server.maxConnections = CONNECTIONS_MAX;
       server.on('upgrade', (request, socket, head) => podStreams.upgrade(gateway, request, socket, head));
       return server;
     },

@@ -8,6 +8,8 @@ export type WriteOptions = {
   readonly isDryRun: boolean;
   readonly fieldManager: string; // never empty
   readonly fieldValidation: FieldValidation;
+  /** A server-side apply: who owns which fields is worked out already. */
+  readonly isApply?: boolean;
   /** A warning for the person who made the request; kubectl prints it. */
   readonly warn: (text: string) => void;
 };

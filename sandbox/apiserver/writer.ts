@@ -75,7 +75,7 @@ export class Writer {
       const object = this.#completed(type, admitted, namespace);
       this.#validate(type, object, undefined, undefined);
       await this.#admission.validate({ operation: 'CREATE', ...where, name: object.metadata.name, object });
-      const managed = withManagers(type, object, undefined, options, undefined);
+      const managed = withManagers(type, object, undefined, options, undefined, this.#nowMs());
       const stored = this.#add(type, managed, options);
       if (stored !== undefined) return stored;
       if (name !== '' || prefix === '' || attempt >= GENERATED_NAME_ATTEMPTS) {
@@ -152,7 +152,7 @@ export class Writer {
     refuseNewFinalizers(type, next, current);
     this.#validate(type, next, current, subresource);
     await this.#admission.validate({ ...request, object: next });
-    return withManagers(type, next, current, options, subresource);
+    return withManagers(type, next, current, options, subresource, this.#nowMs());
   }
 
   /** The object with name, uid and all that depends on them. */
