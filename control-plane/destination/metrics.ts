@@ -1,0 +1,65 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { InformerStep } from '#k8s/informer.ts';
+
+/** Metrics of the destination process. Listed in README.md. */
+export type DestinationMetrics = {
+  readonly registry: Registry;
+  readonly streamOpened: (method: string) => Disposable;
+  readonly informed: (kind: string, step: InformerStep) => void;
+  readonly certified: (result: 'ok' | 'error') => void;
+};
+
+export type DestinationGauges = {
+  /** Targets that somebody watches, by index. */
+  readonly watched: () => Readonly<Record<string, number>>;
+  /** Seconds until the own certificate ends; nothing without one. */
+  readonly certificateTtl: () => number | undefined;
+};
+
+export function createDestinationMetrics(gauges: DestinationGauges): DestinationMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const open = new Gauge({ name: 'grpc_streams_open', help: 'Streams open now', labelNames: ['method'], registers });
+  const total = new Counter({ name: 'grpc_streams_total', help: 'Streams opened', labelNames: ['method'], registers });
+  const steps = new Counter({
+    name: 'kube_informer_steps_total',
+    help: 'What informers did: list, watch (opened), event, failure',
+    labelNames: ['kind', 'step'],
+    registers,
+  });
+  const certificates = new Counter({
+    name: 'own_certificate_renewals_total',
+    help: 'Attempts to get a certificate from the identity process',
+    labelNames: ['result'],
+    registers,
+  });
+  const watched: Gauge<'index'> = new Gauge({
+    name: 'watched_targets',
+    help: 'Targets that at least one stream watches',
+    labelNames: ['index'],
+    registers,
+    collect() {
+      for (const [index, count] of Object.entries(gauges.watched())) watched.set({ index }, count);
+    },
+  });
+  const ttl: Gauge = new Gauge({
+    name: 'own_certificate_ttl_seconds',
+    help: 'Seconds until the own certificate ends',
+    registers,
+    collect() {
+      const seconds = gauges.certificateTtl();
+      if (seconds !== undefined) ttl.set(seconds);
+    },
+  });
+  return {
+    registry,
+    streamOpened(method) {
+      total.inc({ method });
+      open.inc({ method });
+      return { [Symbol.dispose]: () => open.dec({ method }) };
+    },
+    informed: (kind, step) => steps.inc({ kind, step: step.kind }),
+    certified: (result) => certificates.inc({ result }),
+  };
+}

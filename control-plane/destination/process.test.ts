@@ -1,0 +1,226 @@
+// Identity and destination as they run in a cluster: their service accounts, exactly their rights, TLS between all.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { credentials, status, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
+import { defaultValues } from '#config/values.ts';
+import { decodeEndpointUpdate, decodeProfile } from '#api/decode/destination.ts';
+import { decodeInboundServer } from '#api/decode/inbound.ts';
+import { DestinationClient } from '#api/gen/destination.ts';
+import { InboundServerPoliciesClient } from '#api/gen/inbound.ts';
+import { asObject } from '#k8s/json.ts';
+import type { Connection } from '#k8s/connection.ts';
+import { startTestCluster, type TestCluster } from '#k8s/test-cluster.ts';
+import { eventually } from '#k8s/testing.ts';
+import type { EndpointUpdate } from '#model/endpoint.ts';
+import { createLogger } from '#runtime/log.ts';
+import { readIdentityConfig } from '../identity/config.ts';
+import { startIdentity } from '../identity/process.ts';
+import { destinationManifests } from '../install/manifests/destination.ts';
+import { identityManifests } from '../install/manifests/identity.ts';
+import { readDestinationConfig } from './config.ts';
+import { startDestination } from './process.ts';
+import { podAddress, podObject, serviceObject, sliceObject } from './testing.ts';
+
+const log = createLogger('test', 'silent');
+const SERVER_NAME = 'tulle-destination.tulle.serviceaccount.identity.tulle.cluster.local';
+const RESOURCES: Readonly<Record<string, string>> = {
+  ServiceAccount: 'serviceaccounts',
+  ClusterRole: 'clusterroles.rbac.authorization.k8s.io',
+  ClusterRoleBinding: 'clusterrolebindings.rbac.authorization.k8s.io',
+  Role: 'roles.rbac.authorization.k8s.io',
+  RoleBinding: 'rolebindings.rbac.authorization.k8s.io',
+};
+
+/** What the installation grants to a process, and a connection that has no more than that. */
+async function connectionOf(cluster: TestCluster, name: string, manifests: readonly object[]): Promise<Connection> {
+  for (const manifest of manifests as readonly { kind: string; metadata: { name: string; namespace?: string } }[]) {
+    const resource = RESOURCES[manifest.kind];
+    if (resource !== undefined) await cluster.server.client.create(resource, manifest);
+  }
+  const token = await cluster.token('tulle', name, 'https://kubernetes.default.svc.cluster.local');
+  return {
+    server: cluster.connection.server,
+    credentials: () =>
+      Promise.resolve({ headers: { authorization: `Bearer ${token}` }, tls: { ca: cluster.server.caCertificate } }),
+    refresh() {},
+  };
+}
+
+async function startAll() {
+  const cluster = await startTestCluster();
+  const folder = mkdtempSync(join(tmpdir(), 'destination-'));
+  const values = defaultValues('0.0.0');
+  const identityConnection = await connectionOf(cluster, 'tulle-identity', identityManifests(values));
+  const destinationConnection = await connectionOf(cluster, 'tulle-destination', destinationManifests(values));
+  await cluster.server.client.create('namespaces', { metadata: { name: 'shop' } });
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, await cluster.token('tulle', 'tulle-destination'));
+
+  const common = { TULLE_ADMIN_PORT: '0', TULLE_SHUTDOWN_GRACE: '2s' };
+  const identity = await startIdentity(
+    readIdentityConfig({ ...common, TULLE_IDENTITY_PORT: '0' }),
+    identityConnection,
+    log,
+  );
+  const config = readDestinationConfig({
+    ...common,
+    TULLE_DESTINATION_PORT: '0',
+    TULLE_POLICY_PORT: '0',
+    TULLE_IDENTITY_ADDRESS: `127.0.0.1:${await identity.port}`,
+    TULLE_IDENTITY_TOKEN_FILE: tokenFile,
+  });
+  const destination = await startDestination(config, destinationConnection, log);
+  const ports = await destination.ports;
+  const map = cluster.server.client.get('configmaps', 'tulle', 'linkerd-identity-trust-roots');
+  const anchorsPem = (map as unknown as { data: Record<string, string> }).data['ca-bundle.crt'] ?? '';
+  const options = { 'grpc.ssl_target_name_override': SERVER_NAME };
+  const channel = credentials.createSsl(Buffer.from(anchorsPem));
+  const clients = {
+    destination: new DestinationClient(`127.0.0.1:${ports.destination}`, channel, options),
+    policy: new InboundServerPoliciesClient(`127.0.0.1:${ports.policy}`, channel, options),
+  };
+  return {
+    cluster,
+    destination,
+    ports,
+    anchorsPem,
+    clients,
+    async [Symbol.asyncDispose]() {
+      clients.destination.close();
+      clients.policy.close();
+      await destination.stop();
+      await identity.stop();
+      await cluster[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Everything a stream says, as it comes. */
+function collect<M, T>(
+  stream: ClientReadableStream<M>,
+  decode: (message: M) => T,
+): { readonly seen: T[]; end: () => string | undefined } {
+  const seen: T[] = [];
+  let end: string | undefined;
+  stream.on('data', (message: M) => seen.push(decode(message)));
+  stream.on('end', () => (end ??= 'OK'));
+  stream.on('error', (error: ServiceError) => (end = status[error.code]));
+  return { seen, end: () => end };
+}
+
+const asked = (path: string) => ({ scheme: '', path, contextToken: '' });
+
+test('discovery and policy follow the cluster, over TLS and with no more rights than the manifest grants', async () => {
+  await using all = await startAll();
+  const { client } = all.cluster.server;
+  const get = collect(all.clients.destination.get(asked('web.shop.svc.cluster.local:80')), decodeEndpointUpdate);
+  await eventually('the first answer', () => get.seen.length === 1);
+  assert.deepEqual(get.seen[0], { kind: 'none', exists: false });
+
+  await client.create(
+    'services',
+    serviceObject('web', '10.96.0.7', [{ name: 'http', port: 80, targetPort: 8080 }]) as never,
+  );
+  await all.cluster.token('shop', 'web'); // makes the service account
+  const pod = podObject('web-1', '10.42.0.1', { spec: { containers: [{ name: 'web', image: 'web' }] } });
+  await client.create('pods', {
+    ...pod,
+    metadata: { ...asObject(pod['metadata']), ownerReferences: [], name: 'web-1' },
+  });
+  await client.patch(
+    'pods',
+    'shop',
+    'web-1',
+    'merge',
+    { status: { podIP: '10.42.0.1', podIPs: [{ ip: '10.42.0.1' }] } },
+    'status',
+  );
+  const slice = sliceObject('web-x', 'web', [{ name: 'http', port: 8080 }], [podAddress('web-1', '10.42.0.1')]);
+  await client.create('endpointslices.discovery.k8s.io', slice as never);
+  const last = (): EndpointUpdate | undefined => get.seen.at(-1);
+  const identity = (): string | undefined => {
+    const update = last();
+    return update?.kind === 'add' ? update.endpoints[0]?.identity?.name : undefined;
+  };
+  await eventually('the endpoint', () => identity() === 'web.shop.serviceaccount.identity.tulle.cluster.local', 1500);
+
+  const profiles = ['10.96.0.7:80', '10.42.0.1:8080', '8.8.8.8:443'].map((path) =>
+    collect(all.clients.destination.getProfile(asked(path)), decodeProfile),
+  );
+  await eventually('all profiles', () => profiles.every(({ seen }) => seen.length > 0));
+  assert.equal(profiles[0]?.seen[0]?.fullyQualifiedName, 'web.shop.svc.cluster.local');
+  assert.equal(profiles[1]?.seen[0]?.endpoint?.opaqueTransportPort, 4143);
+  assert.equal(profiles[2]?.seen[0]?.endpoint?.identity, undefined);
+
+  const workload = '{"ns":"shop","pod":"web-1"}\n';
+  const policy = collect(all.clients.policy.watchPort({ workload, port: 8080 }), decodeInboundServer);
+  await eventually('the policy', () => policy.seen.length === 1);
+  assert.equal(policy.seen[0]?.ref.name, 'all-unauthenticated');
+  const annotations = { 'config.linkerd.io/default-inbound-policy': 'deny' };
+  await client.patch('pods', 'shop', 'web-1', 'merge', { metadata: { annotations } });
+  await eventually('the new policy', () => policy.seen.at(-1)?.ref.name === 'deny', 1500);
+
+  await client.delete('endpointslices.discovery.k8s.io', 'shop', 'web-x');
+  await eventually('no endpoints', () => last()?.kind === 'none', 1500);
+
+  const admin = await fetch(`http://127.0.0.1:${all.destination.adminPort}/metrics`);
+  assert.match(await admin.text(), /grpc_streams_open\{method="get_profile"\} 3/);
+  const ready = await fetch(`http://127.0.0.1:${all.destination.adminPort}/ready`);
+  assert.equal(ready.status, 200);
+
+  await all.destination.stop();
+  await eventually('the ends of all streams', () => [get, policy, ...profiles].every(({ end }) => end() !== undefined));
+  assert.deepEqual(
+    [get, policy, ...profiles].map(({ end }) => end()),
+    ['OK', 'OK', 'OK', 'OK', 'OK'],
+  );
+});
+
+test("questions that make no sense get the codes that end a proxy's retries", async () => {
+  await using all = await startAll();
+  const code = async (stream: ClientReadableStream<unknown>): Promise<string | undefined> => {
+    const { end } = collect(stream, (message) => message);
+    await eventually('the end of the stream', () => end() !== undefined);
+    return end();
+  };
+  const { destination, policy } = all.clients;
+  for (const path of ['example.com:80', '10.0.0.1:80', 'web.shop.svc.cluster.local:0', '']) {
+    assert.equal(await code(destination.get(asked(path))), 'INVALID_ARGUMENT', path);
+  }
+  for (const path of ['example.com:80', ''])
+    assert.equal(await code(destination.getProfile(asked(path))), 'INVALID_ARGUMENT', path);
+  assert.equal(await code(destination.getProfile(asked('gone.shop.svc.cluster.local:80'))), 'NOT_FOUND');
+  assert.equal(await code(policy.watchPort({ workload: 'nonsense', port: 80 })), 'INVALID_ARGUMENT');
+  assert.equal(await code(policy.watchPort({ workload: 'shop:web', port: 0 })), 'INVALID_ARGUMENT');
+  assert.equal(await code(policy.watchPort({ workload: 'shop:gone', port: 80 })), 'NOT_FOUND');
+});
+
+test('a proxy that offers no ALPN is served', async () => {
+  await using all = await startAll();
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port: all.ports.destination,
+    servername: SERVER_NAME,
+    ca: all.anchorsPem,
+  });
+  await new Promise<void>((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject));
+  assert.equal(socket.alpnProtocol, false);
+  assert.equal(socket.getProtocol(), 'TLSv1.3');
+  const session = connectHttp2('https://localhost', { createConnection: () => socket });
+  const request = session.request({
+    ':method': 'POST',
+    ':path': '/io.linkerd.proxy.destination.Destination/Get',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  request.end(Buffer.alloc(5)); // an empty message
+  const headers = await new Promise<Record<string, unknown>>((resolve) => request.once('response', resolve));
+  assert.equal(headers['grpc-status'], String(status.INVALID_ARGUMENT));
+  session.destroy();
+});

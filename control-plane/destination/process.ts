@@ -1,0 +1,172 @@
+import type { AddressInfo } from 'node:net';
+import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { DestinationService } from '#api/gen/destination.ts';
+import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
+import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
+import { KubeClient } from '#k8s/client.ts';
+import type { Connection } from '#k8s/connection.ts';
+import { Informer } from '#k8s/informer.ts';
+import type { ResourceIndex, ResourceKind } from '#k8s/resource-index.ts';
+import { ResourceStore } from '#k8s/resource-store.ts';
+import { CONFIG_MAPS, type ConfigMap } from '#k8s/resources/config-map.ts';
+import { ENDPOINT_SLICES } from '#k8s/resources/endpoint-slice.ts';
+import { NODES } from '#k8s/resources/node.ts';
+import { PODS } from '#k8s/resources/pod.ts';
+import { SERVICES } from '#k8s/resources/service.ts';
+import { workloadIdentity } from '#pki/names.ts';
+import { startAdmin } from '#runtime/admin.ts';
+import { systemClock } from '#runtime/clock.ts';
+import type { Logger } from '#runtime/log.ts';
+import { InboundIndex } from '../policy/inbound-index.ts';
+import { annotationProblem } from '../policy/inbound-policy.ts';
+import { inboundPoliciesService } from '../policy/server.ts';
+import { requestCertificate } from './certify-client.ts';
+import type { DestinationConfig } from './config.ts';
+import { EndpointIndex } from './endpoint-index.ts';
+import { createDestinationMetrics } from './metrics.ts';
+import { OwnCertificate } from './own-certificate.ts';
+import { ProfileIndex } from './profile-index.ts';
+import { destinationService } from './server.ts';
+import { createStores } from './stores.ts';
+
+/** A running destination process. */
+export type DestinationProcess = {
+  readonly adminPort: number;
+  /** Where it serves, once the cluster is known and it has a certificate. */
+  readonly ports: Promise<{ readonly destination: number; readonly policy: number }>;
+  readonly stop: () => Promise<void>;
+};
+
+/** Puts the destination process together: informers, indexes, its own certificate, and the two gRPC servers. */
+export async function startDestination(
+  config: DestinationConfig,
+  connection: Connection,
+  log: Logger,
+): Promise<DestinationProcess> {
+  const client = new KubeClient(connection);
+  const stores = createStores();
+  const roots = new ResourceStore<ConfigMap>();
+  const endpoints = new EndpointIndex(stores, config);
+  const profiles = new ProfileIndex(stores, config);
+  const inbound = new InboundIndex(stores.pods, { ...config, defaultPolicy: config.defaultInboundPolicy });
+  const metrics = createDestinationMetrics({
+    watched: () => ({
+      endpoints: endpoints.watchedCount,
+      profiles: profiles.watchedCount,
+      inbound: inbound.watchedCount,
+    }),
+    certificateTtl: () =>
+      certificate.notAfterMs === undefined ? undefined : (certificate.notAfterMs - systemClock.now()) / 1000,
+  });
+
+  const inform = <R>(
+    kind: ResourceKind<R>,
+    index: ResourceIndex<R>,
+    scope: { namespace?: string; fieldSelector?: string } = {},
+  ): Informer<R> =>
+    new Informer({
+      client,
+      kind,
+      index,
+      ...scope,
+      observe: (step) => {
+        metrics.informed(kind.plural, step);
+        if (step.kind === 'failure')
+          log.warn({ err: step.error, kind: kind.plural, delayMs: step.delayMs }, 'informer failed');
+        if (step.kind === 'list') log.debug({ kind: kind.plural, count: step.count }, 'listed');
+        serveWhenReady();
+      },
+    });
+  const { controlPlaneNamespace: namespace } = config.domain;
+  const fieldSelector = `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`;
+  const informers = [
+    inform(SERVICES, stores.services),
+    inform(ENDPOINT_SLICES, stores.slices),
+    inform(PODS, stores.pods),
+    inform(NODES, stores.nodes),
+    inform(CONFIG_MAPS, roots, { namespace, fieldSelector }),
+  ];
+
+  const identityServer = {
+    address: config.identityAddress,
+    serverName: workloadIdentity({ namespace, name: config.identityServiceAccount }, config.domain),
+  };
+  let identity: ServerIdentity | undefined;
+  const certificate = new OwnCertificate({
+    identity: workloadIdentity({ namespace, name: config.serviceAccount }, config.domain),
+    tokenFile: config.tokenFile,
+    anchors: () => roots.get(namespace, TRUST_ROOTS_CONFIG_MAP)?.data[TRUST_ROOTS_KEY],
+    request: (anchorsPem, request) => requestCertificate(identityServer, anchorsPem, request),
+    clock: systemClock,
+    log,
+    observe: metrics.certified,
+    apply(next) {
+      identity = next;
+      for (const server of servers) server.setIdentity(next);
+      serveWhenReady();
+    },
+  });
+  roots.onChange(() => certificate.check());
+  stores.pods.onChange((next, previous) => {
+    const problem = next && annotationProblem(next);
+    if (problem === undefined || (previous && annotationProblem(previous)) === problem) return;
+    log.warn({ pod: `${next?.namespace}/${next?.name}` }, problem);
+  });
+
+  // Nothing listens before everything is known: an answer from half of the cluster would take endpoints away.
+  const servers: GrpcServer[] = [];
+  let isListening = false;
+  const listening = Promise.withResolvers<{ destination: number; policy: number }>();
+  const serveWhenReady = (): void => {
+    if (identity === undefined || servers.length > 0 || !informers.every((informer) => informer.isSynced)) return;
+    const destination = new GrpcServer(identity);
+    const policy = new GrpcServer(identity);
+    servers.push(destination, policy);
+    destination.addService(
+      DestinationService,
+      destinationService({
+        endpoints,
+        profiles,
+        clusterDomain: config.clusterDomain,
+        stopping: destination.stopping,
+        streamOpened: metrics.streamOpened,
+      }),
+    );
+    policy.addService(
+      InboundServerPoliciesService,
+      inboundPoliciesService({ index: inbound, stopping: policy.stopping, streamOpened: metrics.streamOpened }),
+    );
+    Promise.all([destination.listen(config.port), policy.listen(config.policyPort)]).then(
+      ([destinationPort, policyPort]) => {
+        isListening = true;
+        log.info({ destinationPort, policyPort }, 'serving');
+        listening.resolve({ destination: destinationPort, policy: policyPort });
+      },
+      (error: unknown) => listening.reject(error),
+    );
+  };
+
+  const notReady = (): readonly string[] => {
+    const waiting = informers.filter((informer) => !informer.isSynced).map((informer) => informer.plural);
+    return [
+      ...(waiting.length > 0 ? [`not yet listed: ${waiting.join(', ')}`] : []),
+      ...(certificate.problem === undefined ? [] : [certificate.problem]),
+      ...(isListening ? [] : ['the gRPC servers do not listen yet']),
+    ];
+  };
+  const admin = await startAdmin({ port: config.adminPort, registry: metrics.registry, notReady });
+  for (const informer of informers) informer.start();
+  certificate.start();
+  return {
+    adminPort: (admin.address() as AddressInfo).port,
+    ports: listening.promise,
+    async stop() {
+      certificate[Symbol.dispose]();
+      await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));
+      for (const informer of informers) informer[Symbol.dispose]();
+      client[Symbol.dispose]();
+      admin.close();
+      admin.closeAllConnections();
+    },
+  };
+}

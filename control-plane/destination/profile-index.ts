@@ -1,0 +1,202 @@
+import { status } from '@grpc/grpc-js';
+import type { CallFailure } from '#api/serve-watch.ts';
+import { formatAddress, parseAddress } from '#model/address.ts';
+import { hasPort, parsePortSet, type PortSet } from '#model/port-set.ts';
+import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
+import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
+import { MultiMap } from '#runtime/multi-map.ts';
+import { keyOf } from '#k8s/resources/metadata.ts';
+import type { Pod } from '#k8s/resources/pod.ts';
+import type { Service } from '#k8s/resources/service.ts';
+import { isPodPortOpaque, plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
+import type { Stores } from './stores.ts';
+import type { Consumer, ServiceTarget } from './target.ts';
+
+/** What is known about an address or a name now. */
+export type ProfileState =
+  | { readonly kind: 'profile'; readonly profile: Profile }
+  | { readonly kind: 'failed'; readonly failure: CallFailure };
+
+export type ProfileSettings = EndpointSettings & { readonly clusterDomain: string };
+
+const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+
+/** A profile that says nothing. For a port that its Service does not declare. */
+const EMPTY: Profile = { isOpaque: false };
+
+/** Profiles of Services, pods and other addresses. Source: proxy-api Destination.GetProfile. */
+export class ProfileIndex {
+  readonly #stores: Stores;
+  readonly #settings: ProfileSettings;
+  readonly #values = new DerivedValues<ProfileState>();
+  readonly #servicesByIp = new MultiMap<string, string>();
+  readonly #podsByIp = new MultiMap<string, string>();
+  readonly #podsByHostIp = new MultiMap<string, string>(); // only pods with host ports
+
+  constructor(stores: Stores, settings: ProfileSettings) {
+    this.#stores = stores;
+    this.#settings = settings;
+    stores.services.onChange((next, previous) => this.#indexService(next, previous));
+    stores.pods.onChange((next, previous) => this.#indexPod(next, previous));
+    stores.slices.onChange((next, previous) => {
+      for (const slice of [next, previous]) {
+        if (slice !== undefined) this.#values.touch(nameTopic(slice.namespace, slice.serviceName));
+      }
+    });
+    stores.nodes.onChange((next, previous) => {
+      if (next?.zone !== previous?.zone) this.#values.touchAll();
+    });
+  }
+
+  get watchedCount(): number {
+    return this.#values.size;
+  }
+
+  /** @param ip  canonical text of an address */
+  watchAddress(ip: string, port: number, consumer: Consumer): Lease<ProfileState> {
+    const key = JSON.stringify(['ip', ip, port, consumer.nodeName]);
+    return this.#values.acquire(key, [ipTopic(ip)], () => this.#ofAddress(ip, port, consumer));
+  }
+
+  watchName(target: ServiceTarget, consumer: Consumer): Lease<ProfileState> {
+    const { namespace, service, hostname, port } = target;
+    const key = JSON.stringify(['name', namespace, service, hostname, port, consumer.nodeName]);
+    const topics = [nameTopic(namespace, service), ...(hostname === undefined ? [] : [podTopic(namespace, hostname)])];
+    return this.#values.acquire(key, topics, () => this.#ofName(target, consumer));
+  }
+
+  /** Computes changes now. For tests. */
+  flush(): void {
+    this.#values.flush();
+  }
+
+  #ofAddress(ip: string, port: number, consumer: Consumer): ProfileState {
+    const [service, other] = [...this.#servicesByIp.get(ip)].map((key) => this.#stores.services.getByKey(key));
+    if (other !== undefined) return failed(status.FAILED_PRECONDITION, `more than one Service has the address ${ip}`);
+    if (service !== undefined) return this.#ofService(service, port);
+    const [pod] = [...this.#podsByIp.get(ip)].flatMap((key) => this.#stores.pods.getByKey(key) ?? []);
+    if (pod !== undefined) return this.#ofPod(pod, ip, port, consumer);
+    for (const key of this.#podsByHostIp.get(ip)) {
+      const hosted = this.#stores.pods.getByKey(key);
+      const mapping = hosted?.ports.find(({ hostPort }) => hostPort === port);
+      const podIp = hosted?.ips[0];
+      if (hosted !== undefined && mapping !== undefined && podIp !== undefined) {
+        return this.#ofPod(hosted, podIp, mapping.port, consumer);
+      }
+    }
+    const isOpaque = hasPort(this.#settings.opaquePorts, port);
+    return profile({ isOpaque, endpoint: plainEndpoint(ip, port), retryBudget: DEFAULT_RETRY_BUDGET });
+  }
+
+  #ofName(target: ServiceTarget, consumer: Consumer): ProfileState {
+    const service = this.#stores.services.get(target.namespace, target.service);
+    if (service === undefined) {
+      return failed(status.NOT_FOUND, `Service ${target.namespace}/${target.service} not found`);
+    }
+    if (target.hostname === undefined) return this.#ofService(service, target.port);
+    const pod = this.#stores.pods.get(target.namespace, target.hostname);
+    const ip = pod?.ips[0];
+    if (pod === undefined || ip === undefined) {
+      return failed(
+        status.NOT_FOUND,
+        `${target.hostname} is no instance of Service ${service.namespace}/${service.name}`,
+      );
+    }
+    return this.#ofPod(pod, ip, target.port, consumer);
+  }
+
+  #ofService(service: Service, port: number): ProfileState {
+    const { namespace, name } = service;
+    const declared = service.ports.find((one) => one.port === port);
+    if (declared === undefined) return profile(EMPTY);
+    const parent = { type: 'resource', group: 'core', kind: 'Service', name, namespace, port } as const;
+    return profile({
+      fullyQualifiedName: `${name}.${namespace}.svc.${this.#settings.clusterDomain}`,
+      isOpaque: hasPort(opaquePortsOf(service, this.#settings.opaquePorts), port),
+      retryBudget: DEFAULT_RETRY_BUDGET,
+      parent,
+    });
+  }
+
+  #ofPod(pod: Pod, ip: string, port: number, consumer: Consumer): ProfileState {
+    const zone = (nodeName: string | undefined): string | undefined =>
+      nodeName === undefined ? undefined : this.#stores.nodes.get('', nodeName)?.zone;
+    const [endpointZone, consumerZone] = [zone(pod.nodeName), zone(consumer.nodeName)];
+    const zones = {
+      ...(endpointZone !== undefined && { endpoint: endpointZone }),
+      ...(consumerZone !== undefined && { consumer: consumerZone }),
+    };
+    const endpoint = podEndpoint(pod, ip, port, zones, this.#settings);
+    return profile({
+      isOpaque: isPodPortOpaque(pod, port, this.#settings.opaquePorts),
+      endpoint: { ...endpoint, labels: { ...endpoint.labels, namespace: pod.namespace } },
+      retryBudget: DEFAULT_RETRY_BUDGET,
+    });
+  }
+
+  #indexService(next: Service | undefined, previous: Service | undefined): void {
+    for (const ip of canonicalIps(previous?.clusterIps)) {
+      this.#servicesByIp.delete(ip, keyOf(previous?.namespace ?? '', previous?.name ?? ''));
+      this.#values.touch(ipTopic(ip));
+    }
+    for (const ip of canonicalIps(next?.clusterIps)) {
+      this.#servicesByIp.add(ip, keyOf(next?.namespace ?? '', next?.name ?? ''));
+      this.#values.touch(ipTopic(ip));
+    }
+    const { namespace = '', name = '' } = next ?? previous ?? {};
+    this.#values.touch(nameTopic(namespace, name));
+  }
+
+  #indexPod(next: Pod | undefined, previous: Pod | undefined): void {
+    for (const [pod, isCurrent] of [
+      [previous, false],
+      [next, true],
+    ] as const) {
+      if (pod === undefined) continue;
+      const key = keyOf(pod.namespace, pod.name);
+      this.#values.touch(podTopic(pod.namespace, pod.name));
+      const update = (map: MultiMap<string, string>, ip: string): void => {
+        if (isCurrent) map.add(ip, key);
+        else map.delete(ip, key);
+        this.#values.touch(ipTopic(ip));
+      };
+      // A pod that has finished no longer owns its address; one in the host's network shares it with others.
+      if (!pod.isFinished && !pod.isHostNetwork) for (const ip of canonicalIps(pod.ips)) update(this.#podsByIp, ip);
+      const hasHostPorts = pod.ports.some(({ hostPort }) => hostPort !== undefined);
+      if (!pod.isFinished && hasHostPorts) for (const ip of canonicalIps(pod.hostIps)) update(this.#podsByHostIp, ip);
+    }
+  }
+}
+
+function profile(value: Profile): ProfileState {
+  return { kind: 'profile', profile: value };
+}
+
+function failed(code: status, details: string): ProfileState {
+  return { kind: 'failed', failure: { code, details } };
+}
+
+function opaquePortsOf(service: Service, defaults: PortSet): PortSet {
+  const annotation = service.annotations[OPAQUE_PORTS];
+  if (annotation === undefined) return defaults;
+  return parsePortSet(annotation, (name) => service.ports.find((port) => port.name === name)?.port).ports;
+}
+
+function canonicalIps(ips: readonly string[] | undefined): readonly string[] {
+  return (ips ?? []).flatMap((text) => {
+    const address = parseAddress(text);
+    return address === undefined ? [] : [formatAddress(address)];
+  });
+}
+
+function ipTopic(ip: string): string {
+  return `ip ${ip}`;
+}
+
+function nameTopic(namespace: string, service: string): string {
+  return `name ${keyOf(namespace, service)}`;
+}
+
+function podTopic(namespace: string, name: string): string {
+  return `pod ${keyOf(namespace, name)}`;
+}

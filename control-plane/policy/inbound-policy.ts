@@ -1,0 +1,129 @@
+import { DEFAULT_INBOUND_POLICIES, type DefaultInboundPolicy } from '#config/values.ts';
+import { network, type Network } from '#model/address.ts';
+import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
+import type { InboundRoute, InboundServer } from '#model/inbound.ts';
+import { hasPort, parsePortSet, type PortSet } from '#model/port-set.ts';
+import type { Pod } from '#k8s/resources/pod.ts';
+
+/** What policies depend on besides the objects of the cluster. */
+export type InboundSettings = {
+  readonly defaultPolicy: DefaultInboundPolicy;
+  readonly opaquePorts: PortSet; // of pods without an annotation
+  readonly clusterNetworks: readonly Network[];
+  readonly probeNetworks: readonly Network[];
+};
+
+const DEFAULT_POLICY = 'config.linkerd.io/default-inbound-policy';
+const REQUIRE_IDENTITY_PORTS = 'config.linkerd.io/proxy-require-identity-inbound-ports';
+const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+const DETECT_TIMEOUT_MS = 10_000;
+
+const EVERYWHERE: readonly Network[] = [network([0], 0), network([0, 0, 0, 0], 0)];
+const ANY_IDENTITY: Authentication = { kind: 'identities', names: [], suffixes: [[]] };
+
+/** The policy of a port that no policy object selects. Source: linkerd2 `policy-controller`, defaults. */
+export function defaultInboundServer(pod: Pod, port: number, settings: InboundSettings): InboundServer {
+  const policy = policyOf(pod, port, settings);
+  const isOpaque = hasPort(opaquePortsOf(pod, settings.opaquePorts), port);
+  return {
+    ref: { type: 'default', name: policy },
+    protocol: isOpaque
+      ? { kind: 'opaque' }
+      : { kind: 'detect', timeoutMs: DETECT_TIMEOUT_MS, routes: defaultRoutes(pod, port, settings) },
+    authorizations: defaultAuthorizations(policy, settings),
+  };
+}
+
+/** Why a pod's annotation is not used, or nothing. */
+export function annotationProblem(pod: Pod): string | undefined {
+  const text = pod.annotations[DEFAULT_POLICY];
+  if (text === undefined || DEFAULT_INBOUND_POLICIES.some((policy) => policy === text)) return undefined;
+  return `${DEFAULT_POLICY} is "${text}": use one of ${DEFAULT_INBOUND_POLICIES.join(', ')}`;
+}
+
+function policyOf(pod: Pod, port: number, settings: InboundSettings): DefaultInboundPolicy {
+  const text = pod.annotations[DEFAULT_POLICY];
+  const policy = DEFAULT_INBOUND_POLICIES.find((candidate) => candidate === text) ?? settings.defaultPolicy;
+  if (!hasPort(annotatedPorts(pod, REQUIRE_IDENTITY_PORTS), port)) return policy;
+  switch (policy) {
+    case 'all-unauthenticated':
+    case 'audit':
+      return 'all-authenticated';
+    case 'cluster-unauthenticated':
+      return 'cluster-authenticated';
+    case 'all-authenticated':
+    case 'cluster-authenticated':
+    case 'deny':
+      return policy;
+  }
+}
+
+function opaquePortsOf(pod: Pod, defaults: PortSet): PortSet {
+  return pod.annotations[OPAQUE_PORTS] === undefined ? defaults : annotatedPorts(pod, OPAQUE_PORTS);
+}
+
+function annotatedPorts(pod: Pod, annotation: string): PortSet {
+  const named = (name: string): number | undefined => pod.ports.find((port) => port.name === name)?.port;
+  return parsePortSet(pod.annotations[annotation] ?? '', named).ports;
+}
+
+function defaultAuthorizations(policy: DefaultInboundPolicy, settings: InboundSettings): readonly Authorization[] {
+  const grant = (networks: readonly Network[], authentication: Authentication): readonly Authorization[] => [
+    { ref: { type: 'default', name: policy }, networks: matchesOf(networks), authentication },
+  ];
+  switch (policy) {
+    case 'all-unauthenticated':
+    case 'audit':
+      return grant(EVERYWHERE, { kind: 'unauthenticated' });
+    case 'all-authenticated':
+      return grant(EVERYWHERE, ANY_IDENTITY);
+    case 'cluster-unauthenticated':
+      return grant(settings.clusterNetworks, { kind: 'unauthenticated' });
+    case 'cluster-authenticated':
+      return grant(settings.clusterNetworks, ANY_IDENTITY);
+    case 'deny':
+      return [];
+  }
+}
+
+function matchesOf(networks: readonly Network[]): readonly NetworkMatch[] {
+  return networks.map((one) => ({ network: one, except: [] }));
+}
+
+/** Probes of the kubelet get in whatever the policy is: they come without an identity. */
+function defaultRoutes(pod: Pod, port: number, settings: InboundSettings): readonly InboundRoute[] {
+  const paths = [...new Set(pod.probes.filter((probe) => probe.port === port).map((probe) => probePath(probe.path)))];
+  const probe: InboundRoute = {
+    ref: { type: 'default', name: 'probe' },
+    hosts: [],
+    authorizations: [
+      {
+        ref: { type: 'default', name: 'probe' },
+        networks: matchesOf(settings.probeNetworks),
+        authentication: { kind: 'unauthenticated' },
+      },
+    ],
+    rules: [
+      {
+        matches: paths.map((value) => ({
+          method: 'GET',
+          path: { kind: 'exact', value },
+          headers: [],
+          queryParams: [],
+        })),
+      },
+    ],
+  };
+  const fallback: InboundRoute = {
+    ref: { type: 'default', name: 'default' },
+    hosts: [],
+    authorizations: [],
+    rules: [{ matches: [{ path: { kind: 'prefix', value: '/' }, headers: [], queryParams: [] }] }],
+  };
+  return paths.length > 0 ? [probe, fallback] : [fallback];
+}
+
+function probePath(path: string): string {
+  const withoutQuery = path.split('?', 1)[0] ?? '';
+  return withoutQuery.startsWith('/') ? withoutQuery : `/${withoutQuery}`;
+}
