@@ -71,7 +71,7 @@ export class OwnCertificate implements Disposable {
     const anchorsPem = this.#options.anchors();
     if (anchorsPem === undefined) return;
     if (this.#isDue()) void this.#renew(anchorsPem); // never rejects
-    else if (anchorsPem !== this.#anchorsPem) this.#apply(anchorsPem);
+    else if (this.#chain.length > 0 && anchorsPem !== this.#anchorsPem) this.#apply(anchorsPem);
   }
 
   [Symbol.dispose](): void {
