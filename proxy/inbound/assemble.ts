@@ -179,8 +179,7 @@ export class Inbound implements Disposable {
 
   async #readHeader(connection: Connection): Promise<{ header: TransportHeader; rest: Buffer } | undefined> {
     try {
-      const decides = (bytes: Buffer): boolean => decodeTransportHeader(bytes) !== undefined;
-      const first = await readFirstBytes(connection, NO_BYTES, decides, this.#options.detectTimeoutMs);
+      const first = await readFirstBytes(connection, NO_BYTES, isHeaderDecided, this.#options.detectTimeoutMs);
       if (first.kind !== 'bytes') return undefined;
       const decoded = decodeTransportHeader(first.bytes);
       return decoded && { header: decoded.header, rest: first.bytes.subarray(decoded.end) };
@@ -355,6 +354,16 @@ function meshArrival(socket: Socket, identity: string | undefined): Arrival {
 function remoteAddress(socket: Socket): string {
   const { remoteAddress: address = '' } = socket;
   return address.startsWith('::ffff:') ? address.slice(7) : address;
+}
+
+/** Whether these bytes are a whole transport header, or cannot become one. */
+function isHeaderDecided(bytes: Buffer): boolean {
+  try {
+    return decodeTransportHeader(bytes) !== undefined;
+  } catch (error) {
+    if (error instanceof TransportHeaderError) return true;
+    throw error;
+  }
 }
 
 function isHello(bytes: Buffer): boolean {

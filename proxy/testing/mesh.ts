@@ -28,6 +28,7 @@ export class TestMesh implements AsyncDisposable {
   readonly control: TestControlPlane;
   readonly #folder = mkdtempSync(join(tmpdir(), 'proxy-test-'));
   readonly #proxies: Proxy[] = [];
+  #target: { readonly address: string; readonly port: number } | undefined;
   /** Port at `SERVICE_IP` that outbound connections are made to. */
   servicePort = 80;
 
@@ -83,7 +84,7 @@ export class TestMesh implements AsyncDisposable {
       version: 'test',
       clock: options.clock ?? systemClock,
       exemption: { kind: 'uid', uid: 2102 },
-      findOutboundDestination: () => ({ address: SERVICE_IP, port: this.servicePort }),
+      findOutboundDestination: () => this.#target ?? { address: SERVICE_IP, port: this.servicePort },
       findInboundDestination: (socket) => options.redirectedTo ?? { address: '127.0.0.1', port: socket.localPort ?? 0 },
     });
     this.#proxies.push(proxy);
@@ -96,6 +97,16 @@ export class TestMesh implements AsyncDisposable {
     const fullyQualifiedName = SERVICE_HOST;
     this.control.setEndpoints(`${SERVICE_HOST}:${this.servicePort}`, endpoints);
     this.control.setProfile(`${SERVICE_IP}:${this.servicePort}`, { fullyQualifiedName, isOpaque });
+  }
+
+  /** A GET to an address that the proxy has not seen before. */
+  async freshTarget(proxy: Proxy, target: { readonly address: string; readonly port: number }): Promise<Buffer> {
+    this.#target = target;
+    try {
+      return await exchange(proxy.outboundPort, 'GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n');
+    } finally {
+      this.#target = undefined;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -174,14 +185,22 @@ export async function eventually(
 export function exchange(
   port: number,
   bytes: Buffer | string,
-  options: { readonly isEnding?: boolean } = {},
+  options: { readonly isEnding?: boolean; readonly localAddress?: string } = {},
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
-    const socket: Socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => {
-      socket.write(bytes);
-      if (options.isEnding !== false) socket.end();
-    });
+    const socket: Socket = connect(
+      {
+        port,
+        host: '127.0.0.1',
+        allowHalfOpen: true,
+        ...(options.localAddress !== undefined && { localAddress: options.localAddress }),
+      },
+      () => {
+        socket.write(bytes);
+        if (options.isEnding !== false) socket.end();
+      },
+    );
     socket.setTimeout(20_000, () => socket.destroy(new Error(`silent after ${Buffer.concat(chunks).length} bytes`)));
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('error', reject);
