@@ -99,8 +99,15 @@ export class ServiceAllocator {
   }
 }
 
+/** The cluster speaks IPv4 only. */
 function withClusterIp(spec: JsonObject, address: string): JsonObject {
-  return { ...spec, clusterIP: address, clusterIPs: [address] };
+  return {
+    ...spec,
+    clusterIP: address,
+    clusterIPs: [address],
+    ipFamilies: spec['ipFamilies'] ?? ['IPv4'],
+    ipFamilyPolicy: spec['ipFamilyPolicy'] ?? 'SingleStack',
+  };
 }
 
 function portsOf(spec: JsonObject): readonly JsonObject[] {

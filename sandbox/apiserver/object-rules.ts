@@ -1,6 +1,6 @@
 import type { JsonObject, KubeObject } from './object.ts';
 import type { ResourceType } from './registry.ts';
-import { badRequest, type StatusCause } from './status-error.ts';
+import { badRequest, StatusError, type StatusCause } from './status-error.ts';
 import type { WriteOptions } from './write-options.ts';
 import { isJsonObject } from './object.ts';
 import { applyDefaults } from './objects/defaults.ts';
@@ -27,6 +27,20 @@ export function decodeObject(type: ResourceType, body: Body, options: WriteOptio
     type.custom === undefined
       ? decodeBuiltin(type, body.value, body.text)
       : decodeCustom(type.custom.schema, body.value, body.text);
+  report(type, problems, options);
+  return object;
+}
+
+/** The same for an object that came out of a patch; kube-apiserver words the refusal of unknown fields differently there. */
+export function decodePatched(type: ResourceType, patched: JsonObject, options: WriteOptions): JsonObject {
+  const problems: string[] = [];
+  const warn = (problem: string): void => void problems.push(problem);
+  const object = decodeObject(type, { value: patched }, { ...options, fieldValidation: 'Warn', warn });
+  if (problems.length > 0 && options.fieldValidation === 'Strict') {
+    const detail = `Invalid value: ${JSON.stringify(JSON.stringify(patched))}: strict decoding error: ${problems.join(', ')}`;
+    const causes = [{ reason: 'FieldValueInvalid', message: detail, field: 'patch' }];
+    throw new StatusError(422, 'Invalid', ` "" is invalid: patch: ${detail}`, { causes });
+  }
   report(type, problems, options);
   return object;
 }

@@ -89,6 +89,7 @@ test('a write that changes nothing keeps the resourceVersion', async () => {
 test('dry run goes through everything and stores nothing', async () => {
   const created = await server.request(`${MAPS}?dryRun=All`, { body: configMap('dry') });
   assert.equal(created.status, 201);
+  assert.equal(at(created.json, 'metadata', 'resourceVersion'), undefined);
   assert.equal((await server.request(`${MAPS}/dry`)).status, 404);
   assert.equal((await server.request(`${MAPS}?dryRun=Some`, { body: configMap('dry') })).status, 422);
 });
@@ -122,6 +123,11 @@ test('unknown and duplicate fields are refused, warned about or ignored as asked
   const ignored = await server.request(`${MAPS}?dryRun=All&fieldValidation=Ignore`, { body });
   assert.equal(ignored.headers['warning'], undefined);
   assert.equal(ignored.json['zzz'], undefined);
+  await server.request(MAPS, { body: configMap('strict') });
+  const patch = { method: 'PATCH', contentType: 'application/merge-patch+json', body: { zzz: 1 } };
+  const patched = await server.request(`${MAPS}/strict?fieldValidation=Strict`, patch);
+  assert.equal(patched.status, 422);
+  assert.match(String(patched.json['message']), /^ "" is invalid: patch: Invalid value: .*unknown field "zzz"$/);
   const duplicate = '{"metadata":{"name":"dup"},"data":{"a":"1","a":"2"}}';
   const refused = await server.request(`${MAPS}?fieldValidation=Strict`, { body: duplicate });
   assert.match(String(refused.json['message']), /duplicate field "data.a"/);

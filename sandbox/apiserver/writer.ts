@@ -9,7 +9,14 @@ import {
   refuseNewFinalizers,
   updatedMetadata,
 } from './object-meta.ts';
-import { decodeObject, validationCauses, withDefaults, withManagers, type Body } from './object-rules.ts';
+import {
+  decodeObject,
+  decodePatched,
+  validationCauses,
+  withDefaults,
+  withManagers,
+  type Body,
+} from './object-rules.ts';
 import { applyPatch, type Patch } from './patches.ts';
 import { apiVersionOf, type ResourceType } from './registry.ts';
 import {
@@ -99,7 +106,7 @@ export class Writer {
   patch(target: ObjectTarget, patch: Patch, options: WriteOptions): Promise<KubeObject> {
     const { type } = target;
     const revise = (current: KubeObject): JsonObject =>
-      checkedKind(type, decodeObject(type, { value: applyPatch(type, current, patch) }, options));
+      checkedKind(type, decodePatched(type, applyPatch(type, current, patch), options));
     return this.revise(target, revise, options);
   }
 
@@ -173,7 +180,7 @@ export class Writer {
     const { namespace, name } = object.metadata;
     this.#requireActiveNamespace(type, namespace, { value: object });
     const key = storeKey(type);
-    if (options.isDryRun) return this.#store.get(key, namespace, name) === undefined ? object : undefined;
+    if (options.isDryRun) return this.#store.get(key, namespace, name) === undefined ? unversioned(object) : undefined;
     const stored = this.#store.add(key, toStored(type, object));
     return stored === undefined ? undefined : fromStored(type, stored);
   }
@@ -206,6 +213,12 @@ export class Writer {
     const message = `namespace ${namespace} is being terminated`;
     throw forbidden(type, name, why, [{ reason: 'NamespaceTerminating', message, field: 'metadata.namespace' }]);
   }
+}
+
+/** As a dry run shows it: it has no version because it was never stored. */
+function unversioned(object: KubeObject): KubeObject {
+  const { resourceVersion: _resourceVersion, ...metadata } = object.metadata;
+  return { ...object, metadata: metadata as KubeObject['metadata'] };
 }
 
 function text(value: unknown): string {
