@@ -94,9 +94,14 @@ export class TestMesh implements AsyncDisposable {
 
   /** Makes the service at `SERVICE_IP` known with these endpoints. */
   serve(endpoints: readonly Endpoint[], isOpaque = false): void {
-    const fullyQualifiedName = SERVICE_HOST;
-    this.control.setEndpoints(`${SERVICE_HOST}:${this.servicePort}`, endpoints);
-    this.control.setProfile(`${SERVICE_IP}:${this.servicePort}`, { fullyQualifiedName, isOpaque });
+    this.servePort(this.servicePort, endpoints, isOpaque);
+  }
+
+  /** As `serve`, at a port that outbound connections are made to from now on. */
+  servePort(port: number, endpoints: readonly Endpoint[], isOpaque: boolean): void {
+    this.servicePort = port;
+    this.control.setEndpoints(`${SERVICE_HOST}:${port}`, endpoints);
+    this.control.setProfile(`${SERVICE_IP}:${port}`, { fullyQualifiedName: SERVICE_HOST, isOpaque });
   }
 
   /** A GET to an address that the proxy has not seen before. */
