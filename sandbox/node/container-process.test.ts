@@ -102,13 +102,20 @@ inNamespaces(import.meta.filename, () => {
     assert.equal(process.cwd(), process.env['PWD']);
   });
 
-  test('a program that does not exist, cannot run or has no directory says so', async () => {
+  test('a program that does not exist, cannot run says so', async () => {
     await assert.rejects(
       start('', { argv: ['no-such-program'] }),
       /exec: "no-such-program": executable file not found in \$PATH/,
     );
     await assert.rejects(start('', { argv: ['/etc/passwd'] }), /exec: "\/etc\/passwd": permission denied/);
-    await assert.rejects(start('true', { directory: '/no/such' }), /working directory "\/no\/such" does not exist/);
+  });
+
+  test('a working directory that the machine lacks is made, and one that is a file is refused', async () => {
+    assert.equal(
+      await outputOf('pwd; touch here; ls', { directory: '/usr/lib/tulle-app' }),
+      '/usr/lib/tulle-app\nhere',
+    );
+    await assert.rejects(start('true', { directory: '/etc/passwd' }), /a directory cannot be mounted on it/);
   });
 
   test('the exit code is kept, and a signal is 128 and its number', async () => {

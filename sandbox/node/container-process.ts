@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 
@@ -58,18 +58,16 @@ export class ContainerProcess {
     const stdout = openPipe();
     const stderr = openPipe();
     let made: { namespaces: ContainerNamespaces; mountNamespace: string } | undefined;
-    let hasDirectory = true;
     try {
       const child = host.home.inNew(config.hostname, () => {
-        enterRoot(host.stage, inMountOrder(config.mounts), host);
-        hasDirectory = existsSync(config.directory);
+        enterRoot(host.stage, inMountOrder(config.mounts), host, config.directory);
         made = openNamespaces(host.home, config);
         return host.home.spawnHere(made.namespaces, () =>
           spawnProgram(config, config.argv, ['ignore', stdout.writeFd, stderr.writeFd]),
         );
       });
       if (made === undefined || child.pid === undefined) {
-        throw new ContainerStartError(await startFailure(child, config, hasDirectory));
+        throw new ContainerStartError(await startFailure(child, config));
       }
       return new ContainerProcess(
         host,
@@ -193,11 +191,10 @@ function spawnProgram(config: ContainerConfig, argv: readonly string[], stdio: S
   return child;
 }
 
-async function startFailure(child: ChildProcess, config: ContainerConfig, hasDirectory: boolean): Promise<string> {
+async function startFailure(child: ChildProcess, config: ContainerConfig): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<Error>();
   child.once('error', resolve);
   const error = await promise;
-  if (!hasDirectory) return `working directory "${config.directory}" does not exist`;
   return `exec: "${config.argv[0] ?? ''}": ${execFailure(error)}`;
 }
 

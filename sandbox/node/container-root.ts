@@ -57,9 +57,10 @@ export class RootError extends Error {
  * one by one, in which the missing part is made.
  *
  * @param stage   an empty directory, hidden by this
- * @param mounts  parents before children
+ * @param mounts     parents before children
+ * @param directory  made if it is missing, as container runtimes do with working directories
  */
-export function enterRoot(stage: string, mounts: readonly RootMount[], machine: MachineView): void {
+export function enterRoot(stage: string, mounts: readonly RootMount[], machine: MachineView, directory: string): void {
   mountTmpfs(stage, 'mode=0755');
   const root = join(stage, 'root');
   mkdirSync(root);
@@ -74,6 +75,7 @@ export function enterRoot(stage: string, mounts: readonly RootMount[], machine: 
     if (existsSync(join(root, path))) mountTmpfs(join(root, path), 'mode=0555,size=4k');
   }
   for (const mount of mounts) builder.mount(mount);
+  builder.makeDirectory(directory);
   process.chdir(root);
   pivotHere();
   process.chdir('/');
@@ -167,6 +169,10 @@ class RootBuilder {
     } else if (isDirectory) {
       this.#volumes.push(`${target}/`);
     }
+  }
+
+  makeDirectory(path: string): void {
+    this.#mountPoint(path, true);
   }
 
   /** The path below the new root at which `path` is found from inside, made if it is missing. */

@@ -70,9 +70,10 @@ export class ContainerRunner {
   async stop(slot: ContainerSlot, deadline: Deadline, message: string): Promise<void> {
     const { instance } = slot;
     if (instance === undefined) return;
-    if (instance.killAtMs === undefined) this.event('Normal', 'Killing', message);
+    const isFirst = instance.killAtMs === undefined; // its restart may be under way when the pod is deleted
+    if (isFirst) this.event('Normal', 'Killing', message);
     instance.killAtMs = deadline.atMs;
-    const preStop = slot.container.lifecycle?.preStop;
+    const preStop = isFirst ? slot.container.lifecycle?.preStop : undefined;
     const failure = await stopContainer(instance, preStop, this.#target(slot, instance), deadline);
     if (failure !== undefined) this.event('Warning', 'FailedPreStopHook', `PreStopHook failed: ${failure.message}`);
     this.#changed();

@@ -11,13 +11,43 @@ type LogRecord = { readonly time: string; readonly isPartial: boolean; readonly 
 
 /** What a client sees of a log: the text alone or with its time, from where it asked, and for as long as it asked. */
 export function readLog(log: LogFile, options: LogOptions, now: () => Date = () => new Date()): Readable {
-  const abort = new AbortController();
-  const stream = Readable.from(lines(log, options, now, abort.signal), {
-    objectMode: false,
-    highWaterMark: CHUNK_BYTES,
-  });
-  stream.once('close', () => abort.abort());
-  return stream;
+  return new LogStream((signal) => lines(log, options, now, signal));
+}
+
+/** Not `Readable.from`: that waits for the generator when it is destroyed, and the generator may wait for a line. */
+class LogStream extends Readable {
+  readonly #abort = new AbortController();
+  readonly #lines: AsyncGenerator<Buffer, void>;
+  #isPulling = false;
+  #isWanted = false;
+
+  constructor(open: (signal: AbortSignal) => AsyncGenerator<Buffer, void>) {
+    super({ highWaterMark: CHUNK_BYTES });
+    this.#lines = open(this.#abort.signal);
+  }
+
+  override _read(): void {
+    this.#isWanted = true;
+    if (this.#isPulling) return;
+    this.#isPulling = true;
+    this.#pull().catch((error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#abort.abort();
+    done(error);
+  }
+
+  async #pull(): Promise<void> {
+    while (this.#isWanted) {
+      const next = await this.#lines.next();
+      if (this.destroyed) return;
+      this.#isWanted = false; // `push` may ask for more while it runs
+      if (next.done === true) this.push(null);
+      else if (this.push(next.value)) this.#isWanted = true;
+    }
+    this.#isPulling = false;
+  }
 }
 
 /** The last lines of a log as text, for termination messages. */

@@ -27,7 +27,7 @@ const DEFAULT_NAME = 'sandbox';
 const DEFAULT_IP = '10.42.0.1';
 const DEFAULT_DNS_IP = '10.96.0.10';
 const DEFAULT_VERSION = 'v1.33.0';
-const REAP_MS = 10_000;
+const REAP_MS = 3000;
 /** Source: kubelet `MaxContainerBackOff`; a sandbox starts with a shorter first delay than a kubelet's 10 s. */
 const DEFAULT_BACKOFF: RestartBackoff = { minMs: 1000, maxMs: 300_000, resetAfterMs: 600_000 };
 

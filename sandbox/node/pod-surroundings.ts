@@ -1,5 +1,7 @@
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+
+import { inNetns } from '#netlink/namespace.ts';
 
 import type { PodParts } from './container-launch.ts';
 import type { RootMount } from './container-root.ts';
@@ -14,6 +16,9 @@ import { PodVolumes } from './volumes.ts';
 const TOKEN_LIFE_RATIO = 0.8;
 const TOKEN_AGE_MS_MAX = 24 * 3_600_000;
 const TOKEN_RENEWAL_MS_MIN = 1000;
+
+/** Others do not belong to the network namespace: setting them would change the machine. */
+const NETWORK_SYSCTL = /^net\.[a-z0-9_.]+$/;
 
 type Network = { readonly netns: number | undefined; readonly ip: string };
 
@@ -120,9 +125,24 @@ export class PodSurroundings {
     const { networks, nodeIP, names, directories } = this.#context;
     const network: Network =
       pod.spec.hostNetwork === true ? { netns: undefined, ip: nodeIP } : networks.create(this.#uid);
+    if (network.netns !== undefined) this.#setSysctls(network.netns, pod);
     this.#etcMounts = writeEtcFiles(join(directories.pods, this.#uid, 'etc'), pod, network.ip, names);
     this.#lastIP = network.ip;
     return network;
+  }
+
+  /** The pod's own, and the runtime's default that every user may listen on every port. */
+  #setSysctls(netns: number, pod: Pod): void {
+    const asked = (pod.spec.securityContext?.sysctls ?? [])
+      .filter(({ name }) => NETWORK_SYSCTL.test(name))
+      .map(({ name, value }) => [name, value] as const);
+    for (const [name, value] of [['net.ipv4.ip_unprivileged_port_start', '0'] as const, ...asked]) {
+      try {
+        inNetns(netns, () => writeFileSync(`/proc/sys/${name.replaceAll('.', '/')}`, value));
+      } catch (error) {
+        this.#context.log.debug({ err: error, sysctl: name }, 'a sysctl of a pod was not set');
+      }
+    }
   }
 
   async #issueToken(pod: Pod, request: TokenRequest): Promise<IssuedToken> {

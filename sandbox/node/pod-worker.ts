@@ -214,6 +214,8 @@ export class PodWorker {
     await this.#stopAll(this.#isRemoved ? MIN_GRACE_MS / 1000 : graceSeconds);
     clearTimeout(this.#timer);
     this.surroundings.release();
+    const mains = this.slots.filter((slot) => slot.role === 'main');
+    this.#outcome ??= { phase: mains.every((slot) => slot.terminated?.exitCode === 0) ? 'Succeeded' : 'Failed' };
     if (!this.#isRemoved) {
       await this.#status.flush();
       await this.#deleteObject();

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { join, posix, sep } from 'node:path';
 
-import { writeAtomically } from './atomic-files.ts';
+import { writeAtomically, type VolumeFiles } from './atomic-files.ts';
 import type { RootMount } from './container-root.ts';
 import { ContainerConfigError, expand } from './environment.ts';
 import type { Container, Volume } from './pod.ts';
@@ -93,7 +93,10 @@ export class PodVolumes {
     const path = this.#pathOf(volume);
     if (isWrittenByNode(volume)) {
       const content = await volumeContent(volume, sources);
-      writeAtomically(path, content.files);
+      writeAtomically(
+        path,
+        sources.pod.spec.securityContext?.fsGroup === undefined ? content.files : readable(content.files),
+      );
       return content.refreshAtMs;
     }
     if (!this.#isReady.has(volume.name)) {
@@ -120,6 +123,14 @@ export class PodVolumes {
     if (volume.hostPath !== undefined) return volume.hostPath.path;
     return join(isWrittenByNode(volume) ? this.#directories.memory : this.#directories.disk, volume.name);
   }
+}
+
+/**
+ * For fsGroup: the group may read. Processes here do not get supplementary groups, so everybody in the pod may; nobody
+ * else sees the volume.
+ */
+function readable(files: VolumeFiles): VolumeFiles {
+  return new Map([...files].map(([path, file]) => [path, { ...file, mode: file.mode | 0o444 }]));
 }
 
 /** Resolves links inside the volume, as of ConfigMap files, and makes the directory when it is missing. */
