@@ -3,7 +3,7 @@ import { TLSSocket } from 'node:tls';
 import type { Attributes, Authorizer } from './rbac.ts';
 import { describe } from './rbac.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
-import { forbidden, unauthorized } from './status-error.ts';
+import { badRequest, forbidden, unauthorized } from './status-error.ts';
 import { anonymous, AUTHENTICATED, parseServiceAccount, serviceAccountGroups, type User } from './user.ts';
 
 const EXTRA_HEADER = 'impersonate-extra-';
@@ -50,7 +50,7 @@ export class Authenticator {
     if (uid !== undefined) this.#demand(user, authentication, 'uids', '', uid, '');
     const extras: Record<string, readonly string[]> = {};
     for (const [name, value] of extra) {
-      const key = decodeURIComponent(name.slice(EXTRA_HEADER.length));
+      const key = extraKey(name);
       const values = value ?? [];
       for (const item of values) this.#demand(user, authentication, 'userextras', key, item, '');
       extras[key] = values;
@@ -77,6 +77,14 @@ export class Authenticator {
     };
     if (this.#authorizer.authorize(user, attributes).isAllowed) return;
     throw forbidden({ group, plural: resource, kind: resource }, name, describe(user, attributes));
+  }
+}
+
+function extraKey(header: string): string {
+  try {
+    return decodeURIComponent(header.slice(EXTRA_HEADER.length));
+  } catch (error) {
+    throw badRequest(`invalid URL escape in the header ${header}`, error);
   }
 }
 

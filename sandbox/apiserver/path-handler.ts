@@ -25,7 +25,8 @@ export class PathHandler {
 
   handle(call: ApiCall): Answer {
     const answer = this.#read(call);
-    if (call.method !== 'GET' && call.method !== 'HEAD' && answer.kind !== 'text') throw methodNotAllowed();
+    const isRead = call.method === 'GET' || call.method === 'HEAD';
+    if (!isRead && !(answer.kind === 'text' && answer.status === 404)) throw methodNotAllowed();
     return answer;
   }
 

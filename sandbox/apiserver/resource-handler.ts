@@ -9,7 +9,7 @@ import { parseBody, parseOptionalBody } from './request-body.ts';
 import { parseDryRun, parseWriteOptions } from './request-options.ts';
 import type { ResourceTarget } from './request-target.ts';
 import { showList, showObject, viewOf, watchEncoder, type View } from './representation.ts';
-import { isSelected, parseSelection } from './selection.ts';
+import { isSelected, parseSelection, type Selection } from './selection.ts';
 import { applyOnServer } from './server-side-apply.ts';
 import { badRequest, methodNotAllowed, notFound } from './status-error.ts';
 import type { Store } from './store.ts';
@@ -104,13 +104,12 @@ export class ResourceHandler {
     }
     const key = storeKey(type);
     checkListVersion(this.#store, key, options);
-    const objects = this.#selected(type, namespace, call.query);
+    const objects = this.#selected(type, selection);
     return json(200, showList(type, objects, String(this.#store.revision), view));
   }
 
-  #selected(type: ResourceType, namespace: string | undefined, query: URLSearchParams): KubeObject[] {
-    const selection = parseSelection(type, namespace, query);
-    const all = this.#store.list(storeKey(type), namespace).map((stored) => fromStored(type, stored));
+  #selected(type: ResourceType, selection: Selection): KubeObject[] {
+    const all = this.#store.list(storeKey(type), selection.namespace).map((stored) => fromStored(type, stored));
     return all.filter((object) => isSelected(selection, object));
   }
 
@@ -164,8 +163,9 @@ export class ResourceHandler {
   async #deleteCollection(call: ApiCall, { type, namespace }: ResourceTarget): Promise<Answer> {
     const view = this.#view(call);
     const { deletion, options } = deletionOf(call);
+    const selection = parseSelection(type, namespace, call.query);
     const deleted: KubeObject[] = [];
-    for (const { metadata } of this.#selected(type, namespace, call.query)) {
+    for (const { metadata } of this.#selected(type, selection)) {
       const target = { type, name: metadata.name, ...(namespace === undefined ? {} : { namespace }) };
       const { object } = await this.#deleter.delete(target, { ...deletion, uid: metadata.uid }, options);
       deleted.push(object);

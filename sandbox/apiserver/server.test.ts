@@ -161,6 +161,12 @@ const malformed: readonly (readonly [
   ['a method without a meaning', 405, { method: 'OPTIONS' }],
   ['PATCH of a collection', 405, { method: 'PATCH', body: {}, contentType: 'application/merge-patch+json' }],
   ['POST on an object', 405, { method: 'POST', body: {} }, `${MAPS}/kube`],
+  ['POST on discovery', 405, { method: 'POST', body: {} }, '/api/v1'],
+  [
+    'an escape in a header that is none',
+    400,
+    { method: 'GET', headers: { 'impersonate-user': 'a', 'impersonate-extra-%zz': 'x' } },
+  ],
   ['an unknown resource', 404, { method: 'GET' }, '/api/v1/unicorns'],
   ['an unknown group', 404, { method: 'GET' }, '/apis/unicorn.io/v1/unicorns'],
 ];

@@ -10,6 +10,7 @@ import { createBaseObjects, publishEndpoint } from './bootstrap.ts';
 import { CertificateAuthority, generateSigningKey, type Credentials } from './certificates.ts';
 import { Definitions } from './definitions.ts';
 import { Deleter } from './deletion.ts';
+import { expireEvents } from './event-expiry.ts';
 import { Evictions } from './eviction.ts';
 import { createApp, Gateway } from './gateway.ts';
 import { InternalClient } from './internal-client.ts';
@@ -185,6 +186,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   });
   const resources = new ResourceHandler(store, writer, deleter, subresources, nowMs);
   aggregateRoles(store);
+  const expiry = expireEvents(store, nowMs);
   const definitions = new Definitions({ registry, store, writer, deleter, nowMs, log });
   const gateway = new Gateway({
     registry,
@@ -205,6 +207,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
       resources.closeWatches();
       podStreams[Symbol.dispose]();
       definitions[Symbol.dispose]();
+      expiry[Symbol.dispose]();
     },
     connectNode: (agent) => podStreams.connect(agent),
     createServer: () => {
