@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { NODES } from '#k8s/resources/node.ts';
 import { EndpointIndex, type EndpointState } from './endpoint-index.ts';
 import { createStores } from './stores.ts';
-import { parseServiceName, type Consumer } from './target.ts';
+import type { Consumer } from './consumer.ts';
+import { parseServiceName } from '#model/service-target.ts';
 import { parsed, podAddress, podObject, serviceObject, SETTINGS, sliceObject } from './testing.ts';
 
 const WEB_ID = 'web.shop.serviceaccount.identity.tulle.cluster.local';

@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
 import { formatSocketAddress, parseAddress } from '#model/address.ts';
 import type { Endpoint } from '#model/endpoint.ts';
+import type { ServiceTarget } from '#model/service-target.ts';
 import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
 import type { EndpointSlice, SliceEndpoint } from '#k8s/resources/endpoint-slice.ts';
@@ -10,7 +11,7 @@ import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
 import type { Stores } from './stores.ts';
-import type { Consumer, ServiceTarget } from './target.ts';
+import type { Consumer } from './consumer.ts';
 
 /** The endpoints of a target now. */
 export type EndpointState =

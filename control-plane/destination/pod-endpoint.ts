@@ -1,8 +1,9 @@
 import { parseAddress, formatAddress } from '#model/address.ts';
 import { DEFAULT_WEIGHT, type Endpoint } from '#model/endpoint.ts';
-import { hasPort, parsePortSet, type PortSet } from '#model/port-set.ts';
+import { hasPort, type PortSet } from '#model/port-set.ts';
 import { workloadIdentity, type TrustDomain } from '#pki/names.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
+import { annotatedPorts, opaquePortsOfPod } from '../dialects/opaque-ports.ts';
 
 /** What endpoints depend on besides the objects of the cluster. */
 export type EndpointSettings = {
@@ -17,7 +18,6 @@ export type Zones = { readonly endpoint?: string; readonly consumer?: string };
 const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
 const TEMPLATE_HASH_LABEL = 'pod-template-hash';
 const SKIP_INBOUND_PORTS = 'config.linkerd.io/skip-inbound-ports';
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 const DEFAULT_INBOUND_PORT = 4143;
 
 /** Ports of the proxy itself: nothing is carried to them inside of another connection. */
@@ -58,20 +58,9 @@ export function isPodMeshed(pod: Pod, domain: TrustDomain): boolean {
   return pod.labels[CONTROL_PLANE_LABEL] === domain.controlPlaneNamespace;
 }
 
-/** Whether a pod's port carries raw bytes. */
-export function isPodPortOpaque(pod: Pod, port: number, defaults: PortSet): boolean {
-  const isAnnotated = pod.annotations[OPAQUE_PORTS] !== undefined;
-  return hasPort(isAnnotated ? annotatedPorts(pod, OPAQUE_PORTS) : defaults, port);
-}
-
-function annotatedPorts(pod: Pod, annotation: string): PortSet {
-  const named = (name: string): number | undefined => pod.ports.find((port) => port.name === name)?.port;
-  return parsePortSet(pod.annotations[annotation] ?? '', named).ports;
-}
-
 function meshFields(pod: Pod, port: number, settings: EndpointSettings): Partial<Endpoint> {
   const name = workloadIdentity({ namespace: pod.namespace, name: pod.serviceAccount }, settings.domain);
-  const isOpaque = isPodPortOpaque(pod, port, settings.opaquePorts);
+  const isOpaque = hasPort(opaquePortsOfPod(pod, settings.opaquePorts), port);
   return {
     identity: { kind: 'dns', name, serverName: name },
     http2: { keepAlive: KEEP_ALIVE },

@@ -14,7 +14,7 @@ import { DestinationClient } from '#api/gen/destination.ts';
 import { InboundServerPoliciesClient } from '#api/gen/inbound.ts';
 import { asObject } from '#k8s/json.ts';
 import type { Connection } from '#k8s/connection.ts';
-import { startTestCluster, type TestCluster } from '#k8s/test-cluster.ts';
+import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
 import { eventually } from '#k8s/testing.ts';
 import type { EndpointUpdate } from '#model/endpoint.ts';
 import { createLogger } from '#runtime/log.ts';

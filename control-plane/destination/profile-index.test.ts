@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProfileIndex } from './profile-index.ts';
 import { createStores } from './stores.ts';
-import { parseConsumer, parseHostPort, parseServiceName } from './target.ts';
+import { parseConsumer } from './consumer.ts';
+import { parseHostPort, parseServiceName } from '#model/service-target.ts';
 import { parsed, podObject, serviceObject, SETTINGS } from './testing.ts';
 
 const OPAQUE = 'config.linkerd.io/opaque-ports';

@@ -1,16 +1,18 @@
 import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
 import { formatAddress, parseAddress } from '#model/address.ts';
-import { hasPort, parsePortSet, type PortSet } from '#model/port-set.ts';
+import { hasPort } from '#model/port-set.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
+import type { ServiceTarget } from '#model/service-target.ts';
 import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
-import { isPodPortOpaque, plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
+import { opaquePortsOfPod, opaquePortsOfService } from '../dialects/opaque-ports.ts';
+import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
 import type { Stores } from './stores.ts';
-import type { Consumer, ServiceTarget } from './target.ts';
+import type { Consumer } from './consumer.ts';
 
 /** What is known about an address or a name now. */
 export type ProfileState =
@@ -18,8 +20,6 @@ export type ProfileState =
   | { readonly kind: 'failed'; readonly failure: CallFailure };
 
 export type ProfileSettings = EndpointSettings & { readonly clusterDomain: string };
-
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 /** A profile that says nothing. For a port that its Service does not declare. */
 const EMPTY: Profile = { isOpaque: false };
@@ -112,7 +112,7 @@ export class ProfileIndex {
     const parent = { type: 'resource', group: 'core', kind: 'Service', name, namespace, port } as const;
     return profile({
       fullyQualifiedName: `${name}.${namespace}.svc.${this.#settings.clusterDomain}`,
-      isOpaque: hasPort(opaquePortsOf(service, this.#settings.opaquePorts), port),
+      isOpaque: hasPort(opaquePortsOfService(service, this.#settings.opaquePorts), port),
       retryBudget: DEFAULT_RETRY_BUDGET,
       parent,
     });
@@ -128,7 +128,7 @@ export class ProfileIndex {
     };
     const endpoint = podEndpoint(pod, ip, port, zones, this.#settings);
     return profile({
-      isOpaque: isPodPortOpaque(pod, port, this.#settings.opaquePorts),
+      isOpaque: hasPort(opaquePortsOfPod(pod, this.#settings.opaquePorts), port),
       endpoint: { ...endpoint, labels: { ...endpoint.labels, namespace: pod.namespace } },
       retryBudget: DEFAULT_RETRY_BUDGET,
     });
@@ -174,12 +174,6 @@ function profile(value: Profile): ProfileState {
 
 function failed(code: status, details: string): ProfileState {
   return { kind: 'failed', failure: { code, details } };
-}
-
-function opaquePortsOf(service: Service, defaults: PortSet): PortSet {
-  const annotation = service.annotations[OPAQUE_PORTS];
-  if (annotation === undefined) return defaults;
-  return parsePortSet(annotation, (name) => service.ports.find((port) => port.name === name)?.port).ports;
 }
 
 function canonicalIps(ips: readonly string[] | undefined): readonly string[] {

@@ -5,9 +5,10 @@ import type { DestinationProfile, DestinationServer, GetDestination, Update } fr
 import { failStream, serveWatch, type StreamStep } from '#api/serve-watch.ts';
 import { formatAddress, parseAddress } from '#model/address.ts';
 import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
+import { parseHostPort, parseServiceName } from '#model/service-target.ts';
 import type { EndpointIndex, EndpointState } from './endpoint-index.ts';
 import type { ProfileIndex, ProfileState } from './profile-index.ts';
-import { parseConsumer, parseHostPort, parseServiceName } from './target.ts';
+import { parseConsumer } from './consumer.ts';
 
 export type DestinationServiceOptions = {
   readonly endpoints: EndpointIndex;

@@ -9,7 +9,7 @@ import { PrivateKey } from '#pki/key.ts';
 import { readTrustAnchors, verifyChain } from '#pki/trust-anchors.ts';
 import { AuthorityKeeper, type SigningState } from './authority.ts';
 import { StoredObjects } from './stored-objects.ts';
-import { startTestCluster, type TestCluster } from '#k8s/test-cluster.ts';
+import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
 
 const DAY = 86_400_000;
 const POLICY = { domain: 'test.local', anchorLifetimeMs: 3650 * DAY, issuerLifetimeMs: 7 * DAY };

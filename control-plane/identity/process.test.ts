@@ -9,7 +9,7 @@ import { PrivateKey } from '#pki/key.ts';
 import { readTrustAnchors, verifyChain, writeTrustAnchors } from '#pki/trust-anchors.ts';
 import { readIdentityConfig } from './config.ts';
 import { startIdentity } from './process.ts';
-import { startTestCluster, type TestCluster } from '#k8s/test-cluster.ts';
+import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
 
 const SERVER_NAME = 'tulle-identity.tulle.serviceaccount.identity.tulle.cluster.local';
 const WEB = 'web.shop.serviceaccount.identity.tulle.cluster.local';

@@ -2,8 +2,9 @@ import { DEFAULT_INBOUND_POLICIES, type DefaultInboundPolicy } from '#config/val
 import { network, type Network } from '#model/address.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
 import type { InboundRoute, InboundServer } from '#model/inbound.ts';
-import { hasPort, parsePortSet, type PortSet } from '#model/port-set.ts';
+import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
+import { annotatedPorts, opaquePortsOfPod } from '../dialects/opaque-ports.ts';
 
 /** What policies depend on besides the objects of the cluster. */
 export type InboundSettings = {
@@ -15,7 +16,6 @@ export type InboundSettings = {
 
 const DEFAULT_POLICY = 'config.linkerd.io/default-inbound-policy';
 const REQUIRE_IDENTITY_PORTS = 'config.linkerd.io/proxy-require-identity-inbound-ports';
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 const DETECT_TIMEOUT_MS = 10_000;
 
 const EVERYWHERE: readonly Network[] = [network([0], 0), network([0, 0, 0, 0], 0)];
@@ -24,7 +24,7 @@ const ANY_IDENTITY: Authentication = { kind: 'identities', names: [], suffixes: 
 /** The policy of a port that no policy object selects. Source: linkerd2 `policy-controller`, defaults. */
 export function defaultInboundServer(pod: Pod, port: number, settings: InboundSettings): InboundServer {
   const policy = policyOf(pod, port, settings);
-  const isOpaque = hasPort(opaquePortsOf(pod, settings.opaquePorts), port);
+  const isOpaque = hasPort(opaquePortsOfPod(pod, settings.opaquePorts), port);
   return {
     ref: { type: 'default', name: policy },
     protocol: isOpaque
@@ -56,15 +56,6 @@ function policyOf(pod: Pod, port: number, settings: InboundSettings): DefaultInb
     case 'deny':
       return policy;
   }
-}
-
-function opaquePortsOf(pod: Pod, defaults: PortSet): PortSet {
-  return pod.annotations[OPAQUE_PORTS] === undefined ? defaults : annotatedPorts(pod, OPAQUE_PORTS);
-}
-
-function annotatedPorts(pod: Pod, annotation: string): PortSet {
-  const named = (name: string): number | undefined => pod.ports.find((port) => port.name === name)?.port;
-  return parsePortSet(pod.annotations[annotation] ?? '', named).ports;
 }
 
 function defaultAuthorizations(policy: DefaultInboundPolicy, settings: InboundSettings): readonly Authorization[] {

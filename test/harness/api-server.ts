@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApiServer, type ApiServer } from '../../sandbox/apiserver/server.ts';
-import { KubeClient } from './client.ts';
-import { findConnection, type Connection } from './connection.ts';
+import { KubeClient } from '#k8s/client.ts';
+import { findConnection, type Connection } from '#k8s/connection.ts';
 
 /** An API server of the sandbox with what the control plane needs in it. */
 export type TestCluster = AsyncDisposable & {

@@ -6,9 +6,6 @@ export type ServiceTarget = {
   readonly port: number;
 };
 
-/** Who asks, as far as endpoints depend on it. Source: linkerd2 context token. */
-export type Consumer = { readonly namespace?: string; readonly nodeName?: string };
-
 const DEFAULT_PORT = 80;
 
 /** Splits `host:port`, `[v6]:port` or `host`. @returns nothing when the port is none */
@@ -31,21 +28,4 @@ export function parseServiceName(host: string, port: number, clusterDomain: stri
   if (first === undefined || second === undefined || rest.length > 0) return undefined;
   if (third === undefined) return { service: first, namespace: second, port };
   return { hostname: first, service: second, namespace: third, port };
-}
-
-/** Reads a context token; one that cannot be read says nothing. */
-export function parseConsumer(token: string): Consumer {
-  if (token.startsWith('ns:')) return { namespace: token.slice(3) };
-  let value: unknown;
-  try {
-    value = JSON.parse(token);
-  } catch {
-    return {};
-  }
-  if (typeof value !== 'object' || value === null) return {};
-  const { ns, nodeName } = value as { readonly ns?: unknown; readonly nodeName?: unknown };
-  return {
-    ...(typeof ns === 'string' && { namespace: ns }),
-    ...(typeof nodeName === 'string' && { nodeName }),
-  };
 }
