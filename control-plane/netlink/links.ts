@@ -29,11 +29,13 @@ const IFLA_INET_CONF = 1;
 const IPV4_DEVCONF_FORWARDING = 1;
 const VETH_INFO_PEER = 1;
 const IFF_UP = 1;
+const IFF_RUNNING = 0x40;
 const IFA = { address: 1, local: 2 } as const;
 const IFA_F_NODAD = 2;
 const RTA = { destination: 1, link: 4, gateway: 5, preferredSource: 7 } as const;
 const ROUTE = { tableMain: 254, protocolStatic: 4, scopeUniverse: 0, scopeLink: 253, typeUnicast: 1 } as const;
 const IFINFO_BYTES = 16;
+const IFINFO_FLAGS_OFFSET = 8;
 
 /** A pair of connected links: one here, one in another namespace. Removing either removes both. */
 export function addVeth(netlink: Netlink, name: string, peer: { readonly name: string; readonly netns: number }): void {
@@ -90,6 +92,23 @@ export function linkIndex(netlink: Netlink, name: string): number {
   const answer = netlink.request([ask])[0];
   if (answer === undefined) throw new NetlinkError(`link ${name}: no answer`, 'ENODEV');
   return readHost32(answer.body, 4);
+}
+
+/**
+ * Waits until a started link takes packets. A link whose other end comes up later is switched on by a worker of the
+ * kernel; what is sent before is lost, and a TCP connection then takes a second longer. Asking makes a kernel from
+ * 6.8 on do it at once, older ones need a moment, during which this thread sleeps.
+ *
+ * @returns false if it does not within `timeoutMs`
+ */
+export function awaitLink(netlink: Netlink, link: number, timeoutMs = 200): boolean {
+  const deadlineMs = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = netlink.request([message(`link ${link}`, TYPE.getLink, FLAG.ack, linkHeader(link), [])])[0];
+    if (answer !== undefined && (readHost32(answer.body, IFINFO_FLAGS_OFFSET) & IFF_RUNNING) !== 0) return true;
+    if (performance.now() >= deadlineMs) return false;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
 }
 
 /** Adds an address, usable at once. It is fine if the link has it already. */

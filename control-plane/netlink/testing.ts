@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
 import { test } from 'node:test';
 
-import { addAddress, addRoute, addVeth, linkIndex, LOOPBACK_INDEX, startLink } from './links.ts';
+import { addAddress, addRoute, addVeth, awaitLink, linkIndex, LOOPBACK_INDEX, startLink } from './links.ts';
 import { createNetns } from './namespace.ts';
 import { Netlink } from './socket.ts';
 
@@ -65,5 +65,6 @@ export function connectedHosts(): readonly [TestHost, TestHost] {
     addRoute(netlink, { destination: '0.0.0.0', prefix: 0, gateway: peer.ipv4, link });
     addRoute(netlink, { destination: '::', prefix: 0, gateway: peer.ipv6, link });
   }
+  for (const netlink of [left, right]) awaitLink(netlink, linkIndex(netlink, 'eth0'));
   return hosts;
 }

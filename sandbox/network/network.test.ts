@@ -8,8 +8,12 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { createLogger } from '#runtime/log.ts';
+import { openExemptSocket } from '#netlink/exemption.ts';
 import { listLinks } from '#netlink/links.ts';
 import { createNetns, inNetns } from '#netlink/namespace.ts';
+import { applyTables } from '#netlink/nftables.ts';
+import { originalDestination } from '#netlink/original-destination.ts';
+import { redirectTables } from '#netlink/redirect.ts';
 import { Netlink } from '#netlink/socket.ts';
 import { openTcpListener, openTcpSocket } from '#netlink/tcp-socket.ts';
 import { describeWithNamespaces } from '#netlink/testing.ts';
@@ -82,7 +86,7 @@ describeWithNamespaces(import.meta.filename, () => {
   });
 
   test('a process is put into a pod by spawning it there, or by path', limit, async () => {
-    const code = `console.log(require('node:fs').readFileSync('/proc/self/net/fib_trie', 'utf8').match(/(10\\.42[.0-9]+)\\n +.32 host LOCAL/)[1])`;
+    const code = `console.log(require('node:os').networkInterfaces().eth0[0].address)`;
     const inside = inNetns(one.netns, () => spawn(process.execPath, ['-e', code]));
     assert.equal(await text(inside.stdout), `${one.ip}\n`);
     const byPath = spawn('nsenter', [`--net=${two.netnsPath}`, process.execPath, '-e', code]);
@@ -214,6 +218,29 @@ describeWithNamespaces(import.meta.filename, () => {
     }
   });
 
+  test(
+    "a redirected pod's proxy learns the Service address outwards and the pod's address inwards",
+    limit,
+    async () => {
+      const meshed = networks.create('meshed');
+      const exempt = { kind: 'priority', priority: 5 } as const;
+      using netfilter = new Netlink('netfilter', meshed.netns);
+      const noSkips = { inboundSkip: [], outboundSkip: [], subnetSkip: [] };
+      applyTables(
+        netfilter,
+        redirectTables({ inboundPort: 4143, outboundPort: 4140, exemption: exempt, isSynOnly: false, ...noSkips }),
+      );
+      for (const port of [4140, 4143]) listen(meshed.netns, port, (socket) => `${port} for ${destinationOf(socket)}`);
+      assert.equal(await ask(meshed.netns, '10.96.1.1', 80), '4140 for 10.96.1.1 80');
+      assert.equal(await ask(meshed.netns, two.ip, 8080), `4140 for ${two.ip} 8080`);
+      assert.equal(await ask(client.netns, meshed.ip, 9999), `4143 for ${meshed.ip} 9999`);
+      const own = inNetns(meshed.netns, () => openExemptSocket(exempt, false)).connect({ host: '10.96.1.2', port: 80 });
+      await once(own, 'connect');
+      assert.equal(await text(own.end()), `one 8080 from ${meshed.ip}`);
+      networks.remove('meshed');
+    },
+  );
+
   test('changes are applied without being asked for', limit, async () => {
     api.service('shop', 'soon', { clusterIP: '10.96.1.6', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] });
     api.slice('shop', 'soon', [one.ip], HTTP);
@@ -244,6 +271,12 @@ describeWithNamespaces(import.meta.filename, () => {
     networks.remove('next');
   });
 });
+
+function destinationOf(socket: Socket): string {
+  const { _handle: handle } = socket as Socket & { readonly _handle: { readonly fd: number } };
+  const original = originalDestination(handle.fd, false);
+  return original === undefined ? 'none' : `${original.address} ${original.port}`;
+}
 
 function plain(socket: Socket): string {
   return (socket.remoteAddress ?? '').replace('::ffff:', '');

@@ -1,6 +1,15 @@
 import { closeSync, readlinkSync, writeFileSync } from 'node:fs';
 
-import { addAddress, addRoute, addVeth, linkIndex, LOOPBACK_INDEX, removeLink, startLink } from '#netlink/links.ts';
+import {
+  addAddress,
+  addRoute,
+  addVeth,
+  awaitLink,
+  linkIndex,
+  LOOPBACK_INDEX,
+  removeLink,
+  startLink,
+} from '#netlink/links.ts';
 import { createNetns, inNetns } from '#netlink/namespace.ts';
 import { Netlink } from '#netlink/socket.ts';
 
@@ -97,6 +106,7 @@ export class PodNetworks implements Disposable {
       startLink(this.#netlink, link, true);
       setUpPod(netns, ip);
       addRoute(this.#netlink, { destination: ip, prefix: PREFIX_HOST, link, source: NODE_IP });
+      awaitLink(this.#netlink, link); // if it takes too long only the first packets are slow
       return link;
     } catch (error) {
       removeLink(this.#netlink, link);
@@ -124,6 +134,7 @@ function setUpPod(netns: number, ip: string): void {
   startLink(netlink, link);
   addRoute(netlink, { destination: NODE_IP, prefix: PREFIX_HOST, link });
   addRoute(netlink, { destination: '0.0.0.0', prefix: 0, link, gateway: NODE_IP });
+  awaitLink(netlink, link);
   allowLowPorts(netns);
 }
 
