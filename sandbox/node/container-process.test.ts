@@ -8,7 +8,7 @@ import { ContainerProcess, type ContainerConfig, type ContainerHost } from './co
 import { startExec } from './exec-session.ts';
 import { LogFile } from './log-file.ts';
 import { readLog } from './log-reader.ts';
-import { processFacts, listPids } from './process-group.ts';
+import { listProcesses } from './process-group.ts';
 import { inNamespaces } from './testing/namespaced.ts';
 import { until } from './testing/until.ts';
 import { ThreadHome } from './thread-home.ts';
@@ -130,12 +130,12 @@ inNamespaces(import.meta.filename, () => {
     const { container } = await start(
       `setsid sh -c 'setsid sleep ${marker} & setsid sleep ${marker}' & sleep ${marker}`,
     );
-    const sleepers = (): number[] =>
-      listPids().filter((pid) => commandOf(pid).includes(String(marker)) && processFacts(pid)?.state !== 'Z');
-    await until('all are up', () => sleepers().length >= 4);
+    const sleepers = (): number =>
+      listProcesses().filter((facts) => !facts.isZombie && commandOf(facts.pid).includes(String(marker))).length;
+    await until('all are up', () => sleepers() >= 4);
     container.signal('SIGTERM');
     await container.exited;
-    await until('none is left', () => sleepers().length === 0);
+    await until('none is left', () => sleepers() === 0);
   });
 
   test('a container has the default capabilities unless it says otherwise', async () => {

@@ -9,21 +9,20 @@ import { startApiServer, type ApiServer } from '../../apiserver/server.ts';
 import type { NodeAgent } from '../node-agent.ts';
 import { startNode, type Node, type NodeOptions } from '../node.ts';
 import { asPod, type Container, type ContainerStatus, type Pod, type PodSpec } from '../pod.ts';
-import { TestNetworks } from './pod-networks.ts';
+import { CountedNetworks } from './pod-networks.ts';
 import { until } from './until.ts';
 
-const NODE_IP = '10.42.0.1';
 const CHECKOUT = join(import.meta.dirname, '../../..');
 
 /** The real API server and the node, without controllers: tests make pods themselves. */
 export class TestCluster implements AsyncDisposable {
   readonly client: LocalClient;
   node: Node & NodeAgent;
-  readonly networks: TestNetworks;
+  readonly networks: CountedNetworks;
   readonly state: string;
   readonly #server: ApiServer;
 
-  private constructor(server: ApiServer, node: Node & NodeAgent, networks: TestNetworks, state: string) {
+  private constructor(server: ApiServer, node: Node & NodeAgent, networks: CountedNetworks, state: string) {
     this.#server = server;
     this.client = server.client;
     this.node = node;
@@ -35,7 +34,7 @@ export class TestCluster implements AsyncDisposable {
     const state = mkdtempSync('/tmp/tulle-node-');
     const log = createLogger('test', 'warn');
     const server = await startApiServer({ log });
-    const networks = new TestNetworks(NODE_IP);
+    const networks = new CountedNetworks();
     const { client } = server;
     for (const kind of ['serviceaccounts', 'configmaps']) {
       const name = kind === 'configmaps' ? 'kube-root-ca.crt' : 'default';
@@ -63,6 +62,7 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.node.close();
     await this.#server.close();
+    this.networks[Symbol.dispose]();
     rmSync(this.state, { recursive: true, force: true });
   }
 
