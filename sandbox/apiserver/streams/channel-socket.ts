@@ -1,14 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
+import type { Status } from '../status-error.ts';
 import { drained } from './drained.ts';
-
-const PENDING_BYTES_MAX = 256 * 1024; // taken from the client before it must wait for a slow reader
-
-/** What the client sends on a channel: bytes, or the end of that channel (v5 only). */
-export type ChannelHandler = {
-  data(channel: number, bytes: Buffer): Writable | undefined; // where the bytes went, for back-pressure
-  end(channel: number): void;
-};
+import { PENDING_BYTES_MAX, STATUS, type ChannelHandler, type RemoteChannels } from './remote-command.ts';
 
 const CLOSE_CHANNEL = 255;
 
@@ -16,7 +10,7 @@ const CLOSE_CHANNEL = 255;
  * Several byte streams over one WebSocket: the first byte of a message is its channel. Source: remotecommand protocol
  * v4/v5.channel.k8s.io. Slow readers on either side make the other side wait.
  */
-export class ChannelSocket {
+export class ChannelSocket implements RemoteChannels {
   readonly #socket: WebSocket;
   readonly #canEndChannels: boolean;
 
@@ -52,7 +46,6 @@ export class ChannelSocket {
     });
   }
 
-  /** Sends all of `source` on a channel. Ends quietly when either side breaks. */
   async pipe(channel: number, source: Readable): Promise<void> {
     try {
       for await (const chunk of source) {
@@ -62,6 +55,11 @@ export class ChannelSocket {
     } catch {
       // The source was destroyed: the exit status, not the stream, says what happened.
     }
+  }
+
+  async finish(status: Status | { readonly status: string }): Promise<void> {
+    await this.send(STATUS, Buffer.from(JSON.stringify(status)));
+    this.close();
   }
 
   /** Ends the connection in order; waits for the client's answer, as long as the WebSocket library allows it. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, get } from 'node:http';
 import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
@@ -7,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, test } from 'node:test';
-import { promisify } from 'node:util';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Exec, KubeConfig, Log, PortForward, type V1Status } from '@kubernetes/client-node';
 import { StreamServer } from './testing/stream-server.ts';
 
@@ -41,12 +42,12 @@ const environment = { PATH: process.env['PATH'], HOME: home, KUBECONFIG: path.jo
 type Outcome = { code: number; stdout: string; stderr: string };
 
 /** @param input  piped to stdin when given */
-function kubectl(args: readonly string[], input?: string | Buffer): Promise<Outcome> {
+function kubectl(args: readonly string[], input?: string | Buffer, extra: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = execFile(
       'kubectl',
       args,
-      { env: environment, timeout: 20_000, maxBuffer: 1e8 },
+      { env: { ...environment, ...extra }, timeout: 20_000, maxBuffer: 1e8 },
       (error, stdout, stderr) =>
         resolve({ code: typeof error?.code === 'number' ? error.code : Number(error !== null), stdout, stderr }),
     );
@@ -90,11 +91,41 @@ test('kubectl attach and logs print the output of the container', withKubectl, a
   assert.match(previous.stderr, /BadRequest.*previous terminated container "main" in pod "web" not found/);
 });
 
-test('kubectl without WebSockets is told what is missing', withKubectl, async () => {
-  const env = { ...environment, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' };
-  const run = promisify(execFile)('kubectl', ['exec', 'web', '--', 'true'], { env, timeout: 20_000 });
-  await assert.rejects(run, /streaming needs a WebSocket/);
+const overSpdy = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' };
+
+test('an older kubectl executes commands over SPDY', withKubectl, async () => {
+  const outcome = await kubectl(
+    ['exec', 'web', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'],
+    undefined,
+    overSpdy,
+  );
+  assert.equal(outcome.stdout, 'out\n');
+  assert.match(outcome.stderr, /^err\n[\s\S]*command terminated with exit code 7/);
+  const piped = await kubectl(['exec', '-i', 'web', '--', 'cat'], Buffer.alloc(1_000_000, 'x'), overSpdy);
+  assert.equal(piped.stdout.length, 1_000_000, piped.stderr);
+  const refused = await kubectl(['exec', 'web', '--', 'refused'], undefined, overSpdy);
+  assert.match(refused.stderr, /container is not running/);
+  assert.equal((await kubectl(['attach', 'web'], undefined, overSpdy)).stdout, 'one\ntwo\n');
 });
+
+for (const [form, extra] of [
+  ['a WebSocket', {}],
+  ['SPDY', overSpdy],
+] as const) {
+  test(`a kubectl that is killed ends its command over ${form}`, withKubectl, async () => {
+    const before = server.agent.killed.length;
+    const child = spawn('kubectl', ['exec', 'web', '--', 'sh', '-c', 'echo up; exec sleep 60'], {
+      env: { ...environment, ...extra },
+    });
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    const deadline = Date.now() + 5000;
+    while (server.agent.killed.length === before) {
+      assert.ok(Date.now() < deadline, 'the command is ended with its client');
+      await delay(10);
+    }
+  });
+}
 
 function fetchText(port: number, url: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -107,8 +138,9 @@ function fetchText(port: number, url: string): Promise<string> {
   });
 }
 
-test('kubectl port-forward carries connections one after another and at once', withKubectl, async () => {
-  const child = spawn('kubectl', ['port-forward', 'web', `:${webPort}`], { env: environment });
+/** Connections one after another and at once. */
+async function forward(extra: NodeJS.ProcessEnv): Promise<void> {
+  const child = spawn('kubectl', ['port-forward', 'web', `:${webPort}`], { env: { ...environment, ...extra } });
   let errors = '';
   child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
   try {
@@ -130,7 +162,11 @@ test('kubectl port-forward carries connections one after another and at once', w
   } finally {
     child.kill();
   }
-});
+}
+
+test('kubectl port-forward carries connections through a tunnel', withKubectl, () => forward({}));
+
+test('an older kubectl forwards ports over SPDY', withKubectl, () => forward(overSpdy));
 
 function clientConfig(): KubeConfig {
   const config = new KubeConfig();

@@ -3,18 +3,9 @@ import type { KubeObject } from '../object.ts';
 import { field } from '../objects/json.ts';
 import type { Status } from '../status-error.ts';
 import { asStatusError, badRequest } from '../status-error.ts';
-import { ChannelSocket } from './channel-socket.ts';
 import { chooseContainer, flag, namespaceOf } from './parameters.ts';
-import type { Upgraded } from './upgraded.ts';
+import { RESIZE, STDERR, STDIN, STDOUT, type RemoteChannels } from './remote-command.ts';
 
-/** Protocols of exec and attach, best first; v5 can end stdin. */
-export const EXEC_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const;
-
-const STDIN = 0;
-const STDOUT = 1;
-const STDERR = 2;
-const STATUS = 3;
-const RESIZE = 4;
 const COMMAND_PARTS_MAX = 4096;
 const TERMINAL_MAX = 65_535;
 
@@ -47,19 +38,30 @@ export function parseStreams(query: URLSearchParams): ExecOptions {
   return options;
 }
 
+/** The channels that a client with these options opens. */
+export function channelsOf({ stdin, stdout, stderr, tty }: ExecOptions): readonly number[] {
+  const wanted = [
+    [STDIN, stdin],
+    [STDOUT, stdout],
+    [STDERR, stderr],
+    [RESIZE, tty],
+  ] as const;
+  return wanted.filter(([, isWanted]) => isWanted).map(([channel]) => channel);
+}
+
 /** Runs the command and carries its streams until it has ended or the client is gone. */
 export async function serveExec(
-  { socket, protocol, gone }: Upgraded,
+  channels: RemoteChannels,
+  gone: AbortSignal,
   agent: NodeAgent,
   pod: KubeObject,
   { container, command, options }: ExecRequest,
 ): Promise<void> {
-  const channels = new ChannelSocket(socket, protocol === EXEC_PROTOCOLS[0]);
   let session: ExecSession;
   try {
     session = agent.exec(namespaceOf(pod), pod.metadata.name, container, command, options);
   } catch (error) {
-    await finish(channels, asStatusError(error).toStatus());
+    await channels.finish(asStatusError(error).toStatus());
     return;
   }
   gone.addEventListener('abort', () => session.kill());
@@ -70,10 +72,10 @@ export async function serveExec(
   ];
   const code = await session.exit;
   await Promise.all(outputs);
-  await finish(channels, exitStatus(code));
+  await channels.finish(exitStatus(code));
 }
 
-function connectInput(channels: ChannelSocket, session: ExecSession): void {
+function connectInput(channels: RemoteChannels, session: ExecSession): void {
   const { stdin } = session;
   stdin?.on('error', () => undefined); // the command closed its input: what comes is dropped
   channels.receive({
@@ -103,12 +105,6 @@ function resize(session: ExecSession, bytes: Buffer): void {
 
 function isTerminalSize(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) > 0 && Number(value) <= TERMINAL_MAX;
-}
-
-/** The last message of a session: how it ended. */
-export async function finish(channels: ChannelSocket, status: Status | { status: string }): Promise<void> {
-  await channels.send(STATUS, Buffer.from(JSON.stringify(status)));
-  channels.close();
 }
 
 /** Source: remotecommand `NonZeroExitCodeReason`. */

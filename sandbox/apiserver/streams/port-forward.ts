@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createWebSocketStream } from 'ws';
 import type { NodeAgent } from '../../node/node-agent.ts';
 import type { KubeObject } from '../object.ts';
 import { badRequest } from '../status-error.ts';
@@ -11,6 +10,8 @@ import { SpdyConnection, type SpdyStream } from './spdy/connection.ts';
 
 /** SPDY inside the messages: one tunnel, any number of connections. */
 export const TUNNEL_PROTOCOL = 'SPDY/3.1+portforward.k8s.io';
+/** SPDY without a WebSocket around it, as older clients do. */
+export const SPDY_FORWARD_PROTOCOL = 'portforward.k8s.io';
 /** Two channels for each port named in the query, one connection each. */
 export const CHANNEL_PROTOCOL = 'v4.channel.k8s.io';
 
@@ -44,11 +45,9 @@ export function parsePorts(query: URLSearchParams): readonly number[] {
 }
 
 /** Source: kubelet `pkg/kubelet/portforward/httpstream.go`: an error stream and a data stream per connection. */
-export async function serveTunnel({ socket, gone }: Upgraded, agent: NodeAgent, pod: KubeObject): Promise<void> {
+export async function serveTunnel(transport: Duplex, agent: NodeAgent, pod: KubeObject): Promise<void> {
   const dial = dialer(agent, pod);
   const unpaired = new Map<string, SpdyStream>(); // error streams by request id
-  const transport = createWebSocketStream(socket);
-  gone.addEventListener('abort', () => transport.destroy());
   const connection = new SpdyConnection(transport, (stream) => {
     const request = stream.headers.get('requestid') ?? String(stream.id);
     if (stream.headers.get('streamtype') === 'error') holdErrorStream(unpaired, request, stream);

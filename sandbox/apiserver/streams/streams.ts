@@ -1,15 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer, type WebSocket } from 'ws';
+import { WebSocketServer } from 'ws';
 import type { NodeAgent } from '../../node/node-agent.ts';
 import type { KubeObject } from '../object.ts';
 import { asStatusError, badRequest, tooManyRequests } from '../status-error.ts';
-import { parseAttach, serveAttach } from './attach.ts';
-import { EXEC_PROTOCOLS, parseExec, serveExec } from './exec.ts';
-import { CHANNEL_PROTOCOL, parsePorts, serveChannels, serveTunnel, TUNNEL_PROTOCOL } from './port-forward.ts';
 import { refuseUpgrade } from './refusal.ts';
-import type { Upgraded } from './upgraded.ts';
+import { attachSession, execSession, forwardSession, type Session } from './sessions.ts';
+import { acceptSpdy, wantsSpdy } from './spdy/upgrade.ts';
 
 const SESSIONS_MAX = 256;
 const MESSAGE_BYTES_MAX = 1024 * 1024; // kubectl sends at most 32 KiB at once
@@ -27,15 +25,9 @@ export type StreamRequest = {
   readonly agent: NodeAgent;
 };
 
-/** What serves one session, and which protocols it can speak, best first. */
-type Session = {
-  readonly protocols: readonly string[];
-  serve(upgraded: Upgraded): Promise<void>;
-};
-
-/** The streaming subresources of pods, over WebSocket. */
+/** The streaming subresources of pods: over WebSocket, and over SPDY for clients of before Kubernetes 1.31. */
 export class Streams implements Disposable {
-  readonly #sessions = new Set<WebSocket>();
+  readonly #connections = new Set<Duplex>();
   readonly #heartbeatMs: number;
 
   constructor(heartbeatMs = HEARTBEAT_MS) {
@@ -44,22 +36,29 @@ export class Streams implements Disposable {
 
   /** Upgrades the connection, or answers with a Status. Never throws. */
   handle(stream: StreamRequest): void {
+    const { request, socket } = stream;
     try {
-      if (this.#sessions.size >= SESSIONS_MAX) throw tooManyRequests('too many streaming sessions', 1);
+      if (this.#connections.size >= SESSIONS_MAX) throw tooManyRequests('too many streaming sessions', 1);
       const session = sessionOf(stream);
-      this.#upgrade(stream, session, chooseProtocol(stream.request, session.protocols));
+      if (wantsSpdy(request)) this.#serveSpdy(stream, session);
+      else this.#serveWebSocket(stream, session, chooseProtocol(request, session.webSocket.protocols));
     } catch (error) {
-      refuseUpgrade(stream.socket, asStatusError(error));
+      refuseUpgrade(socket, asStatusError(error));
     }
   }
 
   /** Ends all sessions: upgraded connections are not among those that the HTTP server closes. */
   [Symbol.dispose](): void {
-    for (const socket of this.#sessions) socket.terminate();
+    for (const socket of this.#connections) socket.destroy();
   }
 
-  #upgrade({ request, socket, head }: StreamRequest, session: Session, protocol: string): void {
-    if (socket instanceof Socket) socket.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true);
+  #serveSpdy({ request, socket, head }: StreamRequest, { spdy }: Session): void {
+    acceptSpdy(request, socket, head, spdy.protocol);
+    const gone = this.#track(socket);
+    spdy.serve(socket, gone).catch(() => socket.destroy());
+  }
+
+  #serveWebSocket({ request, socket, head }: StreamRequest, { webSocket }: Session, protocol: string): void {
     const server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
@@ -69,46 +68,40 @@ export class Streams implements Disposable {
     // The tunnel's protocol has a slash in its name, which the library refuses: it must not see the header.
     delete request.headers['sec-websocket-protocol'];
     server.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`));
-    server.handleUpgrade(request, socket, head, (webSocket) => {
-      const gone = new AbortController();
-      socket.once('close', () => gone.abort());
-      this.#track(webSocket);
-      session
-        .serve({ socket: webSocket, protocol, gone: gone.signal })
-        .catch((error: unknown) => webSocket.close(1011, asStatusError(error).message.slice(0, 100)));
+    server.handleUpgrade(request, socket, head, (upgraded) => {
+      const gone = this.#track(socket);
+      // A ping to a client that is gone makes the connection fail, also while nothing is read from it.
+      const heartbeat = setInterval(() => upgraded.ping(), this.#heartbeatMs);
+      heartbeat.unref();
+      gone.addEventListener('abort', () => clearInterval(heartbeat));
+      upgraded.on('error', () => upgraded.terminate()); // a broken frame or a lost connection ends the session
+      webSocket
+        .serve({ socket: upgraded, protocol, gone })
+        .catch((error: unknown) => upgraded.close(1011, asStatusError(error).message.slice(0, 100)));
     });
   }
 
-  /** A ping to a client that is gone makes the connection fail, also while nothing is read from it. */
-  #track(webSocket: WebSocket): void {
-    const heartbeat = setInterval(() => webSocket.ping(), this.#heartbeatMs);
-    heartbeat.unref();
-    this.#sessions.add(webSocket);
-    webSocket.once('close', () => {
-      clearInterval(heartbeat);
-      this.#sessions.delete(webSocket);
+  /** @returns aborted when the connection is gone */
+  #track(socket: Duplex): AbortSignal {
+    if (socket instanceof Socket) socket.setKeepAlive(true, KEEP_ALIVE_MS).setNoDelay(true);
+    const gone = new AbortController();
+    this.#connections.add(socket);
+    socket.once('close', () => {
+      this.#connections.delete(socket);
+      gone.abort();
     });
-    webSocket.on('error', () => webSocket.terminate()); // a broken frame or a lost connection ends the session
+    return gone.signal;
   }
 }
 
 function sessionOf({ kind, pod, query, agent, request }: StreamRequest): Session {
   switch (kind) {
-    case 'exec': {
-      const exec = parseExec(pod, query);
-      return { protocols: EXEC_PROTOCOLS, serve: (upgraded) => serveExec(upgraded, agent, pod, exec) };
-    }
-    case 'attach': {
-      const container = parseAttach(pod, query);
-      return { protocols: EXEC_PROTOCOLS, serve: (upgraded) => serveAttach(upgraded, agent, pod, container) };
-    }
-    case 'portforward': {
-      if (offeredProtocols(request).includes(TUNNEL_PROTOCOL)) {
-        return { protocols: [TUNNEL_PROTOCOL], serve: (upgraded) => serveTunnel(upgraded, agent, pod) };
-      }
-      const ports = parsePorts(query);
-      return { protocols: [CHANNEL_PROTOCOL], serve: (upgraded) => serveChannels(upgraded, agent, pod, ports) };
-    }
+    case 'exec':
+      return execSession(agent, pod, query);
+    case 'attach':
+      return attachSession(agent, pod, query);
+    case 'portforward':
+      return forwardSession(agent, pod, query, offeredProtocols(request));
   }
 }
 
@@ -117,10 +110,10 @@ function offeredProtocols(request: IncomingMessage): readonly string[] {
   return header.split(',').map((protocol) => protocol.trim());
 }
 
-/** kubectl falls back to SPDY when a WebSocket is refused with 400; here the message must say what is missing. */
+/** kubectl falls back to SPDY when a WebSocket is refused with 400. */
 function chooseProtocol(request: IncomingMessage, protocols: readonly string[]): string {
   if (request.headers.upgrade?.toLowerCase() !== 'websocket' || request.method !== 'GET') {
-    throw badRequest('streaming needs a WebSocket: only GET with "Upgrade: websocket" is served, not SPDY');
+    throw badRequest('streaming needs GET with "Upgrade: websocket" or POST with "Upgrade: SPDY/3.1"');
   }
   const offered = offeredProtocols(request);
   const protocol = protocols.find((candidate) => offered.includes(candidate));

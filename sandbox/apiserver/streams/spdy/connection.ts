@@ -7,6 +7,7 @@ import { HeaderBlockReader, HeaderBlockWriter, SpdyError } from './header-block.
 
 const STREAMS_MAX = 512; // two for each forwarded connection
 const STREAM_BYTES_MAX = 256 * 1024; // received but not read yet, per stream; then the whole connection waits
+const HEARTBEAT_MS = 15_000;
 const PIECE_BYTES_MAX = 64 * 1024; // of one data frame sent
 
 type Done = (error?: Error | null) => void;
@@ -100,6 +101,9 @@ export class SpdyConnection {
   /** Serves until the client ends the connection or breaks it. Never rejects. */
   async serve(): Promise<void> {
     const parser = new frames.FrameParser();
+    // A ping to a client that is gone makes the transport fail, also while nothing is read from it.
+    const heartbeat = setInterval(() => void settle(this.#send(frames.pingFrame(2)), () => undefined), HEARTBEAT_MS);
+    heartbeat.unref();
     try {
       for await (const chunk of this.#transport.iterator({ destroyOnReturn: false })) {
         for (const frame of parser.push(chunk as Buffer)) await this.#take(frame);
@@ -107,6 +111,7 @@ export class SpdyConnection {
     } catch (error) {
       if (error instanceof SpdyError) await this.#send(frames.goAwayFrame(this.#lastStreamId)).catch(() => undefined);
     } finally {
+      clearInterval(heartbeat);
       this.#resetAll();
       this.#transport.end();
     }
