@@ -37,8 +37,11 @@ export class TestControlPlane implements AsyncDisposable {
   #listener: TlsServer | undefined;
   port = 0;
 
-  constructor(authority: TestAuthority) {
+  readonly #host: string;
+
+  constructor(authority: TestAuthority, host = '127.0.0.2') {
     this.authority = authority;
+    this.#host = host;
   }
 
   /** Listens; on the same port again after `stop`. */
@@ -67,7 +70,7 @@ export class TestControlPlane implements AsyncDisposable {
     const listener = this.#listener;
     await new Promise<void>((resolve, reject) => {
       listener.once('error', reject);
-      listener.listen(this.port, '127.0.0.2', resolve);
+      listener.listen(this.port, this.#host, resolve);
     });
     const address = listener.address();
     if (typeof address === 'object' && address !== null) this.port = address.port;
