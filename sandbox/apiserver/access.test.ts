@@ -172,6 +172,31 @@ test('roles allow what they name and nothing else', async () => {
   assert.equal(await code(`${maps}?fieldSelector=metadata.name%3Dmine`), 200, 'the selector names the one allowed');
 });
 
+test('no spelling of a watch passes as a list', async () => {
+  for (const value of ['1', 'true', 'TRUE', 'yes', '', 't']) {
+    const { status } = await server.request(`${PODS}?watch=${value}&timeoutSeconds=1`, { headers: asUser('ann') });
+    assert.equal(status, 403, value);
+  }
+});
+
+test('an apply that creates needs the right to create', async () => {
+  const rules = [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'patch'] }];
+  await server.request(`${RBAC}/namespaces/default/roles`, { body: { metadata: { name: 'patcher' }, rules } });
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'patcher' };
+  const subjects = [{ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name: 'pat' }];
+  await server.request(`${RBAC}/namespaces/default/rolebindings`, {
+    body: { metadata: { name: 'pat' }, roleRef, subjects },
+  });
+  const { status, json } = await server.request('/api/v1/namespaces/default/secrets/new?fieldManager=m', {
+    method: 'PATCH',
+    contentType: 'application/apply-patch+yaml',
+    headers: asUser('pat'),
+    body: 'apiVersion: v1\nkind: Secret\nmetadata:\n  name: new\n',
+  });
+  assert.equal(status, 403);
+  assert.match(String(json['message']), /cannot create resource "secrets"/);
+});
+
 test('access reviews answer what a request would meet, with the reason', async () => {
   const resourceAttributes = { namespace: 'default', verb: 'list', resource: 'pods' };
   const reviews = '/apis/authorization.k8s.io/v1/subjectaccessreviews';

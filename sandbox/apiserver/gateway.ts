@@ -3,6 +3,7 @@ import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Logger } from '#runtime/log.ts';
 import type { Answer, ApiCall } from './api-call.ts';
 import type { Authenticator } from './authentication.ts';
+import { isWatchRequest } from './list-options.ts';
 import type { PathHandler } from './path-handler.ts';
 import { describe, type Attributes, type Authorizer } from './rbac.ts';
 import { isStored, type Registry } from './registry.ts';
@@ -110,8 +111,7 @@ function splitUrl(url: string): [path: string, search: string] {
 
 function attributesOf(method: string, target: RequestTarget, query: URLSearchParams): Attributes {
   if (target.kind === 'path') return { kind: 'path', verb: method.toLowerCase(), path: target.path };
-  const isWatch = ['true', '1', ''].includes(query.get('watch') ?? 'false');
-  const verb = verbOf(method, target, isWatch);
+  const verb = verbOf(method, target, isWatchRequest(query));
   if (verb === undefined) throw methodNotAllowed();
   return {
     kind: 'resource',

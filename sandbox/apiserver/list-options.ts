@@ -11,9 +11,14 @@ export type ListOptions = {
   readonly timeoutMs: number | undefined;
 };
 
+/** Authorization and handler must read this parameter alike, or a watch could pass as a list. */
+export function isWatchRequest(query: URLSearchParams): boolean {
+  return isTrue(query, 'watch') ?? false;
+}
+
 /** @throws StatusError 400 or 422 on values that make no sense, alone or together */
 export function parseListOptions(query: URLSearchParams): ListOptions {
-  const isWatch = isTrue(query, 'watch') ?? false;
+  const isWatch = isWatchRequest(query);
   const options: ListOptions = {
     resourceVersion: parseVersion(query.get('resourceVersion') ?? ''),
     versionMatch: parseMatch(query.get('resourceVersionMatch') ?? ''),
@@ -71,7 +76,7 @@ function invalidOptions(field: string, detail: string): StatusError {
 function isTrue(query: URLSearchParams, name: string): boolean | undefined {
   const value = query.get(name);
   if (value === null) return undefined;
-  return value !== 'false' && value !== '0';
+  return value.toLowerCase() !== 'false' && value !== '0';
 }
 
 function parseVersion(text: string): number | undefined {

@@ -4,6 +4,7 @@ import { checkListVersion, parseListOptions } from './list-options.ts';
 import type { KubeObject } from './object.ts';
 import { parsePatch } from './patches.ts';
 import { negotiate } from './present/accept.ts';
+import { describe, type Authorizer } from './rbac.ts';
 import { isStored, type ResourceType } from './registry.ts';
 import { parseBody, parseOptionalBody } from './request-body.ts';
 import { parseDryRun, parseWriteOptions } from './request-options.ts';
@@ -11,7 +12,7 @@ import type { ResourceTarget } from './request-target.ts';
 import { showList, showObject, viewOf, watchEncoder, type View } from './representation.ts';
 import { isSelected, parseSelection, type Selection } from './selection.ts';
 import { applyOnServer } from './server-side-apply.ts';
-import { badRequest, methodNotAllowed, notFound } from './status-error.ts';
+import { badRequest, forbidden, methodNotAllowed, notFound } from './status-error.ts';
 import type { Store } from './store.ts';
 import { fromStored, storeKey } from './stored-form.ts';
 import type { SubresourceHandler } from './subresource-handler.ts';
@@ -26,13 +27,22 @@ export class ResourceHandler {
   readonly #deleter: Deleter;
   readonly #subresources: SubresourceHandler;
   readonly #watches = new Set<WatchStream>();
+  readonly #authorizer: Authorizer;
   readonly #nowMs: () => number;
 
-  constructor(store: Store, writer: Writer, deleter: Deleter, subresources: SubresourceHandler, nowMs: () => number) {
+  constructor(
+    store: Store,
+    writer: Writer,
+    deleter: Deleter,
+    subresources: SubresourceHandler,
+    authorizer: Authorizer,
+    nowMs: () => number,
+  ) {
     this.#store = store;
     this.#writer = writer;
     this.#deleter = deleter;
     this.#subresources = subresources;
+    this.#authorizer = authorizer;
     this.#nowMs = nowMs;
   }
 
@@ -142,6 +152,7 @@ export class ResourceHandler {
           ...options,
           fieldManager: call.query.get('fieldManager') ?? '',
           isForced: call.query.get('force') === 'true',
+          demandCreate: () => this.#demandCreate(call, target),
         },
         this.#nowMs(),
       );
@@ -150,6 +161,20 @@ export class ResourceHandler {
     if (call.query.has('force')) throw badRequest('force: Forbidden: may not be specified for non-apply patch');
     const patched = await this.#writer.patch(target, patch, options);
     return json(200, showObject(target.type, patched, view));
+  }
+
+  /** An apply may create, which the verb patch alone does not allow. */
+  #demandCreate({ user }: ApiCall, { type, namespace = '' }: ObjectTarget): void {
+    const attributes = {
+      kind: 'resource',
+      verb: 'create',
+      group: type.group,
+      resource: type.plural,
+      subresource: '',
+      namespace,
+      name: '',
+    } as const;
+    if (!this.#authorizer.authorize(user, attributes).isAllowed) throw forbidden(type, '', describe(user, attributes));
   }
 
   async #delete(call: ApiCall, target: ObjectTarget): Promise<Answer> {

@@ -13,6 +13,8 @@ const ATTEMPTS = 10;
 
 export type ApplyOptions = WriteOptions & {
   readonly isForced: boolean; // take fields from their owners
+  /** Throws when the user may patch but not create. */
+  readonly demandCreate: () => void;
 };
 
 /**
@@ -50,6 +52,7 @@ export async function applyOnServer(
         return { object: await writer.revise(target, merge, owned), isNew: false };
       }
       if (subresource !== undefined) throw notFound(type, name);
+      options.demandCreate();
       return { object: await writer.create(type, namespace, { value: merge(undefined) }, owned), isNew: true };
     } catch (error) {
       // The object came or went between looking and writing.

@@ -184,7 +184,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     sendLog: (pod, call) => podStreams.sendLog(pod, call),
     nowMs,
   });
-  const resources = new ResourceHandler(store, writer, deleter, subresources, nowMs);
+  const resources = new ResourceHandler(store, writer, deleter, subresources, authorizer, nowMs);
   aggregateRoles(store);
   const expiry = expireEvents(store, nowMs);
   const definitions = new Definitions({ registry, store, writer, deleter, nowMs, log });

@@ -23,13 +23,18 @@ export async function callWebhook(webhook: Webhook, review: unknown, resolve: Re
     const destination = { url, connect: connectTo(webhook.target, url, resolve) };
     return JSON.parse(await post(webhook, destination, JSON.stringify(review)));
   } catch (error) {
-    throw new Error(`Post ${JSON.stringify(url.href)}: ${reasonOf(error)}`, { cause: error });
+    throw new Error(`Post ${JSON.stringify(shownUrl(url))}: ${reasonOf(error)}`, { cause: error });
   }
 }
 
 function urlOf(target: WebhookTarget): URL {
   if (target.kind === 'url') return new URL(target.url);
   return new URL(`https://${target.name}.${target.namespace}.svc:${target.port}${target.path}`);
+}
+
+/** With the port always in it, as client-go prints it. */
+function shownUrl(url: URL): string {
+  return url.port === '' ? url.href.replace(url.host, `${url.host}:443`) : url.href;
 }
 
 function connectTo(target: WebhookTarget, url: URL, resolve: ResolveService): { host: string; port: number } {
