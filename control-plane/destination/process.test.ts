@@ -9,9 +9,11 @@ import { connect as connectTls } from 'node:tls';
 import { credentials, status, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
 import { defaultValues } from '#config/values.ts';
 import { decodeEndpointUpdate, decodeProfile } from '#api/decode/destination.ts';
+import { encodeSocketAddress } from '#api/encode/net.ts';
 import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { DestinationClient } from '#api/gen/destination.ts';
 import { InboundServerPoliciesClient } from '#api/gen/inbound.ts';
+import { OutboundPoliciesClient } from '#api/gen/outbound.ts';
 import { asObject } from '#k8s/json.ts';
 import type { Connection } from '#k8s/connection.ts';
 import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
@@ -83,6 +85,7 @@ async function startAll() {
   const clients = {
     destination: new DestinationClient(`127.0.0.1:${ports.destination}`, channel, options),
     policy: new InboundServerPoliciesClient(`127.0.0.1:${ports.policy}`, channel, options),
+    outbound: new OutboundPoliciesClient(`127.0.0.1:${ports.policy}`, channel, options),
   };
   return {
     cluster,
@@ -93,6 +96,7 @@ async function startAll() {
     async [Symbol.asyncDispose]() {
       clients.destination.close();
       clients.policy.close();
+      clients.outbound.close();
       await destination.stop();
       await identity.stop();
       await cluster[Symbol.asyncDispose]();
@@ -162,6 +166,11 @@ test('discovery and policy follow the cluster, over TLS and with no more rights 
   const policy = collect(all.clients.policy.watchPort({ workload, port: 8080 }), decodeInboundServer);
   await eventually('the policy', () => policy.seen.length === 1);
   assert.equal(policy.seen[0]?.ref.name, 'all-unauthenticated');
+  const address = encodeSocketAddress('10.96.0.7', 80);
+  const spec = { sourceWorkload: workload, target: { $case: 'addr', value: address } } as const;
+  const outbound = collect(all.clients.outbound.watch(spec), (message) => message.protocol?.kind?.$case);
+  await eventually('the outbound policy', () => outbound.seen[0] === 'detect');
+
   const annotations = { 'config.linkerd.io/default-inbound-policy': 'deny' };
   await client.patch('pods', 'shop', 'web-1', 'merge', { metadata: { annotations } });
   await eventually('the new policy', () => policy.seen.at(-1)?.ref.name === 'deny', 1500);
@@ -196,6 +205,9 @@ test("questions that make no sense get the codes that end a proxy's retries", as
   for (const path of ['example.com:80', ''])
     assert.equal(await code(destination.getProfile(asked(path))), 'INVALID_ARGUMENT', path);
   assert.equal(await code(destination.getProfile(asked('gone.shop.svc.cluster.local:80'))), 'NOT_FOUND');
+  assert.equal(await code(all.clients.outbound.watch({ sourceWorkload: '', target: undefined })), 'INVALID_ARGUMENT');
+  const podAddress = { $case: 'addr', value: encodeSocketAddress('10.42.0.1', 80) } as const;
+  assert.equal(await code(all.clients.outbound.watch({ sourceWorkload: '', target: podAddress })), 'NOT_FOUND');
   assert.equal(await code(policy.watchPort({ workload: 'nonsense', port: 80 })), 'INVALID_ARGUMENT');
   assert.equal(await code(policy.watchPort({ workload: 'shop:web', port: 0 })), 'INVALID_ARGUMENT');
   assert.equal(await code(policy.watchPort({ workload: 'shop:gone', port: 80 })), 'NOT_FOUND');

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { DestinationService } from '#api/gen/destination.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
+import { OutboundPoliciesService } from '#api/gen/outbound.ts';
 import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
@@ -19,7 +20,9 @@ import { systemClock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { InboundIndex } from '../policy/inbound-index.ts';
 import { annotationProblem } from '../policy/inbound-policy.ts';
-import { inboundPoliciesService } from '../policy/server.ts';
+import { inboundPoliciesService } from '../policy/inbound-server.ts';
+import { OutboundIndex } from '../policy/outbound-index.ts';
+import { outboundPoliciesService } from '../policy/outbound-server.ts';
 import { requestCertificate } from './certify-client.ts';
 import type { DestinationConfig } from './config.ts';
 import { EndpointIndex } from './endpoint-index.ts';
@@ -49,11 +52,13 @@ export async function startDestination(
   const endpoints = new EndpointIndex(stores, config);
   const profiles = new ProfileIndex(stores, config);
   const inbound = new InboundIndex(stores.pods, { ...config, defaultPolicy: config.defaultInboundPolicy });
+  const outbound = new OutboundIndex(stores.services, config);
   const metrics = createDestinationMetrics({
     watched: () => ({
       endpoints: endpoints.watchedCount,
       profiles: profiles.watchedCount,
       inbound: inbound.watchedCount,
+      outbound: outbound.watchedCount,
     }),
     certificateTtl: () =>
       certificate.notAfterMs === undefined ? undefined : (certificate.notAfterMs - systemClock.now()) / 1000,
@@ -135,6 +140,15 @@ export async function startDestination(
     policy.addService(
       InboundServerPoliciesService,
       inboundPoliciesService({ index: inbound, stopping: policy.stopping, streamOpened: metrics.streamOpened }),
+    );
+    policy.addService(
+      OutboundPoliciesService,
+      outboundPoliciesService({
+        index: outbound,
+        clusterDomain: config.clusterDomain,
+        stopping: policy.stopping,
+        streamOpened: metrics.streamOpened,
+      }),
     );
     Promise.all([destination.listen(config.port), policy.listen(config.policyPort)]).then(
       ([destinationPort, policyPort]) => {

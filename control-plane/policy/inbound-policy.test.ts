@@ -5,7 +5,7 @@ import type { Client } from '#model/authorization.ts';
 import { authorizeConnection, authorizeRequest } from '#model/inbound.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { annotationProblem, defaultInboundServer, type InboundSettings } from './inbound-policy.ts';
-import { parseWorkload } from './server.ts';
+import { parseWorkload } from './inbound-server.ts';
 
 const SETTINGS: InboundSettings = {
   defaultPolicy: 'all-unauthenticated',

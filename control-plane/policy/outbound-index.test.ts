@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
+import { OutboundPolicy as OutboundPolicyMessage } from '#api/gen/outbound.ts';
+import { ResourceStore } from '#k8s/resource-store.ts';
+import { SERVICES, type Service } from '#k8s/resources/service.ts';
+import { parseAddress, parseNetwork } from '#model/address.ts';
+import type { OutboundPolicy } from '#model/outbound.ts';
+import { OutboundIndex, type OutboundState } from './outbound-index.ts';
+
+const SETTINGS = {
+  clusterDomain: 'cluster.local',
+  clusterNetworks: [parseNetwork('10.0.0.0/8')!],
+  opaquePorts: { ranges: [[6379, 6379]] as const },
+};
+
+function setUp() {
+  const services = new ResourceStore<Service>();
+  const index = new OutboundIndex(services, SETTINGS);
+  const apply = (name: string, ports: readonly object[], annotations: object = {}): void => {
+    const service = SERVICES.parse({
+      metadata: { namespace: 'shop', name, annotations },
+      spec: { clusterIP: '10.96.0.7', ports },
+    });
+    assert.ok(service);
+    services.apply(service);
+    index.flush();
+  };
+  return {
+    services,
+    index,
+    apply,
+    watch: (ip: string, port: number) => index.watchAddress(parseAddress(ip)!, port).slot,
+  };
+}
+
+function policyOf(state: OutboundState): OutboundPolicy {
+  assert.ok(state.kind === 'policy', state.kind === 'failed' ? state.failure.details : '');
+  return state.policy;
+}
+
+test('a Service is balanced over its endpoints, after a look at what the client sends', () => {
+  const { apply, watch } = setUp();
+  apply('web', [{ port: 80 }]);
+  assert.deepEqual(policyOf(watch('10.96.0.7', 80).value), {
+    ref: { type: 'resource', group: 'core', kind: 'Service', name: 'web', namespace: 'shop', port: 80 },
+    protocol: { kind: 'detect', timeoutMs: 10_000 },
+    backend: { kind: 'balancer', authority: 'web.shop.svc.cluster.local:80' },
+  });
+});
+
+test('declared protocols are not detected, and opaque wins so that profile and policy agree', () => {
+  const { apply, watch } = setUp();
+  const kind = (port: object, annotations: object = {}): string => {
+    apply('web', [{ port: 80, ...port }], annotations);
+    return policyOf(watch('10.96.0.7', 80).value).protocol.kind;
+  };
+  assert.equal(kind({}), 'detect');
+  assert.equal(kind({ appProtocol: 'http' }), 'http1');
+  assert.equal(kind({ appProtocol: 'kubernetes.io/h2c' }), 'http2');
+  assert.equal(kind({ appProtocol: 'linkerd.io/opaque' }), 'opaque');
+  assert.equal(kind({ appProtocol: 'mysql' }), 'opaque');
+  assert.equal(kind({ appProtocol: 'http' }, { 'config.linkerd.io/opaque-ports': '80' }), 'opaque');
+});
+
+test('other addresses are left to the profile inside of the cluster and passed on outside of it', () => {
+  const { watch } = setUp();
+  assert.equal(watch('10.42.0.1', 80).value.kind, 'failed');
+  const outside = policyOf(watch('93.184.216.34', 443).value);
+  assert.deepEqual(outside.ref, { type: 'default', name: 'egress-fallback' });
+  assert.equal(outside.backend.kind, 'forward');
+});
+
+test('an undeclared port leads nowhere until it is declared', () => {
+  const { apply, watch } = setUp();
+  apply('web', [{ port: 80 }]);
+  const slot = watch('10.96.0.7', 81);
+  assert.deepEqual(policyOf(slot.value).backend, { kind: 'forbidden', route: 'undefined-port' });
+  apply('web', [{ port: 80 }, { port: 81 }]);
+  assert.equal(policyOf(slot.value).backend.kind, 'balancer');
+});
+
+test('policies are complete as linkerd2-proxy demands', () => {
+  const { apply, watch } = setUp();
+  apply('web', [{ port: 80 }]);
+  const bytes = OutboundPolicyMessage.encode(encodeOutboundPolicy(policyOf(watch('10.96.0.7', 80).value))).finish();
+  const message = OutboundPolicyMessage.decode(bytes);
+  const resource = { group: 'core', kind: 'Service', name: 'web', namespace: 'shop', section: '', port: 80 };
+  const metadata = { kind: { $case: 'resource', value: resource } };
+  assert.deepEqual(message.metadata, metadata);
+  const kind = message.protocol?.kind;
+  assert.ok(kind?.$case === 'detect');
+  assert.deepEqual(kind.value.timeout, { seconds: 10n, nanos: 0 });
+  const load = {
+    $case: 'peakEwma',
+    value: { defaultRtt: { seconds: 0n, nanos: 30_000_000 }, decay: { seconds: 10n, nanos: 0 } },
+  };
+  const discovery = { kind: { $case: 'dst', value: { path: 'web.shop.svc.cluster.local:80' } } };
+  const backend = {
+    metadata,
+    kind: { $case: 'balancer', value: { discovery, load } },
+    queue: { capacity: 100, failfastTimeout: { seconds: 3n, nanos: 0 } },
+  };
+  for (const http of [kind.value.http1, kind.value.http2]) {
+    const [route] = http?.routes ?? [];
+    assert.deepEqual(route?.metadata, { kind: { $case: 'default', value: 'http' } });
+    const distribution = route.rules[0]?.backends?.kind;
+    assert.ok(distribution?.$case === 'firstAvailable');
+    assert.deepEqual(distribution.value.backends[0]?.backend, backend);
+  }
+  const opaque = kind.value.opaque?.routes[0]?.rules[0]?.backends?.kind;
+  assert.ok(opaque?.$case === 'firstAvailable');
+  assert.deepEqual(opaque.value.backends[0]?.backend, backend);
+});
