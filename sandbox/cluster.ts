@@ -3,10 +3,8 @@ import type { Logger } from '#runtime/log.ts';
 import { startApiServer, type ListenTarget } from './apiserver/server.ts';
 import { startControllers } from './controllers/controllers.ts';
 import { DNS_IP, NODE_IP } from './network/addresses.ts';
-import { DnsServer } from './network/dns.ts';
+import { startClusterNetwork } from './network/cluster-network.ts';
 import { PodNetworks } from './network/pod-network.ts';
-import { ServiceIndex } from './network/service-index.ts';
-import { ServiceTranslation } from './network/services.ts';
 import { defaultImages, type Image } from './node/images.ts';
 import { startNode } from './node/node.ts';
 
@@ -32,9 +30,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
   const { port } = await server.listen(options.publicListener);
   await server.listen({ host: NODE_IP, port: API_PORT });
   await server.publish(NODE_IP, API_PORT);
-  const index = new ServiceIndex(server.client);
-  const services = new ServiceTranslation(index, [DNS_IP], log.child({ part: 'services' }));
-  const dns = await DnsServer.start(index, { address: DNS_IP, log: log.child({ part: 'dns' }) });
+  const network = await startClusterNetwork(server.client, { log: log.child({ part: 'network' }) });
   const controllers = startControllers(server.client, {
     caCertificate: server.caCertificate,
     log: log.child({ part: 'controllers' }),
@@ -56,8 +52,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     close: async () => {
       controllers[Symbol.dispose]();
       await node.close();
-      services[Symbol.dispose]();
-      await dns.close();
+      await network[Symbol.asyncDispose]();
       await server.close();
     },
   };

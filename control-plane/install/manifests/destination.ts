@@ -1,7 +1,7 @@
 import { DESTINATION, DESTINATION_PORT, POLICY_PORT, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import type { Manifest } from '../manifest.ts';
-import { componentManifests, service } from './workload.ts';
+import { componentManifests, domainEnv, service } from './workload.ts';
 
 const PROCESS = 'destination';
 
@@ -32,8 +32,14 @@ export function destinationManifests(values: Values): readonly Manifest[] {
         verbs: ['get', 'list', 'watch'],
       },
     ],
-    env: [],
-    configMaps: [TRUST_ROOTS_CONFIG_MAP],
+    env: [
+      ...domainEnv(values),
+      { name: 'TULLE_CLUSTER_DOMAIN', value: values.clusterDomain },
+      { name: 'TULLE_CLUSTER_NETWORKS', value: values.clusterNetworks.join(',') },
+      { name: 'TULLE_DEFAULT_INBOUND_POLICY', value: values.proxy.defaultInboundPolicy },
+      { name: 'TULLE_OPAQUE_PORTS', value: values.proxy.opaquePorts },
+    ],
+    configMaps: [],
     hasIdentityToken: true,
   });
 }

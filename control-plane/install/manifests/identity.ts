@@ -1,7 +1,7 @@
 import { IDENTITY, IDENTITY_PORT, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import type { Manifest } from '../manifest.ts';
-import { componentManifests, service } from './workload.ts';
+import { componentManifests, domainEnv, service } from './workload.ts';
 
 const PROCESS = 'identity';
 
@@ -32,16 +32,20 @@ export function identityManifests(values: Values): readonly Manifest[] {
         apiGroups: [''],
         resources: ['secrets'],
         resourceNames: ['linkerd-identity-issuer', 'linkerd-identity-anchor'],
-        verbs: ['get', 'update', 'patch'],
+        verbs: ['get', 'update'],
       },
       {
         apiGroups: [''],
         resources: ['configmaps'],
         resourceNames: [TRUST_ROOTS_CONFIG_MAP],
-        verbs: ['get', 'update', 'patch'],
+        verbs: ['get', 'update'],
       },
     ],
-    env: [],
+    env: [
+      ...domainEnv(values),
+      { name: 'TULLE_IDENTITY_ISSUANCE_LIFETIME', value: values.identity.issuanceLifetime },
+      { name: 'TULLE_IDENTITY_CLOCK_SKEW_ALLOWANCE', value: values.identity.clockSkewAllowance },
+    ],
     configMaps: [],
     hasIdentityToken: false,
   });

@@ -87,6 +87,14 @@ export function service(
   };
 }
 
+/** What identities are made of, for the processes that check or sign them. */
+export function domainEnv(values: Values): readonly { readonly name: string; readonly value: string }[] {
+  return [
+    { name: 'TULLE_CONTROL_NAMESPACE', value: values.namespace },
+    { name: 'TULLE_TRUST_DOMAIN', value: values.identityTrustDomain },
+  ];
+}
+
 function deployment(values: Values, component: Component): Manifest {
   const labels = { 'linkerd.io/control-plane-component': component.process };
   return {
