@@ -7,7 +7,7 @@ export function quote(text: string): string {
 
 /** A JSON value as Go's `%#v` prints it once decoded, which is what users see inside `Invalid value: ...`. */
 export function goValue(value: unknown): string {
-  if (value === undefined || value === null) return 'null';
+  if (value === undefined || value === null) return '"null"';
   if (typeof value === 'string') return quote(value);
   if (isArray(value)) return `[]interface {}{${value.map(goInner).join(', ')}}`;
   if (!isObject(value)) return JSON.stringify(value);

@@ -1,56 +1,5 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 
-/** Compiled patterns, bounded: the schemas of all CRDs of a mesh have a few hundred different ones. */
-const compiled = new Map<string, RegExp | undefined>();
-const maxCompiled = 2000;
-
-/**
- * A pattern in RE2 syntax as a JavaScript expression.
- *
- * @returns undefined when it is no valid pattern
- */
-export function compilePattern(pattern: string): RegExp | undefined {
-  if (compiled.has(pattern)) return compiled.get(pattern);
-  const expression = translate(pattern);
-  if (compiled.size >= maxCompiled) compiled.clear();
-  compiled.set(pattern, expression);
-  return expression;
-}
-
-const posixClasses: Readonly<Record<string, string>> = {
-  alnum: '0-9A-Za-z',
-  alpha: 'A-Za-z',
-  ascii: '\\x00-\\x7F',
-  blank: '\\t ',
-  cntrl: '\\x00-\\x1F\\x7F',
-  digit: '0-9',
-  graph: '!-~',
-  lower: 'a-z',
-  print: ' -~',
-  punct: '!-\\/:-@[-`{-~',
-  space: '\\t\\n\\v\\f\\r ',
-  upper: 'A-Z',
-  word: '0-9A-Za-z_',
-  xdigit: '0-9A-Fa-f',
-};
-
-/** RE2 differs in leading flags, named groups, POSIX classes and the anchors \A and \z. */
-function translate(pattern: string): RegExp | undefined {
-  const [whole = '', letters = ''] = /^\(\?([imsU]+)\)/.exec(pattern) ?? [];
-  if (letters.includes('U')) return undefined;
-  const body = pattern
-    .slice(whole.length)
-    .replace(/\\([\s\S])/g, (escape, letter: string) => (letter === 'A' ? '^' : letter === 'z' ? '$' : escape))
-    .replace(/\(\?P</g, '(?<')
-    .replace(/\[:(\^?)(\w+):\]/g, (found, _negated: string, name: string) => posixClasses[name] ?? found);
-  const unicode = /\\[pP]\{|\\x\{/.test(body) ? 'u' : '';
-  try {
-    return new RegExp(body.replace(/\\x\{([0-9A-Fa-f]+)\}/g, '\\u{$1}'), `${letters}${unicode}`);
-  } catch {
-    return undefined;
-  }
-}
-
 const uuid = /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i;
 const hostname =
   /^(?=.{1,255}$)(?:[A-Za-z0-9](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*$/;

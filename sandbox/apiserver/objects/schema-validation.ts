@@ -9,7 +9,8 @@ import {
   type FieldCause,
 } from './field-error.ts';
 import { canonical, deepEqual, field, isArray, isObject, objectsIn, type JsonObject } from './json.ts';
-import { compilePattern, hasFormat } from './schema-formats.ts';
+import { compilePattern } from './re2.ts';
+import { hasFormat } from './schema-formats.ts';
 import { listFaults, correlate } from './schema-lists.ts';
 import type { Schema } from './structural-schema.ts';
 

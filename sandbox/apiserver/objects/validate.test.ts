@@ -616,3 +616,22 @@ test('misshapen objects are faulty, not fatal', () => {
   }
   assert.deepEqual(asObject(field({}, 'constructor')), {});
 });
+
+test('a definition with a rule that does not parse is refused', () => {
+  const type = typeOf('apiextensions.k8s.io/v1', 'CustomResourceDefinition');
+  const spec = { type: 'object', 'x-kubernetes-validations': [{ rule: 'self.a >' }] };
+  const version = {
+    name: 'v1',
+    served: true,
+    storage: true,
+    schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
+  };
+  const crd = {
+    metadata: { name: 'foos.demo.io' },
+    spec: { group: 'demo.io', scope: 'Cluster', names: { kind: 'Foo', plural: 'foos' }, versions: [version] },
+  };
+  assert.match(
+    faults(type, crd)[0] ?? '',
+    /^spec\.validation\.openAPIV3Schema\.properties\[spec\]\.x-kubernetes-validations\[0\]\.rule: Invalid value: "self\.a >": compilation failed: ERROR: <input>:1:9: Syntax error/,
+  );
+});

@@ -8,7 +8,8 @@ import {
   qualifiedNameFaults,
 } from '../names.ts';
 import { parseQuantity } from '../quantity.ts';
-import { compilePattern, hasFormat, isCidr } from '../schema-formats.ts';
+import { compilePattern } from '../re2.ts';
+import { hasFormat, isCidr } from '../schema-formats.ts';
 import {
   celCompare,
   celEquals,

@@ -22,6 +22,23 @@ type Rule = {
 /** Parsed rules by schema node; they live as long as the schema does. */
 const compiled = new WeakMap<Schema, readonly Rule[]>();
 
+const withRules = new WeakMap<Schema, boolean>();
+
+/** True when the schema has a rule anywhere. */
+export function hasRules(schema: Schema): boolean {
+  const known = withRules.get(schema);
+  if (known !== undefined) return known;
+  const properties = field(schema, 'properties');
+  const below = [
+    field(schema, 'items'),
+    field(schema, 'additionalProperties'),
+    ...Object.values(isObject(properties) ? properties : {}),
+  ];
+  const found = rulesOf(schema).length > 0 || below.some((child) => isObject(child) && hasRules(child));
+  withRules.set(schema, found);
+  return found;
+}
+
 /**
  * Runs the CEL rules of a structural schema on a custom resource that already passed validateBySchema.
  *

@@ -1,6 +1,7 @@
 import { asArray, asString, field, isObject, objectsIn, type JsonObject } from '../json.ts';
+import { ruleSyntaxFault } from '../cel/rules.ts';
 import { goStrings } from '../go-text.ts';
-import { compilePattern } from '../schema-formats.ts';
+import { compilePattern } from '../re2.ts';
 import type { Faults } from './faults.ts';
 
 type Level = 'root' | 'item' | 'field';
@@ -141,7 +142,9 @@ function checkRules(faults: Faults, path: string, rules: unknown): void {
     const at = `${path}[${index}]`;
     const text = asString(field(rule, 'rule'));
     const message = field(rule, 'message');
+    const syntax = text.trim() === '' ? undefined : ruleSyntaxFault(text);
     if (text.trim() === '') faults.required(`${at}.rule`, 'rule is not specified');
+    if (syntax !== undefined) faults.invalid(`${at}.rule`, text, syntax);
     if (typeof message === 'string' && message.trim() === '')
       faults.invalid(`${at}.message`, message, 'message must be non-empty if specified');
     if (typeof message === 'string' && message.trim().includes('\n'))
