@@ -1,5 +1,6 @@
 import type { Validator } from './admission.ts';
 import { isJsonObject, type JsonObject } from './object.ts';
+import { ruleSyntaxFault } from './objects/cel/rules.ts';
 import { metadataOf } from './object-meta.ts';
 import { resourceKey } from './registry.ts';
 import { invalid } from './status-error.ts';
@@ -12,11 +13,11 @@ export const refuseUnsupported: Validator = ({ type, object, options }) => {
   const faults = faultsOf(resourceKey(type), object);
   if (faults.length === 0) return;
   const { name } = metadataOf(object);
-  const causes = faults.map(({ field, why }) => ({
-    reason: 'FieldValueForbidden',
-    message: `Forbidden: ${why} by the sandbox API server`,
-    field,
-  }));
+  const causes = faults.map(({ field, why, syntaxOf }) =>
+    syntaxOf === undefined
+      ? { reason: 'FieldValueForbidden', message: `Forbidden: ${why} by the sandbox API server`, field }
+      : { reason: 'FieldValueInvalid', message: `Invalid value: ${JSON.stringify(syntaxOf)}: ${why}`, field },
+  );
   throw invalid(type, typeof name === 'string' ? name : '', causes);
 };
 
@@ -28,7 +29,8 @@ const REMARKS: Readonly<Record<string, string>> = {
     'stores ValidatingAdmissionPolicies but does not evaluate them',
 };
 
-type Fault = { readonly field: string; readonly why: string };
+/** `syntaxOf` is an expression that cannot be read at all. */
+type Fault = { readonly field: string; readonly why: string; readonly syntaxOf?: string };
 
 function faultsOf(resource: string, object: JsonObject): readonly Fault[] {
   switch (resource) {
@@ -44,9 +46,15 @@ function faultsOf(resource: string, object: JsonObject): readonly Fault[] {
 
 function webhookFaults({ webhooks }: JsonObject): readonly Fault[] {
   return (Array.isArray(webhooks) ? webhooks : []).flatMap((webhook: unknown, index) => {
-    if (!isJsonObject(webhook) || !Array.isArray(webhook['matchConditions'])) return [];
-    if (webhook['matchConditions'].length === 0) return [];
-    return [{ field: `webhooks[${index}].matchConditions`, why: 'match conditions (CEL) are not evaluated' }];
+    const conditions = isJsonObject(webhook) ? webhook['matchConditions'] : undefined;
+    return (Array.isArray(conditions) ? conditions : []).flatMap((condition: unknown, position) => {
+      const expression = isJsonObject(condition) ? condition['expression'] : undefined;
+      if (typeof expression !== 'string') return [];
+      const field = `webhooks[${index}].matchConditions[${position}].expression`;
+      const syntax = ruleSyntaxFault(expression);
+      if (syntax !== undefined) return [{ field, why: syntax, syntaxOf: expression }];
+      return /\bauthorizer\b/.test(expression) ? [{ field, why: 'the variable authorizer is not offered' }] : [];
+    });
   });
 }
 

@@ -118,3 +118,33 @@ test('a definition is usable inside the watch callback that sees it established'
   assert.equal(client.get('customresourcedefinitions.apiextensions.k8s.io', undefined, 'foos.demo.io'), undefined);
   assert.throws(() => client.list('foos.demo.io'), failsWith(404, 'NotFound'));
 });
+
+test('the rules of a schema refuse what its types allow', async () => {
+  await using server = await startApiServer({ log });
+  const { client } = server;
+  const rules = [{ rule: 'self.min <= self.max', message: 'min must not exceed max' }];
+  const spec = {
+    type: 'object',
+    properties: { min: { type: 'integer' }, max: { type: 'integer' } },
+    'x-kubernetes-validations': rules,
+  };
+  await client.create('customresourcedefinitions.apiextensions.k8s.io', {
+    metadata: { name: 'ranges.demo.io' },
+    spec: {
+      group: 'demo.io',
+      scope: 'Cluster',
+      names: { plural: 'ranges', kind: 'Range' },
+      versions: [
+        {
+          name: 'v1',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
+        },
+      ],
+    },
+  });
+  await client.create('ranges.demo.io', { metadata: { name: 'good' }, spec: { min: 1, max: 2 } });
+  const bad = client.create('ranges.demo.io', { metadata: { name: 'bad' }, spec: { min: 3, max: 2 } });
+  await assert.rejects(bad, /Range.demo.io "bad" is invalid: spec: Invalid value: .*min must not exceed max/);
+});

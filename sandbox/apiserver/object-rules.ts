@@ -3,6 +3,7 @@ import type { ResourceType } from './registry.ts';
 import { badRequest, StatusError, type StatusCause } from './status-error.ts';
 import type { WriteOptions } from './write-options.ts';
 import { isJsonObject } from './object.ts';
+import { celFaults } from './objects/cel/rules.ts';
 import { applyDefaults } from './objects/defaults.ts';
 import { applySchemaDefaults, decodeCustom } from './objects/structural-schema.ts';
 import { trackUpdate } from './objects/server-side-apply.ts';
@@ -70,7 +71,10 @@ export function validationCauses(
 ): readonly StatusCause[] {
   const causes = validateObject(type, object, current, subresource);
   if (type.custom === undefined || subresource === 'scale') return causes;
-  return [...causes, ...validateBySchema(type.custom.schema, object, current)];
+  const { schema } = type.custom;
+  const faults = [...causes, ...validateBySchema(schema, object, current)];
+  // Rules may count on values of the types that the schema prescribes.
+  return faults.length > 0 ? faults : celFaults(schema, object, current);
 }
 
 /** Notes in managedFields who changed what, for later server-side applies. */

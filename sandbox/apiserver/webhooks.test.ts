@@ -284,11 +284,32 @@ test('dry run asks only webhooks without side effects', async () => {
   assert.equal(calls[0]?.request['dryRun'], true);
 });
 
-test('match conditions are refused by name instead of being ignored', async () => {
-  const matchConditions = [{ name: 'x', expression: 'true' }];
-  const { status, json } = await register('Mutating', 'cel', webhook('cel', { matchConditions }));
-  assert.equal(status, 422);
-  assert.equal(at(json, 'details', 'causes', 0, 'field'), 'webhooks[0].matchConditions');
+test('match conditions decide, and a failing one follows the failure policy', async () => {
+  const conditioned = (expression: string, more: JsonObject = {}): Promise<Reply> =>
+    register('Mutating', 'cel', webhook('cel', { matchConditions: [{ name: 'x', expression }], ...more }));
+  const remove = (): Promise<Reply> =>
+    server.request(`${ADMISSION}/mutatingwebhookconfigurations/cel`, { method: 'DELETE' });
+  assert.equal(
+    (await conditioned("request.operation == 'CREATE' && object.metadata.name.startsWith('yes')")).status,
+    201,
+  );
+  await create('no-thanks');
+  assert.equal(calls.length, 0);
+  await create('yes-please');
+  assert.equal(calls.length, 1);
+  await remove();
+  await conditioned('object.spec.missing == 1');
+  assert.match(
+    String((await create('fails')).json['message']),
+    /failed to match webhook "cel.demo.io": match condition "x"/,
+  );
+  await remove();
+  await conditioned('object.spec.missing == 1', { failurePolicy: 'Ignore' });
+  assert.equal((await create('passes')).status, 201);
+  assert.equal(calls.length, 1);
+  await remove();
+  assert.equal((await conditioned("authorizer.path('/').check('get').allowed()")).status, 422);
+  assert.equal((await conditioned("object.kind == 'x' &&")).status, 422);
 });
 
 test('webhook configurations are not put before webhooks', async () => {

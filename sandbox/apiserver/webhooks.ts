@@ -10,6 +10,7 @@ import { badRequest, internalError, StatusError } from './status-error.ts';
 import type { Store } from './store.ts';
 import { callWebhook, type ResolveService } from './webhook-call.ts';
 import { webhooksOf, type Webhook } from './webhook-configuration.ts';
+import { holdsConditions } from './webhook-conditions.ts';
 import { matchWebhook } from './webhook-match.ts';
 import { denial, reviewOf, verdictOf, type Verdict } from './webhook-review.ts';
 
@@ -45,7 +46,7 @@ export class Webhooks {
       const seen = invocations.get(webhook.id);
       if (isSecondRound && (seen === undefined || !webhook.mayBeReinvoked || isDeepStrictEqual(seen, object))) continue;
       const current = { ...request, object };
-      const matched = matchWebhook(webhook, current, this.#registry, this.#store);
+      const matched = this.#match(webhook, current);
       if (matched === undefined) continue;
       const verdict = await this.#ask(webhook, current, matched);
       if (verdict?.patch !== undefined) object = patched(request.type, matched, object, verdict.patch, request);
@@ -57,7 +58,7 @@ export class Webhooks {
   /** Mutating webhooks for a deletion: they may refuse, there is nothing to change. */
   async reviewDeletion(request: AdmissionRequest): Promise<void> {
     for (const webhook of webhooksOf(this.#store, 'mutating')) {
-      const matched = matchWebhook(webhook, request, this.#registry, this.#store);
+      const matched = this.#match(webhook, request);
       if (matched === undefined) continue;
       const verdict = await this.#ask(webhook, request, matched);
       if (verdict?.patch === undefined) continue;
@@ -72,12 +73,26 @@ export class Webhooks {
     if (isUnseen(request)) return;
     const results = await Promise.allSettled(
       webhooksOf(this.#store, 'validating').map(async (webhook) => {
-        const matched = matchWebhook(webhook, request, this.#registry, this.#store);
+        const matched = this.#match(webhook, request);
         if (matched !== undefined) await this.#ask(webhook, request, matched);
       }),
     );
     const refused = results.find((result) => result.status === 'rejected');
     if (refused !== undefined) throw refused.reason;
+  }
+
+  /** @returns undefined when the webhook is not to be asked */
+  #match(webhook: Webhook, request: AdmissionRequest): ResourceType | undefined {
+    const matched = matchWebhook(webhook, request, this.#registry, this.#store);
+    if (matched === undefined) return undefined;
+    try {
+      return holdsConditions(webhook, request, matched) ? matched : undefined;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log.warn({ webhook: webhook.name, isFailureIgnored: webhook.isFailureIgnored, why }, 'webhook not matched');
+      if (webhook.isFailureIgnored) return undefined;
+      throw internalError(`failed to match webhook ${JSON.stringify(webhook.name)}: ${why}`, error);
+    }
   }
 
   /** @returns undefined when the webhook could not be asked and that is to be ignored */
