@@ -1,8 +1,10 @@
+import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { existsSync } from 'node:fs';
 import { duplexPair, PassThrough, type Duplex } from 'node:stream';
-import { KubeConfig, PortForward } from '@kubernetes/client-node';
-import { CommandError, optionalText, UsageError, type FlagValues } from './command.ts';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { CommandError, optionalText, type FlagValues } from './command.ts';
+import { loadKubeconfig } from './kubeconfig.ts';
+import { reasonOf } from './reason.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -36,16 +38,16 @@ export class ApiError extends CommandError {
 export class Cluster {
   readonly #config: KubeConfig;
   readonly #server: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  readonly #agent: Agent | HttpAgent;
 
+  /** @param config  with a current context that has a cluster */
   constructor(config: KubeConfig) {
     this.#config = config;
-    const cluster = config.getCurrentCluster();
-    if (cluster === null)
-      throw new CommandError(
-        `the kubeconfig has no cluster for context "${config.getCurrentContext()}": choose one with --context`,
-      );
-    this.#server = cluster.server;
+    this.#server = config.getCurrentCluster()?.server ?? '';
+    if (!URL.canParse(this.#server))
+      throw new CommandError(`the kubeconfig names "${this.#server}" as the server, which is not a URL: correct it`);
+    const options = { keepAlive: true, maxSockets: 8 };
+    this.#agent = this.#isTls() ? new Agent(options) : new HttpAgent(options);
   }
 
   get server(): string {
@@ -80,23 +82,29 @@ export class Cluster {
   /** Sends a request and reads the JSON of the answer. `{}` when there is none. */
   async request(method: string, path: string, body?: unknown, contentType?: string): Promise<unknown> {
     const text = await this.text(method, path, body, contentType);
-    return text === '' ? {} : JSON.parse(text);
+    try {
+      return text === '' ? {} : JSON.parse(text);
+    } catch {
+      throw new CommandError(
+        `${this.#server}${path.split('?', 1)[0]} did not answer with JSON: is that a Kubernetes API?`,
+      );
+    }
   }
 
   /** The same for answers that are not JSON, such as logs. */
   async text(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<string> {
     const options: RequestOptions = {
       method,
-      agent: this.#agent,
       headers: { accept: 'application/json, */*' },
       timeout: REQUEST_TIMEOUT_MS,
     };
-    await this.#config.applyToHTTPSOptions(options);
+    await this.#authenticate(options);
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     if (payload !== undefined)
       Object.assign(options.headers as object, { 'content-type': contentType, 'content-length': payload.length });
     const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
-      const request = httpsRequest(new URL(this.#server.replace(/\/$/, '') + path), options, (response) => {
+      const send = this.#isTls() ? httpsRequest : httpRequest;
+      const request = send(new URL(this.#server.replace(/\/$/, '') + path), options, (response) => {
         const chunks: Buffer[] = [];
         let bytes = 0;
         response.on('data', (chunk: Buffer) => {
@@ -112,7 +120,7 @@ export class Cluster {
       request.end(payload);
     }).catch((error: unknown) => {
       throw new CommandError(
-        `cannot reach the Kubernetes API at ${this.#server} (${describe(error)}): is the cluster up, and is this the right kubeconfig?`,
+        `cannot reach the Kubernetes API at ${this.#server} (${reasonOf(error)}): is the cluster up, and is this the right kubeconfig?`,
       );
     });
     if (status >= 400) throw apiError(status, text, method, path);
@@ -128,9 +136,10 @@ export class Cluster {
     );
     let socket;
     try {
+      const { PortForward } = await import('@kubernetes/client-node');
       socket = await new PortForward(this.#config, true).portForward(namespace, pod, [port], podSide, failure, podSide);
     } catch (error) {
-      throw new CommandError(`cannot open a port-forward to ${namespace}/${pod}:${port} (${describe(error)})`);
+      throw new CommandError(`cannot open a port-forward to ${namespace}/${pod}:${port} (${reasonOf(error)})`);
     }
     stream.on('close', () => (typeof socket === 'function' ? socket()?.close() : socket.close()));
     return stream;
@@ -139,6 +148,22 @@ export class Cluster {
   close(): void {
     this.#agent.destroy();
   }
+
+  #isTls(): boolean {
+    return this.#server.startsWith('https:');
+  }
+
+  /** Certificates, tokens and credential plugins of the kubeconfig. */
+  async #authenticate(options: RequestOptions): Promise<void> {
+    try {
+      await this.#config.applyToHTTPSOptions(options);
+    } catch (error) {
+      throw new CommandError(`the credentials of the kubeconfig cannot be used: ${reasonOf(error)}`);
+    }
+    // The client makes an agent for each request; ours keeps connections. One of another class leads through a proxy and stays.
+    const { constructor } = options.agent as object;
+    if (constructor === Agent || constructor === HttpAgent) options.agent = this.#agent;
+  }
 }
 
 /**
@@ -146,29 +171,12 @@ export class Cluster {
  *
  * @throws UsageError / CommandError  naming the file or the context that is not there
  */
-export function connect(flags: FlagValues): Cluster {
+export async function connect(
+  flags: FlagValues,
+  environment: NodeJS.ProcessEnv = process.env, // oxlint-disable-line node/no-process-env -- where kubectl looks too
+): Promise<Cluster> {
   const file = optionalText(flags, 'kubeconfig');
-  const context = optionalText(flags, 'context');
-  const config = new KubeConfig();
-  if (file !== undefined && !existsSync(file)) throw new UsageError(`--kubeconfig ${file}: there is no such file`);
-  try {
-    if (file === undefined) config.loadFromDefault();
-    else config.loadFromFile(file);
-  } catch (error) {
-    throw new CommandError(`the kubeconfig${file === undefined ? '' : ` ${file}`} cannot be read: ${describe(error)}`);
-  }
-  if (context !== undefined) {
-    if (config.getContextObject(context) === null) {
-      throw new UsageError(
-        `--context ${context}: the kubeconfig has only ${config
-          .getContexts()
-          .map(({ name }) => name)
-          .join(', ')}`,
-      );
-    }
-    config.setCurrentContext(context);
-  }
-  return new Cluster(config);
+  return new Cluster(await loadKubeconfig({ file, context: optionalText(flags, 'context'), environment }));
 }
 
 function apiError(status: number, text: string, method: string, path: string): ApiError {
@@ -179,11 +187,4 @@ function apiError(status: number, text: string, method: string, path: string): A
     // Not a Status: a proxy or another server answered; its text is what there is to show.
   }
   return new ApiError(status, `${method} ${path.split('?', 1)[0]}: ${message.trim()}`);
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = (error as NodeJS.ErrnoException).code;
-  // Both families refused: Node reports an AggregateError without a message.
-  return error.message === '' ? (code ?? error.name) : error.message;
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { nearest } from './nearest.ts';
 
 /** One flag of a command. `value` names what a text flag takes, as shown in the help. */
 export type Flag =
@@ -10,6 +11,7 @@ export type Flag =
       readonly value: string;
       readonly default?: string;
       readonly choices?: readonly string[];
+      readonly isName?: boolean; // the value is the name of a Kubernetes object: a DNS label
     };
 
 export type Flags = Readonly<Record<string, Flag>>;
@@ -51,6 +53,9 @@ export class CommandError extends Error {
   override readonly name = 'CommandError';
 }
 
+/** Source: RFC 1123 label, which names of namespaces are. */
+const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
 /** Flags of every command that talks to a cluster. */
 export const CLUSTER_FLAGS = {
   kubeconfig: { type: 'string', value: 'FILE', help: 'kubeconfig to use (default: $KUBECONFIG, then ~/.kube/config)' },
@@ -59,6 +64,7 @@ export const CLUSTER_FLAGS = {
     type: 'string',
     short: 'L',
     value: 'NS',
+    isName: true,
     default: 'tulle',
     help: 'namespace of the control plane',
   },
@@ -87,24 +93,45 @@ export function parseFlags(
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('. ')[0] ?? error.message) : String(error);
-    throw new UsageError(`${reason} (\`tulle ${command.path.join(' ')} --help\` lists the flags)`);
+    throw new UsageError(`${flagProblem(error, Object.keys(options))} (${helpHint(command)} lists the flags)`);
   }
   for (const [name, flag] of Object.entries(command.flags)) {
     const value = parsed.values[name];
-    if (
-      flag.type === 'string' &&
-      flag.choices !== undefined &&
-      value !== undefined &&
-      !flag.choices.includes(String(value))
-    ) {
-      throw new UsageError(`--${name} is "${String(value)}": use one of ${flag.choices.join(', ')}`);
-    }
+    if (flag.type === 'string' && typeof value === 'string') checkValue(name, flag, value);
   }
   if (command.args === undefined && parsed.positionals.length > 0 && parsed.values['help'] !== true) {
-    throw new UsageError(`unexpected argument "${parsed.positionals[0]}" (\`tulle ${command.path.join(' ')} --help\`)`);
+    throw new UsageError(`unexpected argument "${parsed.positionals[0]}" (${helpHint(command)})`);
   }
   return { flags: parsed.values, args: parsed.positionals };
+}
+
+function checkValue(name: string, flag: Extract<Flag, { type: 'string' }>, value: string): void {
+  if (flag.choices !== undefined && !flag.choices.includes(value))
+    throw new UsageError(`--${name} is "${value}": use one of ${flag.choices.join(', ')}`);
+  if (flag.isName === true && !OBJECT_NAME.test(value))
+    throw new UsageError(`--${name} is "${value}", which cannot be a name: use a-z, 0-9 and dashes`);
+}
+
+function helpHint(command: Command): string {
+  return `\`tulle ${command.path.join(' ')} --help\``;
+}
+
+/** What `parseArgs` found, in one line in our words. */
+function flagProblem(error: unknown, known: readonly string[]): string {
+  if (!(error instanceof Error)) return String(error);
+  const [flag = ''] = /(?<=')-[^' ]+/.exec(error.message) ?? [];
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ERR_PARSE_ARGS_UNKNOWN_OPTION': {
+      const guess = nearest(flag.replace(/^--?/, ''), known);
+      return `unknown flag ${flag}${guess === undefined || !flag.startsWith('--') ? '' : `: did you mean --${guess}?`}`;
+    }
+    case 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE': {
+      const long = /--[a-z-]+/.exec(error.message)?.[0] ?? flag;
+      return error.message.includes('does not take an argument') ? `${long} takes no value` : `${long} needs a value`;
+    }
+    default:
+      return error.message.split('\n')[0] ?? '';
+  }
 }
 
 const HELP_FLAG: Flag = { type: 'boolean', short: 'h', help: 'show this help' };

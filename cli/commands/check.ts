@@ -15,7 +15,7 @@ export const check: Command = {
     ...CLUSTER_FLAGS,
     pre: { type: 'boolean', help: 'check what an installation needs, before it' },
     proxy: { type: 'boolean', help: 'check the proxies too' },
-    namespace: { type: 'string', short: 'n', value: 'NS', help: 'with --proxy: only this namespace' },
+    namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'with --proxy: only this namespace' },
     output: {
       type: 'string',
       short: 'o',
@@ -31,7 +31,7 @@ export const check: Command = {
     if (flags['pre'] === true && flags['proxy'] === true)
       throw new UsageError('--pre and --proxy exclude each other: --pre is for a cluster without Tulle');
     const deadlineMs = waitMs(textFlag(flags, 'wait'));
-    const cluster = connect(flags);
+    const cluster = await connect(flags);
     const report = new Report(terminal, textFlag(flags, 'output') as ReportFormat);
     try {
       const isSuccess = await runChecks(categories(cluster, flags), {

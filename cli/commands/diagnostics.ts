@@ -13,7 +13,7 @@ export const proxyMetrics: Command = {
   summary: 'Print the metrics of the proxies of a workload.',
   flags: {
     ...CLUSTER_FLAGS,
-    namespace: { type: 'string', short: 'n', value: 'NS', help: 'namespace of the workload' },
+    namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the workload' },
   },
   examples: [
     'tulle diagnostics proxy-metrics -n shop deploy/web',
@@ -23,7 +23,7 @@ export const proxyMetrics: Command = {
     const [target] = args;
     if (target === undefined || args.length > 1)
       throw new UsageError('name one workload as TYPE/NAME, for example deploy/web');
-    const cluster = connect(flags);
+    const cluster = await connect(flags);
     try {
       const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
       const pods = (await podsOf(cluster, namespace, target)).filter((pod) => adminPort(pod) !== undefined);

@@ -1,24 +1,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isMap, isScalar, parseAllDocuments, type Document, type YAMLMap } from 'yaml';
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import { INJECT_ANNOTATION } from '../../injector/decision.ts';
+import { injectYaml } from '../inject-yaml.ts';
+import { reasonOf } from '../reason.ts';
 import { CommandError, optionalText, UsageError, type Command, type FlagValues } from '../command.ts';
-
-/** Where the pod template's annotations are, by kind. */
-const TEMPLATE_PATH: Readonly<Record<string, readonly string[]>> = {
-  Pod: ['metadata'],
-  Namespace: ['metadata'],
-  Deployment: ['spec', 'template', 'metadata'],
-  ReplicaSet: ['spec', 'template', 'metadata'],
-  ReplicationController: ['spec', 'template', 'metadata'],
-  StatefulSet: ['spec', 'template', 'metadata'],
-  DaemonSet: ['spec', 'template', 'metadata'],
-  Job: ['spec', 'template', 'metadata'],
-  CronJob: ['spec', 'jobTemplate', 'spec', 'template', 'metadata'],
-};
 
 /** Flags that become `config.linkerd.io/<name>` annotations. */
 const ANNOTATION_FLAGS: Readonly<Record<string, string>> = {
@@ -55,13 +43,20 @@ export const inject: Command = {
       throw new UsageError('name a file, a folder or - for standard input (`tulle inject --help`)');
     const annotations = requestedAnnotations(flags);
     const outputs: string[] = [];
+    const reports: string[] = [];
     for (const source of args) {
       for (const { name, text } of await readSource(source, terminal.readStdin)) {
         const { output, report } = injectYaml(name, text, annotations);
         outputs.push(output);
-        for (const line of report) terminal.err(`${line}\n`);
+        reports.push(...report);
       }
     }
+    if (reports.length === 0)
+      throw new CommandError(
+        `${args.map((source) => (source === '-' ? 'standard input' : source)).join(', ')}: there is no Kubernetes object in it`,
+      );
+    // Only now: after an error nothing was printed, so `| kubectl apply -f -` applies nothing.
+    terminal.err(reports.map((line) => `${line}\n`).join(''));
     terminal.out(outputs.join(''));
     return 0;
   },
@@ -94,90 +89,7 @@ async function readSource(
       .map((file) => ({ name: join(source, file), text: readFileSync(join(source, file), 'utf8') }));
   } catch (error) {
     throw new CommandError(
-      `${source}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file or folder' : String(error)}`,
+      `${source}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file or folder' : reasonOf(error)}`,
     );
   }
-}
-
-/**
- * Annotates every workload of a YAML stream; other objects pass unchanged.
- *
- * @param name  of the source, for messages
- * @returns the YAML and a line for each object: `deployment "web" injected`
- * @throws CommandError  naming source and line for broken YAML, or the workload that can never be meshed
- */
-export function injectYaml(
-  name: string,
-  text: string,
-  annotations: Readonly<Record<string, string>>,
-): { readonly output: string; readonly report: readonly string[] } {
-  const documents = parseAllDocuments(text);
-  const report: string[] = [];
-  for (const document of documents) {
-    const [problem] = document.errors;
-    if (problem !== undefined) throw new CommandError(`${name}: ${problem.message.split('\n')[0]}`);
-    const root: unknown = document.contents;
-    if (root === null) continue;
-    if (!isMap(root))
-      throw new CommandError(`${name}: a document is not a Kubernetes object (kind and metadata are missing)`);
-    const items = root.get('items');
-    const objects =
-      root.get('kind') === 'List' && typeof items === 'object' && items !== null
-        ? (items as { items: unknown[] }).items
-        : [root];
-    for (const object of objects) {
-      if (!isMap(object)) throw new CommandError(`${name}: an item of a List is not an object`);
-      report.push(annotate(name, document, object, annotations));
-    }
-  }
-  const texts = documents.filter((document) => document.contents !== null).map(String);
-  return { output: texts.map((yaml) => (yaml.startsWith('---') ? yaml : `---\n${yaml}`)).join(''), report };
-}
-
-function annotate(
-  source: string,
-  document: Document,
-  object: YAMLMap,
-  annotations: Readonly<Record<string, string>>,
-): string {
-  const kind = scalar(object, ['kind']);
-  const name = scalar(object, ['metadata', 'name']) ?? scalar(object, ['metadata', 'generateName']);
-  if (kind === undefined || name === undefined)
-    throw new CommandError(`${source}: an object has no kind or no metadata.name`);
-  const label = `${kind.toLowerCase()} "${name}"`;
-  const path = TEMPLATE_PATH[kind];
-  if (path === undefined) return `${label} skipped`;
-  const podSpec = kind === 'Pod' ? ['spec'] : [...path.slice(0, -1), 'spec'];
-  if (kind !== 'Namespace' && object.getIn([...podSpec, 'hostNetwork']) === true) {
-    throw new CommandError(
-      `${source}: ${label}: hostNetwork is enabled, such pods cannot be meshed: remove hostNetwork or leave the workload out`,
-    );
-  }
-  for (const [key, value] of Object.entries(annotations)) {
-    const at = [...path, 'annotations', key];
-    // Documents and items of a List share the way of setting; only the starting point differs.
-    const root: unknown = document.contents;
-    if (object === root) document.setIn(at, value);
-    else setIn(document, object, at, value);
-  }
-  return `${label} ${kind === 'Namespace' ? 'annotated' : 'injected'}`;
-}
-
-function setIn(document: Document, object: YAMLMap, path: readonly string[], value: string): void {
-  let at = object;
-  for (const part of path.slice(0, -1)) {
-    let next = at.get(part, true);
-    if (!isMap(next)) {
-      next = document.createNode({}) as unknown as typeof next;
-      at.set(part, next);
-    }
-    at = next as unknown as YAMLMap;
-  }
-  at.set(path.at(-1), value);
-}
-
-function scalar(object: YAMLMap, path: readonly string[]): string | undefined {
-  const value = object.getIn(path);
-  if (typeof value === 'string') return value;
-  return isScalar(value) && typeof value.value === 'string' ? value.value : undefined;
 }

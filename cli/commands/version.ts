@@ -32,7 +32,7 @@ export const version: Command = {
 /** The version in the installation's values, or `unavailable` as in Linkerd when there is none to be had. */
 async function serverVersion(flags: FlagValues): Promise<string> {
   try {
-    const cluster = connect(flags);
+    const cluster = await connect(flags);
     const config = await cluster.find(
       `/api/v1/namespaces/${textFlag(flags, 'tulle-namespace')}/configmaps/${CONFIG_MAP}`,
     );
@@ -47,7 +47,7 @@ async function serverVersion(flags: FlagValues): Promise<string> {
 }
 
 async function proxyVersions(flags: FlagValues): Promise<readonly (readonly [string, number])[]> {
-  const cluster = connect(flags);
+  const cluster = await connect(flags);
   const selector = encodeURIComponent(`linkerd.io/control-plane-ns=${textFlag(flags, 'tulle-namespace')}`);
   const pods = await cluster.list(`/api/v1/pods?labelSelector=${selector}`);
   cluster.close();

@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { connect, type Cluster } from '../../cli/cluster.ts';
-import { CommandError, UsageError, type Command, type Terminal } from '../../cli/command.ts';
-import { parseFlags } from '../../cli/command.ts';
+import { CommandError, UsageError, parseFlags, type Command } from '../../cli/command.ts';
 import { check } from '../../cli/commands/check.ts';
+import { standardTerminal } from '../../cli/terminal.ts';
 import { bundleAll } from '../../control-plane/install/bundle.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
 import { renderInstall } from '../../control-plane/install/render.ts';
@@ -25,12 +25,7 @@ const READY_TIMEOUT_MS = 120_000;
 const TRAFFIC_TIMEOUT_MS = 60_000;
 const EXIT_USAGE = 2;
 
-const terminal: Terminal = {
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
-  isColoured: process.stdout.isTTY && process.env['NO_COLOR'] === undefined,
-  readStdin: async () => '',
-};
+const terminal = standardTerminal(process);
 
 type Options = { readonly isOnce: boolean; readonly port: number };
 
@@ -77,7 +72,7 @@ async function run(options: Options, progress: Progress, onSandbox: (sandbox: Sa
     startSandbox({ port: options.port, onLine: (line) => terminal.err(`${line}\n`) }),
   );
   onSandbox(sandbox);
-  const cluster = connect({ kubeconfig: sandbox.kubeconfig });
+  const cluster = await connect({ kubeconfig: sandbox.kubeconfig });
   try {
     await install(cluster, progress);
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);

@@ -19,15 +19,16 @@ export class Mesh implements AsyncDisposable {
   readonly sandbox: Sandbox;
   readonly cluster: Cluster;
 
-  private constructor(sandbox: Sandbox) {
+  private constructor(sandbox: Sandbox, cluster: Cluster) {
     this.sandbox = sandbox;
-    this.cluster = connect({ kubeconfig: sandbox.kubeconfig });
+    this.cluster = cluster;
   }
 
   /** An empty cluster. */
   static async start(): Promise<Mesh> {
     await bundleAll();
-    return new Mesh(await startSandbox({}));
+    const sandbox = await startSandbox({});
+    return new Mesh(sandbox, await connect({ kubeconfig: sandbox.kubeconfig }));
   }
 
   /** A cluster with Tulle, and with viz where asked. */

@@ -6,7 +6,13 @@ import { METRICS_API_PORT } from '../config.ts';
 
 /** Flags that the viz commands share. */
 export const VIZ_FLAGS = {
-  namespace: { type: 'string', short: 'n', value: 'NS', help: 'namespace (default: that of the kubeconfig context)' },
+  namespace: {
+    type: 'string',
+    short: 'n',
+    value: 'NS',
+    isName: true,
+    help: 'namespace (default: that of the kubeconfig context)',
+  },
   'all-namespaces': { type: 'boolean', short: 'A', help: 'all namespaces' },
   'time-window': {
     type: 'string',
@@ -15,7 +21,12 @@ export const VIZ_FLAGS = {
     default: '1m',
     help: 'how far back to look, 15s to 10m',
   },
-  'viz-namespace': { type: 'string', value: 'NS', help: 'namespace of the extension (default: found by its label)' },
+  'viz-namespace': {
+    type: 'string',
+    value: 'NS',
+    isName: true,
+    help: 'namespace of the extension (default: found by its label)',
+  },
 } as const satisfies Flags;
 
 /** Namespace of a query, or undefined for all. */

@@ -37,7 +37,7 @@ export const vizEdges: Command = {
       );
     const kind = kindOf(target);
     const windowMs = windowMsOf(flags);
-    const cluster = connect(flags);
+    const cluster = await connect(flags);
     try {
       const namespace = kind.isNamespaced ? namespaceOf(flags, cluster) : undefined;
       const answer = await askMetricsApi<EdgesAnswer>(cluster, flags, '/api/edges', {

@@ -41,7 +41,7 @@ export const vizStat: Command = {
     if (name !== undefined && flags['all-namespaces'] === true)
       throw new UsageError(`--all-namespaces cannot be used with a name (${name})`);
     const windowMs = windowMsOf(flags);
-    const cluster = connect(flags);
+    const cluster = await connect(flags);
     try {
       const namespace = kind.isNamespaced ? namespaceOf(flags, cluster) : undefined;
       const answer = await askMetricsApi<StatAnswer>(cluster, flags, '/api/stat', {

@@ -1,0 +1,116 @@
+import { isAlias, isMap, isScalar, isSeq, parseAllDocuments, Scalar, stringify, YAMLMap, type Document } from 'yaml';
+import { CommandError } from './command.ts';
+import { reasonOf } from './reason.ts';
+
+/** Where the pod template's annotations are, by kind. */
+const TEMPLATE_PATH: Readonly<Record<string, readonly string[]>> = {
+  Pod: ['metadata'],
+  Namespace: ['metadata'],
+  Service: ['metadata'],
+  Deployment: ['spec', 'template', 'metadata'],
+  ReplicaSet: ['spec', 'template', 'metadata'],
+  ReplicationController: ['spec', 'template', 'metadata'],
+  StatefulSet: ['spec', 'template', 'metadata'],
+  DaemonSet: ['spec', 'template', 'metadata'],
+  Job: ['spec', 'template', 'metadata'],
+  CronJob: ['spec', 'jobTemplate', 'spec', 'template', 'metadata'],
+};
+
+const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+
+export type Injected = {
+  readonly output: string; // YAML, one `---` before each document
+  readonly report: readonly string[]; // a line for each object: `deployment "web" injected`
+};
+
+/**
+ * Annotates every workload of a YAML or JSON text; other objects pass unchanged, and so does everything else that is
+ * written there: comments, order, and the form of each value (`mode: 0644` must not become 644).
+ *
+ * @param name  of the source, for messages
+ * @throws CommandError  naming source and line for broken YAML, or the workload that can never be meshed
+ */
+export function injectYaml(name: string, text: string, annotations: Readonly<Record<string, string>>): Injected {
+  // Values stay text with this schema, so none is rewritten; only null is known, or an empty value would become "".
+  const documents = parseAllDocuments(text, { schema: 'failsafe', customTags: ['null'] });
+  const report: string[] = [];
+  const outputs: string[] = [];
+  for (const document of documents) {
+    const [problem] = document.errors;
+    if (problem !== undefined) throw new CommandError(`${name}: ${reasonOf(problem)}`);
+    const root: unknown = document.contents;
+    if (root === null || (isScalar(root) && root.value === null)) continue;
+    for (const object of objectsOf(name, root)) report.push(annotate(name, document, object, annotations));
+    if (document.directives !== undefined) document.directives.docStart = true;
+    outputs.push(document.toString({ lineWidth: 0, flowCollectionPadding: false }));
+  }
+  return { output: outputs.join(''), report };
+}
+
+/** The object of a document, or the items of a List. */
+function objectsOf(name: string, root: unknown): readonly YAMLMap[] {
+  if (!isMap(root))
+    throw new CommandError(`${name}: a document is not a Kubernetes object (kind and metadata are missing)`);
+  if (!/^(.*)List$/.test(scalar(root, ['kind']) ?? '') || !root.has('items')) return [root];
+  const items = root.get('items', true);
+  if (!isSeq(items)) return [];
+  return items.items.map((item) => {
+    if (!isMap(item)) throw new CommandError(`${name}: an item of a List is not an object`);
+    return item;
+  });
+}
+
+function annotate(
+  source: string,
+  document: Document,
+  object: YAMLMap,
+  annotations: Readonly<Record<string, string>>,
+): string {
+  const kind = scalar(object, ['kind']);
+  const name = scalar(object, ['metadata', 'name']) ?? scalar(object, ['metadata', 'generateName']);
+  if (kind === undefined || name === undefined)
+    throw new CommandError(`${source}: an object has no kind or no metadata.name`);
+  const label = `${kind.toLowerCase()} "${name}"`;
+  const path = TEMPLATE_PATH[kind];
+  const chosen = Object.entries(annotations).filter(([key]) => kind !== 'Service' || key === OPAQUE_PORTS);
+  if (path === undefined || chosen.length === 0) return `${label} skipped`;
+  const podSpec = kind === 'Pod' ? ['spec'] : [...path.slice(0, -1), 'spec'];
+  if (scalar(object, [...podSpec, 'hostNetwork']) === 'true') {
+    throw new CommandError(
+      `${source}: ${label}: hostNetwork is enabled, such pods cannot be meshed: remove hostNetwork or leave the workload out`,
+    );
+  }
+  for (const [key, value] of chosen) {
+    try {
+      set(document, object, [...path, 'annotations', key], value);
+    } catch (error) {
+      throw new CommandError(`${source}: ${label}: ${reasonOf(error)}`);
+    }
+  }
+  return `${label} ${path.length === 1 && kind !== 'Pod' ? 'annotated' : 'injected'}`;
+}
+
+/** Sets one text, making the maps on the way to it. @throws Error  when something else than a map is in the way */
+function set(document: Document, object: YAMLMap, path: readonly string[], value: string): void {
+  let at = object;
+  for (const [depth, part] of path.slice(0, -1).entries()) {
+    let next: unknown = at.get(part, true);
+    if (isAlias(next)) next = next.resolve(document);
+    if (next === undefined || (isScalar(next) && next.value === null)) {
+      next = new YAMLMap();
+      at.set(part, next);
+    }
+    if (!isMap(next)) throw new Error(`${path.slice(0, depth + 1).join('.')} is not a map`);
+    at = next;
+  }
+  const node = new Scalar(value);
+  // Without quotes only where YAML 1.1, which kubectl reads, sees a text too.
+  node.type = stringify(value, { version: '1.1' }).trim() === value ? Scalar.PLAIN : Scalar.QUOTE_DOUBLE;
+  at.set(path.at(-1), node);
+}
+
+/** The text of a plain or quoted value, or undefined when there is none. */
+function scalar(object: YAMLMap, path: readonly string[]): string | undefined {
+  const value = object.getIn(path);
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
