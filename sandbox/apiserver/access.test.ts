@@ -89,6 +89,13 @@ function review(token: string, audiences?: readonly string[]): Promise<Reply> {
   return server.request('/apis/authentication.k8s.io/v1/tokenreviews', { body });
 }
 
+test('a token of less than ten minutes is refused', async () => {
+  const path = '/api/v1/namespaces/default/serviceaccounts/robot/token';
+  const { status, json } = await server.request(path, { body: { spec: { expirationSeconds: 10 } } });
+  assert.equal(status, 422);
+  assert.match(String(json['message']), /may not specify a duration less than 10 minutes/);
+});
+
 test('a token is good for its audiences only', async () => {
   const token = await newToken({ audiences: ['identity.l5d.io'] });
   const good = await review(token, ['other', 'identity.l5d.io']);

@@ -1,25 +1,19 @@
+import type { ApiCall } from './api-call.ts';
 import { badRequest, StatusError } from './status-error.ts';
-import type { User } from './user.ts';
 import type { FieldValidation, WriteOptions } from './write-options.ts';
 
 const FIELD_MANAGER_LENGTH_MAX = 128;
 
 /**
- * How a write is to be done.
+ * How the write of a request is to be done.
  *
- * @param body  of the request where it may carry DeleteOptions with dryRun
  * @throws StatusError 400 or 422 on unknown values
  */
-export function parseWriteOptions(
-  query: URLSearchParams,
-  userAgent: string | undefined,
-  user: User,
-  warn: (text: string) => void,
-): WriteOptions {
+export function writeOptionsOf({ query, headers, user, warn }: ApiCall): WriteOptions {
   return {
     user,
     isDryRun: parseDryRun(query.getAll('dryRun')),
-    fieldManager: fieldManagerOf(query, userAgent),
+    fieldManager: fieldManagerOf(query, headers['user-agent']),
     fieldValidation: parseFieldValidation(query.get('fieldValidation') ?? ''),
     warn,
   };

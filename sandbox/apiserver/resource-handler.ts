@@ -7,7 +7,7 @@ import { negotiate } from './present/accept.ts';
 import { describe, type Authorizer } from './rbac.ts';
 import { isStored, type ResourceType } from './registry.ts';
 import { parseBody, parseOptionalBody } from './request-body.ts';
-import { parseDryRun, parseWriteOptions } from './request-options.ts';
+import { parseDryRun, writeOptionsOf } from './request-options.ts';
 import type { ResourceTarget } from './request-target.ts';
 import { showList, showObject, viewOf, watchEncoder, type View } from './representation.ts';
 import { isSelected, parseSelection, type Selection } from './selection.ts';
@@ -126,7 +126,7 @@ export class ResourceHandler {
   async #create(call: ApiCall, { type, namespace }: ResourceTarget): Promise<Answer> {
     const view = this.#view(call);
     const body = parseBody(call.body, call.headers['content-type']);
-    const created = await this.#writer.create(type, namespace, body, writeOptions(call));
+    const created = await this.#writer.create(type, namespace, body, writeOptionsOf(call));
     return json(201, showObject(type, created, view));
   }
 
@@ -134,14 +134,14 @@ export class ResourceHandler {
     const view = this.#view(call);
     this.#get(target);
     const body = parseBody(call.body, call.headers['content-type']);
-    const updated = await this.#writer.update(target, body, writeOptions(call));
+    const updated = await this.#writer.update(target, body, writeOptionsOf(call));
     return json(200, showObject(target.type, updated, view));
   }
 
   async #patch(call: ApiCall, target: ObjectTarget): Promise<Answer> {
     const view = this.#view(call);
     const patch = parsePatch(target.type, call.body, call.headers['content-type']);
-    const options = writeOptions(call);
+    const options = writeOptionsOf(call);
     if (patch.kind === 'apply') {
       const { object, isNew } = await applyOnServer(
         this.#store,
@@ -203,13 +203,9 @@ export class ResourceHandler {
   }
 }
 
-export function writeOptions(call: ApiCall): WriteOptions {
-  return parseWriteOptions(call.query, call.headers['user-agent'], call.user, call.warn);
-}
-
 function deletionOf(call: ApiCall): { deletion: ReturnType<typeof parseDeletion>; options: WriteOptions } {
   const body = parseOptionalBody(call.body, call.headers['content-type']);
-  const options = writeOptions(call);
+  const options = writeOptionsOf(call);
   const inBody = (body as { dryRun?: unknown } | undefined)?.dryRun;
   const isDryRun = options.isDryRun || parseDryRun(Array.isArray(inBody) ? inBody : []);
   return { deletion: parseDeletion(body, call.query), options: { ...options, isDryRun } };

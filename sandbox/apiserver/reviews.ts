@@ -7,7 +7,7 @@ import type { Authorizer } from './rbac.ts';
 import { apiVersionOf } from './registry.ts';
 import { parseBody } from './request-body.ts';
 import type { ResourceTarget } from './request-target.ts';
-import { writeOptions } from './resource-handler.ts';
+import { writeOptionsOf } from './request-options.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
 import { badRequest, methodNotAllowed, unknownResource } from './status-error.ts';
 import type { User } from './user.ts';
@@ -26,7 +26,7 @@ export class ReviewHandler {
     const { type, namespace } = target;
     if (call.method !== 'POST' || target.name !== undefined) throw methodNotAllowed();
     if (type.isNamespaced && namespace === undefined) throw methodNotAllowed();
-    const sent = decodeObject(type, parseBody(call.body, call.headers['content-type']), writeOptions(call));
+    const sent = decodeObject(type, parseBody(call.body, call.headers['content-type']), writeOptionsOf(call));
     if (sent['kind'] !== undefined && sent['kind'] !== '' && sent['kind'] !== type.kind) {
       throw badRequest(`the body is a ${JSON.stringify(sent['kind'])}, the path wants a ${type.kind}`);
     }

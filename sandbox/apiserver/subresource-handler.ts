@@ -13,15 +13,22 @@ import { parseBody } from './request-body.ts';
 import { showObject, viewOf } from './representation.ts';
 import { toScale, withScale } from './scale.ts';
 import type { BoundObject } from './service-account-tokens.ts';
-import { badRequest, methodNotAllowed, notFound, notImplemented, unsupportedMediaType } from './status-error.ts';
+import {
+  badRequest,
+  invalid,
+  methodNotAllowed,
+  notFound,
+  notImplemented,
+  unsupportedMediaType,
+} from './status-error.ts';
 import type { Store } from './store.ts';
 import { fromStored, storeKey } from './stored-form.ts';
 import type { TokenRequests } from './token-requests.ts';
-import type { WriteOptions } from './write-options.ts';
-import { parseWriteOptions } from './request-options.ts';
+import { writeOptionsOf } from './request-options.ts';
 import type { ObjectTarget, Writer } from './writer.ts';
 
 const TOKEN_SECONDS_DEFAULT = 3600;
+const TOKEN_SECONDS_MIN = 600;
 const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
 const EVICTION = { group: 'policy', version: 'v1', kind: 'Eviction' };
 const TOKEN_REQUEST = { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' };
@@ -85,7 +92,7 @@ export class SubresourceHandler {
     if (call.method === 'PUT') {
       const { value } = parseBody(call.body, call.headers['content-type']);
       const scale = decoded(SCALE, value);
-      const updated = await writer.revise(target, (current) => withScale(type, current, scale), optionsOf(call));
+      const updated = await writer.revise(target, (current) => withScale(type, current, scale), writeOptionsOf(call));
       return json(200, toScale(type, updated));
     }
     if (call.method !== 'PATCH') throw methodNotAllowed();
@@ -102,7 +109,7 @@ export class SubresourceHandler {
       }
     };
     const revise = (current: KubeObject): JsonObject => withScale(type, current, decoded(SCALE, change(current)));
-    return json(200, toScale(type, await writer.revise(target, revise, optionsOf(call))));
+    return json(200, toScale(type, await writer.revise(target, revise, writeOptionsOf(call))));
   }
 
   async #finalize(call: ApiCall, target: ObjectTarget): Promise<Answer> {
@@ -110,7 +117,10 @@ export class SubresourceHandler {
     const view = viewOf(negotiate(call.headers.accept), call.query, this.#parts.nowMs());
     this.#get(target);
     const body = parseBody(call.body, call.headers['content-type']);
-    return json(200, showObject(target.type, await this.#parts.writer.update(target, body, optionsOf(call)), view));
+    return json(
+      200,
+      showObject(target.type, await this.#parts.writer.update(target, body, writeOptionsOf(call)), view),
+    );
   }
 
   #token(call: ApiCall, { namespace = '', name }: ObjectTarget): Answer {
@@ -118,6 +128,12 @@ export class SubresourceHandler {
     const spec = isJsonObject(sent['spec']) ? sent['spec'] : {};
     const { audiences, expirationSeconds, boundObjectRef } = spec;
     const seconds = typeof expirationSeconds === 'number' ? expirationSeconds : TOKEN_SECONDS_DEFAULT;
+    if (seconds < TOKEN_SECONDS_MIN) {
+      const message = `Invalid value: ${seconds}: may not specify a duration less than 10 minutes`;
+      throw invalid({ group: 'authentication.k8s.io', plural: 'tokenrequests', kind: 'TokenRequest' }, '', [
+        { reason: 'FieldValueInvalid', message, field: 'spec.expirationSeconds' },
+      ]);
+    }
     const bound = boundObject(boundObjectRef);
     const order = {
       audiences: Array.isArray(audiences) ? audiences.filter((audience) => typeof audience === 'string') : [],
@@ -137,7 +153,7 @@ export class SubresourceHandler {
   async #bind(call: ApiCall, target: ObjectTarget): Promise<Answer> {
     const binding = this.#posted(call, BINDING);
     this.#get(target);
-    await bindPod(this.#parts.writer, target, binding, optionsOf(call));
+    await bindPod(this.#parts.writer, target, binding, writeOptionsOf(call));
     return json(201, success());
   }
 
@@ -145,7 +161,7 @@ export class SubresourceHandler {
     const eviction = this.#posted(call, EVICTION);
     const { deleteOptions } = eviction;
     const deletion = parseDeletion(deleteOptions, new URLSearchParams());
-    await this.#parts.evictions.evict(target, deletion, optionsOf(call));
+    await this.#parts.evictions.evict(target, deletion, writeOptionsOf(call));
     return json(201, success());
   }
 
@@ -168,10 +184,6 @@ type TypeName = { readonly group: string; readonly version: string; readonly kin
 
 function decoded(kind: TypeName, value: unknown): JsonObject {
   return decodeBuiltin(kind, value).object;
-}
-
-function optionsOf(call: ApiCall): WriteOptions {
-  return parseWriteOptions(call.query, call.headers['user-agent'], call.user, call.warn);
 }
 
 function boundObject(reference: unknown): BoundObject | undefined {

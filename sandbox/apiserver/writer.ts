@@ -69,7 +69,7 @@ export class Writer {
     this.#requireActiveNamespace(type, namespace, body);
     this.#requireActiveDefinition(type);
     const decoded = checkedKind(type, decodeObject(type, body, options));
-    const sent = checkedMetadata(type, decoded, namespace);
+    const sent = checkedMetadata(decoded, namespace);
     if (typeof sent['resourceVersion'] === 'string' && sent['resourceVersion'] !== '') {
       throw badRequest('resourceVersion should not be set on objects to be created');
     }
@@ -142,7 +142,7 @@ export class Writer {
     options: WriteOptions,
   ): Promise<KubeObject> {
     const { type, namespace, name, subresource } = target;
-    const sent = checkedMetadata(type, checkedName(draft, name), namespace);
+    const sent = checkedMetadata(checkedName(draft, name), namespace);
     const merged = { ...typed(type, draft), metadata: updatedMetadata(type, sent, current.metadata) };
     const defaulted = withDefaults(type, restricted(type, merged, current, subresource));
     const request = {
@@ -246,7 +246,7 @@ function checkedKind(type: ResourceType, draft: JsonObject): JsonObject {
 }
 
 /** @throws StatusError 400 when the body is of another namespace than the path */
-function checkedMetadata(type: ResourceType, draft: JsonObject, namespace: string | undefined): JsonObject {
+function checkedMetadata(draft: JsonObject, namespace: string | undefined): JsonObject {
   const { namespace: sentNamespace, ...metadata } = metadataOf(draft);
   const sent = text(sentNamespace);
   if (namespace === undefined) return metadata; // cluster-scoped: a namespace in the body means nothing
@@ -255,7 +255,6 @@ function checkedMetadata(type: ResourceType, draft: JsonObject, namespace: strin
       `the namespace of the provided object does not match the namespace sent on the request (${sent} != ${namespace})`,
     );
   }
-  void type;
   return { ...metadata, namespace };
 }
 
