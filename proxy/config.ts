@@ -168,7 +168,7 @@ class Environment {
     const isWrong = address === undefined || address.port === 0 || address.host === '';
     if (isWrong && value !== '') this.#wrong(`${name}_ADDR`, `"${value}" is not HOST:PORT`);
     const { host, port } = address ?? { host: '', port: 0 };
-    if (isLoopback(host)) return { host, port, identity: undefined };
+    if (isWrong || isLoopback(host)) return { host, port, identity: undefined };
     return { host, port, identity: this.identity(`${name}_NAME`) };
   }
 

@@ -26,9 +26,9 @@ const PATIENCE_MS = 1000;
 const TARGETS_MAX = 4096;
 const CONNECTIONS_MAX = 20_000;
 /** On shutdown new connections are still taken for so long: endpoints and Services learn of it with a delay. */
-const LAME_DUCK_MS = 2000;
-/** Longer than a peer keeps an idle connection, so that it and not we close it, and no request crosses the close. */
-const IDLE_GRACE_MS = 4000;
+const LAME_DUCK_MS = 1000;
+/** Idle connections are left to their clients for so long: who closes first decides who loses a request in between. */
+const IDLE_GRACE_MS = 2000;
 
 /** What a test puts in place of the real world. */
 export type ProxyEnvironment = {

@@ -29,6 +29,8 @@ export class Listener implements Disposable {
   readonly #options: ListenerOptions;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** The port, also after `close`. */
+  port = 0;
 
   private constructor(options: ListenerOptions) {
     this.#options = options;
@@ -52,12 +54,9 @@ export class Listener implements Disposable {
         resolve();
       });
     });
+    listener.port = (server.address() as AddressInfo).port;
     server.on('error', () => {}); // accepting can fail for one connection (EMFILE); the next one may work
     return listener;
-  }
-
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
   }
 
   get openCount(): number {

@@ -277,7 +277,7 @@ export class Inbound implements Disposable {
   }
 
   #serveHttp(connection: Connection, port: InboundPort, arrival: Arrival, early: Buffer): void {
-    const requests = new InboundRequests(this.#options, port, arrival.client, arrival.tlsLabels, this.#dispatch);
+    const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, this.#dispatch);
     const serve: ServeRequest = (head, body, isEnd, response) => {
       this.#inFlight += 1;
       if (this.#inFlight > this.#options.inFlightMax) {
@@ -302,13 +302,9 @@ export class Inbound implements Disposable {
   ): Promise<void> {
     const { metrics, log } = this.#options;
     const verdict = authorizeConnection(port.policy.value, arrival.client);
-    const { direction: _inName, ...labels } = {
-      ...port.targetLabels,
-      ...arrival.tlsLabels,
-      ...refLabels('srv', port.policy.value.ref),
-    };
+    const labels = { ...port.targetLabels, ...arrival.tlsLabels, ...refLabels('srv', port.policy.value.ref) };
     if (!verdict.isAllowed) {
-      metrics.tcpDeny.acquire(labels).value += 1;
+      port.verdictMetrics('tcpDeny', labels).count();
       log.info(
         { client: arrival.client, port: port.port },
         `${formatResourceRef(verdict.server)} denies the connection: ${verdict.reason}`,
@@ -317,7 +313,7 @@ export class Inbound implements Disposable {
       client.reset();
       return;
     }
-    metrics.tcpAllow.acquire({ ...labels, ...refLabels('authz', verdict.authorization) }).value += 1;
+    port.verdictMetrics('tcpAllow', { ...labels, ...refLabels('authz', verdict.authorization) }).count();
     try {
       const server = opened?.connection ?? (await port.connect());
       const recheck = port.policy.subscribe(() => {

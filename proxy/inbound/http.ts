@@ -8,10 +8,10 @@ import type { Pool } from '../balance/pool.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
+import type { CounterMetrics } from '../metrics/counter.ts';
 import type { Labels } from '../metrics/family.ts';
 import { refLabels } from '../metrics/labels.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
-import type { InboundContext } from './context.ts';
 import type { InboundPort } from './port.ts';
 
 const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
@@ -50,11 +50,10 @@ class Application implements ServerEndpoint, Destination {
 }
 
 /** A verdict with what acting on it needs, prepared once. */
-type Prepared = { readonly verdict: Verdict; readonly count: () => void; readonly application: Application };
+type Prepared = { readonly verdict: Verdict; readonly counter: CounterMetrics; readonly application: Application };
 
 /** Authorizes and forwards the requests of one client connection. */
 export class InboundRequests {
-  readonly #context: InboundContext;
   readonly #port: InboundPort;
   readonly #client: Client;
   readonly #tlsLabels: Labels;
@@ -65,14 +64,7 @@ export class InboundRequests {
   #uniform: Prepared | undefined;
   readonly #prepared = new Map<string, Prepared>();
 
-  constructor(
-    context: InboundContext,
-    port: InboundPort,
-    client: Client,
-    tlsLabels: Labels,
-    dispatch: DispatchOptions,
-  ) {
-    this.#context = context;
+  constructor(port: InboundPort, client: Client, tlsLabels: Labels, dispatch: DispatchOptions) {
     this.#port = port;
     this.#client = client;
     this.#tlsLabels = tlsLabels;
@@ -82,8 +74,8 @@ export class InboundRequests {
   }
 
   serve(head: RequestHead, body: Buffer | undefined, isEnd: boolean, response: ResponseSink): RequestSink {
-    const { verdict, count, application } = this.#decide(head);
-    count();
+    const { verdict, counter, application } = this.#decide(head);
+    counter.count();
     if (!verdict.isAllowed) {
       application.requests.request();
       application.requests.response(403, 0);
@@ -121,16 +113,9 @@ export class InboundRequests {
       ...(route === undefined ? {} : refLabels('route', route)),
       ...(verdict.isAllowed ? refLabels('authz', verdict.authorization) : {}),
     };
-    const { direction: _inName, ...authzLabels } = labels;
-    const { httpAllow, httpDeny } = this.#context.metrics;
-    const family = verdict.isAllowed ? httpAllow : httpDeny;
-    const series = family.acquire(authzLabels);
-    family.release(series, this.#context.now());
     const prepared: Prepared = {
       verdict,
-      count: () => {
-        series.value += 1;
-      },
+      counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
       application: new Application(this.#port, this.#port.requestMetrics(labels)),
     };
     this.#prepared.set(key, prepared);

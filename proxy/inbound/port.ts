@@ -6,6 +6,7 @@ import { Watch } from '#runtime/watch.ts';
 import { Pool } from '../balance/pool.ts';
 import type { CacheValue } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
+import { CounterMetrics } from '../metrics/counter.ts';
 import type { Labels } from '../metrics/family.ts';
 import { noTlsLabels, refLabels, targetLabels } from '../metrics/labels.ts';
 import { RequestMetrics } from '../metrics/requests.ts';
@@ -16,6 +17,8 @@ import type { InboundContext } from './context.ts';
 
 /** Label sets kept per port. More clients than this share one set without `client_id`. */
 const CLIENTS_MAX = 1000;
+
+type VerdictFamily = 'httpAllow' | 'httpDeny' | 'tcpAllow' | 'tcpDeny';
 
 /** Keeps one metrics object per label set. */
 class Metered<M extends Disposable> implements Disposable {
@@ -61,6 +64,7 @@ export class InboundPort implements CacheValue {
   readonly #server: TransportMetrics;
   readonly #clients: Metered<TransportMetrics>;
   readonly #requests: Metered<RequestMetrics>;
+  readonly #verdicts: Readonly<Record<VerdictFamily, Metered<CounterMetrics>>>;
   #stream: Disposable | undefined;
 
   constructor(address: string, port: number, context: InboundContext) {
@@ -76,6 +80,14 @@ export class InboundPort implements CacheValue {
     });
     this.#clients = new Metered((labels) => new TransportMetrics(context.metrics, labels));
     this.#requests = new Metered((labels) => new RequestMetrics(context.metrics, labels));
+    const counters = (family: VerdictFamily): Metered<CounterMetrics> =>
+      new Metered((labels) => new CounterMetrics(context.metrics[family], labels));
+    this.#verdicts = {
+      httpAllow: counters('httpAllow'),
+      httpDeny: counters('httpDeny'),
+      tcpAllow: counters('tcpAllow'),
+      tcpDeny: counters('tcpDeny'),
+    };
     this.pool = new Pool(
       {
         connect: () => this.connect(),
@@ -110,6 +122,12 @@ export class InboundPort implements CacheValue {
     return this.#requests.of(labels);
   }
 
+  /** @param labels  all but `direction`, which these families do not have */
+  verdictMetrics(family: VerdictFamily, labels: Labels): CounterMetrics {
+    const { direction: _inName, ...others } = labels;
+    return this.#verdicts[family].of(others);
+  }
+
   wake(): void {
     const { policy, random, log } = this.#context;
     const request = { workload: policy.workload, port: this.port };
@@ -137,5 +155,6 @@ export class InboundPort implements CacheValue {
     this.#server[Symbol.dispose]();
     this.#clients[Symbol.dispose]();
     this.#requests[Symbol.dispose]();
+    for (const verdicts of Object.values(this.#verdicts)) verdicts[Symbol.dispose]();
   }
 }

@@ -1,4 +1,5 @@
 import { Registry } from 'prom-client';
+import { CounterMetrics } from './counter.ts';
 import { Family, HistogramSeries, Series, SeriesBudget, type Labels } from './family.ts';
 
 /** Series of the families below, together. A series costs about 400 bytes, a histogram about 700. */
@@ -58,8 +59,8 @@ export class TrafficMetrics {
 
   /** A request or connection that the proxy itself failed. Rare, so the series is looked up each time. */
   proxyError(direction: 'inbound' | 'outbound', code: string): void {
-    const series = this.errors.acquire({ direction, error: code });
-    series.value += 1;
+    using counter = new CounterMetrics(this.errors, { direction, error: code });
+    counter.count();
   }
 
   /** Forgets series that nobody uses any more. Called about once a minute. */

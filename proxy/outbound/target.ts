@@ -115,7 +115,7 @@ export class Target implements CacheValue {
   readonly #context: OutboundContext;
   readonly #discovery: Discovery;
   readonly #services: Cache<WatchedService>;
-  readonly #plain: SingleEndpoint;
+  #plain: SingleEndpoint | undefined;
   readonly #answer: FirstAnswer;
   #profile: Profile | undefined;
   #service: Lease<WatchedService> | undefined;
@@ -137,7 +137,6 @@ export class Target implements CacheValue {
     this.#services = services;
     const labels = { direction: 'outbound', peer: 'src', ...targetLabels(address, port), ...noTlsLabels('loopback') };
     this.clients = new TransportMetrics(context.metrics, labels);
-    this.#plain = new SingleEndpoint({ address, port, weight: 1, labels: {} }, context);
     this.#answer = new FirstAnswer(discovery.patienceMs);
     this.wake();
   }
@@ -160,9 +159,9 @@ export class Target implements CacheValue {
     const service = this.#service?.value.service;
     if (service !== undefined) {
       const isUnknown = !service.isKnown && !this.#discovery.client.isReachable;
-      return isUnknown ? this.#plain : service;
+      return isUnknown ? this.#asAsked : service;
     }
-    return this.#single?.endpoint ?? this.#plain;
+    return this.#single?.endpoint ?? this.#asAsked;
   }
 
   wake(): void {
@@ -191,7 +190,7 @@ export class Target implements CacheValue {
   }
 
   sweep(): void {
-    this.#plain.sweep();
+    this.#plain?.sweep();
     this.#single?.endpoint.sweep();
   }
 
@@ -199,8 +198,15 @@ export class Target implements CacheValue {
     this.rest();
     this.#answer.arrived();
     this.#single?.endpoint[Symbol.dispose]();
-    this.#plain[Symbol.dispose]();
+    this.#plain?.[Symbol.dispose]();
     this.clients[Symbol.dispose]();
+  }
+
+  /** The address itself, in plain text. */
+  get #asAsked(): SingleEndpoint {
+    const { address, port } = this;
+    this.#plain ??= new SingleEndpoint({ address, port, weight: 1, labels: {} }, this.#context);
+    return this.#plain;
   }
 
   async #settle(): Promise<void> {

@@ -154,9 +154,14 @@ export async function listen<S extends Server>(server: S): Promise<S> {
 /** An application, gone with its connections at the end of the test. */
 export class TestApp implements Disposable {
   readonly #server: HttpServer;
+  /** Requests so far. */
+  requests = 0;
 
   private constructor(server: HttpServer) {
     this.#server = server;
+    server.on('request', () => {
+      this.requests += 1;
+    });
   }
 
   static async start(server: HttpServer): Promise<TestApp> {
