@@ -22,8 +22,8 @@ export type Route = {
 };
 
 // linux/rtnetlink.h, linux/if_link.h
-const TYPE = { newLink: 16, deleteLink: 17, getLink: 18, newAddress: 20, newRoute: 24 } as const;
-const IFLA = { name: 3, linkInfo: 18, afSpec: 26, netnsFd: 28 } as const;
+const TYPE = { newLink: 16, deleteLink: 17, getLink: 18, newAddress: 20, newRoute: 24, deleteRoute: 25 } as const;
+const IFLA = { name: 3, linkInfo: 18, afSpec: 26, group: 27, netnsFd: 28 } as const;
 const IFLA_INFO = { kind: 1, data: 2 } as const;
 const IFLA_INET_CONF = 1;
 const IPV4_DEVCONF_FORWARDING = 1;
@@ -69,13 +69,22 @@ export function startLink(netlink: Netlink, link: number, isForwarding = false):
   send(netlink, `start of link ${link}`, TYPE.newLink, 0, linkHeader(link, IFF_UP), attributes);
 }
 
-/** Removes a link with its addresses and routes; it is fine if it is gone already. */
+/** Puts a link into a group, a number that only marks it. All links begin in group 0. */
+export function setLinkGroup(netlink: Netlink, link: number, group: number): void {
+  send(netlink, `group of link ${link}`, TYPE.newLink, 0, linkHeader(link), [[IFLA.group, host32(group)]]);
+}
+
+/**
+ * Removes all links of a group, with their addresses and routes; it is fine if there is none. Takes about 40 ms
+ * however many there are, as the kernel waits until no other processor uses them.
+ */
+export function removeLinkGroup(netlink: Netlink, group: number): void {
+  unlessGone(() => send(netlink, `group ${group}`, TYPE.deleteLink, 0, linkHeader(0), [[IFLA.group, host32(group)]]));
+}
+
+/** Removes a link with its addresses and routes; it is fine if it is gone already. Takes about 40 ms. */
 export function removeLink(netlink: Netlink, link: number): void {
-  try {
-    send(netlink, `removal of link ${link}`, TYPE.deleteLink, 0, linkHeader(link), []);
-  } catch (error) {
-    if (!(error instanceof NetlinkError) || error.code !== 'ENODEV') throw error;
-  }
+  unlessGone(() => send(netlink, `removal of link ${link}`, TYPE.deleteLink, 0, linkHeader(link), []));
 }
 
 export function listLinks(netlink: Netlink): Link[] {
@@ -126,6 +135,20 @@ export function addRoute(netlink: Netlink, route: Route): void {
   const { destination, prefix } = route;
   const flags = FLAG.create | FLAG.replace;
   send(netlink, `route ${destination}/${prefix}`, TYPE.newRoute, flags, routeHeader(route), routeAttributes(route));
+}
+
+/** Removes a route of the main table; it is fine if it is gone already. */
+export function removeRoute(netlink: Netlink, route: Route): void {
+  const what = `removal of route ${route.destination}/${route.prefix}`;
+  unlessGone(() => send(netlink, what, TYPE.deleteRoute, 0, routeHeader(route), routeAttributes(route)));
+}
+
+function unlessGone(remove: () => void): void {
+  try {
+    remove();
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || !['ENODEV', 'ESRCH'].includes(error.code)) throw error;
+  }
 }
 
 function routeHeader({ destination, prefix, gateway }: Route): Buffer {

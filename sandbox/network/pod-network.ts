@@ -8,7 +8,11 @@ import {
   linkIndex,
   LOOPBACK_INDEX,
   removeLink,
+  removeLinkGroup,
+  removeRoute,
+  setLinkGroup,
   startLink,
+  type Route,
 } from '#netlink/links.ts';
 import { createNetns, inNetns } from '#netlink/namespace.ts';
 import { Netlink } from '#netlink/socket.ts';
@@ -28,6 +32,9 @@ const HOST_MAX = 65_534;
 const FIRST_HOST = 2;
 const POD_LINK = 'eth0';
 const PREFIX_HOST = 32;
+/** Marks links of pods that were given up. Any number but 0. */
+const GONE_GROUP = 0x7470;
+const LINGER_MS = 500;
 
 type Pod = PodNetwork & { readonly link: number; readonly host: number };
 
@@ -42,6 +49,7 @@ export class PodNetworks implements Disposable {
   readonly #pods = new Map<string, Pod>();
   readonly #takenHosts = new Set<number>();
   #nextHost = FIRST_HOST;
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param localAddresses  further addresses that programs of the node listen on, such as the DNS server's */
   constructor(localAddresses: readonly string[] = []) {
@@ -82,18 +90,37 @@ export class PodNetworks implements Disposable {
     }
   }
 
-  /** Removes the pod's link at once, even if processes of the pod still run. Does nothing for an unknown pod. */
+  /**
+   * Makes the pod's address unreachable at once and gives its network up. Does nothing for an unknown pod.
+   *
+   * The link goes with the namespace, which the kernel removes by itself after the last process and socket in it; a
+   * little later, links of namespaces that something still holds are removed too. Removing each here would keep this
+   * process from doing anything else for 40 ms.
+   */
   remove(podUid: string): void {
     const pod = this.#pods.get(podUid);
     if (pod === undefined) return;
     this.#pods.delete(podUid);
     this.#takenHosts.delete(pod.host);
-    closeSync(pod.netns);
-    removeLink(this.#netlink, pod.link);
+    removeRoute(this.#netlink, routeTo(pod.ip, pod.link));
+    try {
+      setLinkGroup(this.#netlink, pod.link, GONE_GROUP);
+    } finally {
+      closeSync(pod.netns);
+    }
+    this.#timer ??= setTimeout(() => this.removeLinks(), LINGER_MS).unref();
+  }
+
+  /** Removes the links of all pods that were given up, now instead of a little later. */
+  removeLinks(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    removeLinkGroup(this.#netlink, GONE_GROUP);
   }
 
   [Symbol.dispose](): void {
     for (const uid of this.#pods.keys()) this.remove(uid);
+    this.removeLinks();
     this.#netlink[Symbol.dispose]();
   }
 
@@ -105,7 +132,7 @@ export class PodNetworks implements Disposable {
       addAddress(this.#netlink, link, NODE_IP, PREFIX_HOST);
       startLink(this.#netlink, link, true);
       setUpPod(netns, ip);
-      addRoute(this.#netlink, { destination: ip, prefix: PREFIX_HOST, link, source: NODE_IP });
+      addRoute(this.#netlink, routeTo(ip, link));
       awaitLink(this.#netlink, link); // if it takes too long only the first packets are slow
       return link;
     } catch (error) {
@@ -124,6 +151,10 @@ export class PodNetworks implements Disposable {
     }
     throw new Error(`no free pod address in ${SUBNET}.0.0/16`);
   }
+}
+
+function routeTo(ip: string, link: number): Route {
+  return { destination: ip, prefix: PREFIX_HOST, link, source: NODE_IP };
 }
 
 function setUpPod(netns: number, ip: string): void {
