@@ -33,7 +33,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (file === undefined)
     problems.push('TULLE_VALUES_FILE: is missing; it names the file with the values of the installation');
   const config = {
-    port: port('TULLE_INJECTOR_PORT', INJECTOR_PORT),
+    port: port('TULLE_WEBHOOK_PORT', INJECTOR_PORT),
     adminPort: port('TULLE_ADMIN_PORT', ADMIN_PORT),
     kubernetes: {
       ...text(env, 'KUBECONFIG', 'kubeconfig'),

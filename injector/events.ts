@@ -21,6 +21,13 @@ const KINDS: Readonly<Record<string, string>> = {
   replicationcontroller: 'ReplicationController',
 };
 
+/** Pods that never asked for a proxy, and those that have ours already because another webhook made the API server ask again. */
+const SILENT: ReadonlySet<string> = new Set([
+  'injection_enable_annotation_absent',
+  'injection_disable_annotation_present',
+  'sidecar_already_exists',
+]);
+
 /** What the people who own a workload should hear about, or undefined when there is nothing to tell. */
 export function eventOf(
   outcome: PodOutcome,
@@ -32,7 +39,6 @@ export function eventOf(
   }
   if (decision.kind === 'inject')
     return { type: 'Normal', reason: 'Injected', message: 'Proxy sidecar successfully injected' };
-  // A pod that never asked for a proxy is no news.
   if (
     decision.reason === 'injection_enable_annotation_absent' ||
     decision.reason === 'injection_disable_annotation_present'

@@ -65,6 +65,8 @@ function deployment(values: Values, labels: Readonly<Record<string, string>>): M
         },
         spec: {
           serviceAccountName: NAME,
+          // Without this the API server puts <SERVICE>_PORT variables into the environment, which look like our own.
+          enableServiceLinks: false,
           nodeSelector: { 'kubernetes.io/os': 'linux' },
           securityContext: {
             runAsNonRoot: true,

@@ -84,7 +84,6 @@ function webhookConfiguration(values: Values): Manifest {
         },
         admissionReviewVersions: ['v1'],
         sideEffects: 'NoneOnDryRun',
-        reinvocationPolicy: 'IfNeeded',
         failurePolicy: values.webhookFailurePolicy,
         timeoutSeconds: 5,
       },

@@ -135,6 +135,8 @@ function podSpec(values: Values, component: Component): Record<string, unknown> 
   ];
   return {
     serviceAccountName: component.name,
+    // Without this the API server puts <SERVICE>_PORT variables into the environment, which look like our own.
+    enableServiceLinks: false,
     nodeSelector: { 'kubernetes.io/os': 'linux' },
     terminationGracePeriodSeconds: 30,
     securityContext: {

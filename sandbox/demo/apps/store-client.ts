@@ -23,7 +23,7 @@ export class StoreClient {
   }
 
   #open(): Socket {
-    const socket = connect(this.#port, this.#host);
+    const socket = connect({ port: this.#port, host: this.#host, noDelay: true });
     this.#socket = socket;
     this.#pending = '';
     socket.setEncoding('utf8');

@@ -43,7 +43,7 @@ function converse(socket: Socket): void {
   socket.on('error', () => socket.destroy());
 }
 
-const server = createServer(converse).listen(PORT);
+const server = createServer({ noDelay: true }, converse).listen(PORT);
 process.on('SIGTERM', () => {
   server.close();
   setTimeout(() => process.exit(0), 500);
