@@ -63,6 +63,12 @@ test('a definition and its resource in one file need two runs, and the first say
   assert.match(await kubectl('apply -f -', both), /foo\.demo\.io\/f1 unchanged/);
 });
 
+test('a List in JSON is applied item by item', { skip }, async () => {
+  const configMap = (name: string): object => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: {} });
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [configMap('l1'), configMap('l2')] });
+  assert.equal(await kubectl('apply -f -', list), 'configmap/l1 created\nconfigmap/l2 created\n');
+});
+
 test('custom resources have their columns, categories and documentation at once', { skip }, async () => {
   assert.match(await kubectl('get fo'), /^NAME +SIZE +SINCE\nf1 +3 +\d+s\n$/);
   assert.match(await kubectl('get fo f1 -o wide'), /SIZE +HOSTS +SINCE\nf1 +3 +\["a","b"\] +\d+s\n$/);
