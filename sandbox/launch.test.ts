@@ -184,6 +184,11 @@ const cases: readonly (readonly [what: string, setting: Parameters<typeof machin
     /\(user.max_user_namespaces=0\): run `sudo sysctl -w user.max_user_namespaces=15000`/,
   ],
   [
+    'the limit of namespaces is reached',
+    { probe: { status: 1, stderr: 'unshare: unshare failed: No space left on device' } },
+    /^no more namespaces may be made here .*user.max_net_namespaces=15000/,
+  ],
+  [
     'AppArmor restricts user namespaces',
     {
       name: 'kernel.apparmor_restrict_unprivileged_userns',

@@ -87,6 +87,12 @@ function checkNamespaces(machine: Machine): void {
       );
     }
   }
+  if (said.includes('No space left on device')) {
+    throw new PreflightError(
+      `no more namespaces may be made here (${said}): end other sandboxes and containers, or run ` +
+        '`sudo sysctl -w user.max_user_namespaces=15000 user.max_net_namespaces=15000 user.max_mnt_namespaces=15000`',
+    );
+  }
   throw new PreflightError(
     `cannot make namespaces (${said}): in a container start it with --privileged, otherwise use a machine or VM that allows them`,
   );
