@@ -26,7 +26,7 @@ export function inNamespaces(file: string, define: () => void): void {
     const isForbidden = probe.status !== 0;
     const name = `in private namespaces ${user.length === 0 ? 'of root' : 'of an ordinary user'}`;
     const skip = isForbidden ? `SKIPPED: no namespaces here: ${probe.stderr ?? String(probe.error)}` : false;
-    test(name, { skip, timeout: INNER_MS_MAX }, () => runInside(flags, file));
+    test(name, { skip }, () => runInside(flags, file));
   }
 }
 
@@ -34,7 +34,7 @@ async function runInside(flags: readonly string[], file: string): Promise<void> 
   // oxlint-disable-next-line node/no-process-env -- the inner run gets what this one got
   const environment: NodeJS.ProcessEnv = { ...process.env, [INSIDE]: '1' };
   delete environment['NODE_TEST_CONTEXT'];
-  const child = spawn('unshare', [...flags, process.execPath, '--test-reporter=spec', file], {
+  const child = spawn('unshare', [...flags, process.execPath, '--test-reporter=spec', '--test-force-exit', file], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -42,6 +42,8 @@ async function runInside(flags: readonly string[], file: string): Promise<void> 
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const { promise, resolve } = Promise.withResolvers<number | null>();
   child.once('close', resolve);
+  const timer = setTimeout(() => child.kill('SIGKILL'), INNER_MS_MAX);
   const code = await promise;
+  clearTimeout(timer);
   assert.equal(code, 0, `the tests inside failed:\n${output}`);
 }
