@@ -2,6 +2,7 @@
 export const PROXY_ERROR_STATUS = {
   'client-malformed': 400, // the request breaks HTTP/1.1; nothing of it was sent on
   'head-too-large': 431, // more header bytes or fields than the limits
+  'no-route': 404, // the policy of the port has routes and none matches
   'head-timeout': 408, // the request head did not arrive in time
   'version-unsupported': 505,
   'encoding-unsupported': 501, // a transfer coding other than chunked

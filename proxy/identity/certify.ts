@@ -14,6 +14,7 @@ const CALL_MS = 10_000;
 const REFRESH_RATIO = 0.7;
 /** How often the wall clock is looked at, which may jump: a laptop that wakes up must not wait for a timer of hours. */
 const LOOK_MS = 1000;
+const LOOK_MS_MIN = 10;
 const RETRY_MIN_MS = 500;
 
 export type IdentityOptions = {
@@ -88,7 +89,8 @@ export class WorkloadIdentity implements Disposable {
     if (this.#isDisposed) return;
     const nowMs = this.#options.clock.now();
     if (!this.#isRunning && (nowMs >= this.#refreshAtMs || this.#isOutOfTime(nowMs))) void this.#refresh();
-    this.#timer = this.#options.clock.after(LOOK_MS, () => this.#look());
+    const untilDueMs = this.#isRunning ? LOOK_MS : this.#refreshAtMs - nowMs;
+    this.#timer = this.#options.clock.after(Math.max(LOOK_MS_MIN, Math.min(LOOK_MS, untilDueMs)), () => this.#look());
   }
 
   /** The clock has jumped over the end of the certificate, or back before its beginning. */

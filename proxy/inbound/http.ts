@@ -50,7 +50,12 @@ class Application implements ServerEndpoint, Destination {
 }
 
 /** A verdict with what acting on it needs, prepared once. */
-type Prepared = { readonly verdict: Verdict; readonly counter: CounterMetrics; readonly application: Application };
+type Prepared = {
+  readonly verdict: Verdict;
+  readonly hasRoute: boolean;
+  readonly counter: CounterMetrics;
+  readonly application: Application;
+};
 
 /** Authorizes and forwards the requests of one client connection. */
 export class InboundRequests {
@@ -74,13 +79,15 @@ export class InboundRequests {
   }
 
   serve(head: RequestHead, body: Buffer | undefined, isEnd: boolean, response: ResponseSink): RequestSink {
-    const { verdict, counter, application } = this.#decide(head);
+    const { verdict, hasRoute, counter, application } = this.#decide(head);
     counter.count();
     if (!verdict.isAllowed) {
-      application.requests.request();
-      application.requests.response(403, 0);
       const server = formatResourceRef(verdict.server);
-      response.fail(new ProxyError('unauthorized', `${server} denies the request: ${verdict.reason}`));
+      const code = hasRoute ? 'unauthorized' : 'no-route';
+      const error = new ProxyError(code, `${server} denies the request: ${verdict.reason}`);
+      application.requests.request();
+      application.requests.response(error.status, 0);
+      response.fail(error);
       this.#dispatch.onDone();
       return NO_SINK;
     }
@@ -115,6 +122,7 @@ export class InboundRequests {
     };
     const prepared: Prepared = {
       verdict,
+      hasRoute: route !== undefined,
       counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
       application: new Application(this.#port, this.#port.requestMetrics(labels)),
     };
