@@ -25,11 +25,17 @@ export type ApiObject = {
   readonly [field: string]: unknown;
 };
 
+/** What to do when the API server knows the caller but not enough, or not at all. */
+const REFUSED: Readonly<Record<number, string>> = {
+  401: 'the credentials of the kubeconfig are not accepted (any more), log in again or use another --context',
+  403: 'use a kubeconfig or --context with more rights',
+};
+
 /** A failed API request with the code and reason of the server's Status. */
 export class ApiError extends CommandError {
   readonly code: number;
   constructor(code: number, message: string) {
-    super(message);
+    super(message, REFUSED[code]);
     this.code = code;
   }
 }
@@ -95,6 +101,7 @@ export class Cluster {
   async text(method: string, path: string, body?: unknown, contentType = 'application/json'): Promise<string> {
     const options: RequestOptions = {
       method,
+      agent: this.#agent,
       headers: { accept: 'application/json, */*' },
       timeout: REQUEST_TIMEOUT_MS,
     };
@@ -155,6 +162,7 @@ export class Cluster {
 
   /** Certificates, tokens and credential plugins of the kubeconfig. */
   async #authenticate(options: RequestOptions): Promise<void> {
+    if (!this.#isTls()) return; // `kubectl proxy`: the client sends no secret without TLS
     try {
       await this.#config.applyToHTTPSOptions(options);
     } catch (error) {
@@ -162,7 +170,7 @@ export class Cluster {
     }
     // The client makes an agent for each request; ours keeps connections. One of another class leads through a proxy and stays.
     const { constructor } = options.agent as object;
-    if (constructor === Agent || constructor === HttpAgent) options.agent = this.#agent;
+    if (constructor === Agent) options.agent = this.#agent;
   }
 }
 
@@ -186,5 +194,7 @@ function apiError(status: number, text: string, method: string, path: string): A
   } catch {
     // Not a Status: a proxy or another server answered; its text is what there is to show.
   }
-  return new ApiError(status, `${method} ${path.split('?', 1)[0]}: ${message.trim()}`);
+  const said = message.trim();
+  // Kubernetes says by itself what was refused; other failures are clearer with the request.
+  return new ApiError(status, status === 403 && said !== '' ? said : `${method} ${path.split('?', 1)[0]}: ${said}`);
 }

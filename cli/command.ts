@@ -48,9 +48,14 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Something outside that is not as it should be: printed as one line with exit code 1. The message says what to do. */
+/** Something outside that is not as it should be: printed as one line with exit code 1. Message or hint say what to do. */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
+  readonly hint: string | undefined; // what to do, where the message does not say it already
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 /** Source: RFC 1123 label, which names of namespaces are. */
@@ -136,6 +141,8 @@ function flagProblem(error: unknown, known: readonly string[]): string {
 
 const HELP_FLAG: Flag = { type: 'boolean', short: 'h', help: 'show this help' };
 
+const HELP_COLUMNS = 110;
+
 /** The text of `--help`. */
 export function commandHelp(command: Command): string {
   const flags = Object.entries({ ...command.flags, help: HELP_FLAG });
@@ -145,10 +152,12 @@ export function commandHelp(command: Command): string {
   });
   const width = Math.max(...left.map((text) => text.length)) + 2;
   const lines = flags.map(([, flag], index) => {
-    const choices = flag.type === 'string' && flag.choices !== undefined ? ` (one of ${flag.choices.join(', ')})` : '';
+    const choices = flag.type === 'string' && flag.choices !== undefined ? `(one of ${flag.choices.join(', ')})` : '';
     const fallback =
-      flag.type === 'string' && flag.default !== undefined && flag.default !== '' ? ` (default ${flag.default})` : '';
-    return `${(left[index] ?? '').padEnd(width)}${flag.help}${choices}${fallback}`;
+      flag.type === 'string' && flag.default !== undefined && flag.default !== '' ? `(default ${flag.default})` : '';
+    const line = [`${(left[index] ?? '').padEnd(width)}${flag.help}`, choices, fallback].filter((part) => part !== '');
+    const isLong = line.join(' ').length > HELP_COLUMNS;
+    return isLong ? line.join(`\n${' '.repeat(width)}`) : line.join(' ');
   });
   return [
     command.summary,

@@ -33,10 +33,22 @@ export async function loadKubeconfig({ file, context, environment }: KubeconfigC
     } catch (error) {
       throw new CommandError(`the kubeconfig ${path} cannot be read: ${reasonOf(error)}`);
     }
-    if (next !== config) config.mergeConfig(next);
+    if (next !== config) merge(config, next);
   }
   chooseContext(config, context, paths);
   return config;
+}
+
+/** Adds what is new. As with kubectl, the first file that names something wins. */
+function merge(config: KubeConfig, next: KubeConfig): void {
+  const isNew = (list: readonly { name: string }[]): ((entry: { name: string }) => boolean) => {
+    const names = new Set(list.map(({ name }) => name));
+    return ({ name }) => !names.has(name);
+  };
+  config.clusters = [...config.clusters, ...next.clusters.filter(isNew(config.clusters))];
+  config.users = [...config.users, ...next.users.filter(isNew(config.users))];
+  config.contexts = [...config.contexts, ...next.contexts.filter(isNew(config.contexts))];
+  config.currentContext ||= next.currentContext;
 }
 
 /** The files to read, in order; none means the service account of this pod. */

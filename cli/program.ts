@@ -86,9 +86,14 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
   try {
     return await dispatch(argv, terminal);
   } catch (error) {
-    const isExpected = error instanceof UsageError || error instanceof CommandError;
-    const text = error instanceof Error ? (isExpected ? error.message : (error.stack ?? error.message)) : String(error);
-    terminal.err(`tulle: ${isExpected ? '' : 'unexpected error: '}${text}\n`);
+    terminal.err(`tulle: ${describe(error)}\n`);
     return error instanceof UsageError ? EXIT_USAGE : 1;
   }
+}
+
+function describe(error: unknown): string {
+  if (error instanceof UsageError) return error.message;
+  if (error instanceof CommandError)
+    return error.hint === undefined ? error.message : `${error.message}: ${error.hint}`;
+  return `unexpected error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }

@@ -19,6 +19,9 @@ export const WORKLOAD_KINDS: readonly Kind[] = [
   { name: 'namespace', short: ['ns', 'namespaces'], path: '/api/v1', isNamespaced: false },
 ];
 
+/** Source: RFC 1123 subdomain, which names of workloads are. */
+const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
+
 /** @throws UsageError  listing the kinds */
 export function kindOf(text: string): Kind {
   const wanted = text.toLowerCase();
@@ -36,10 +39,12 @@ export function kindOf(text: string): Kind {
  * @param target  `TYPE/NAME` or a pod's name
  */
 export async function podsOf(cluster: Cluster, namespace: string, target: string): Promise<readonly ApiObject[]> {
-  const [type = '', name] = target.includes('/') ? target.split('/', 2) : ['pod', target];
+  const [type = '', name, ...rest] = target.includes('/') ? target.split('/') : ['pod', target];
   const kind = kindOf(type);
   if (name === undefined || name === '')
     throw new UsageError(`"${target}": name the workload too, as in ${kind.name}/web`);
+  if (rest.length > 0 || !OBJECT_NAME.test(name))
+    throw new UsageError(`"${target}" is not a workload: write TYPE/NAME, as in ${kind.name}/web`);
   if (kind.name === 'namespace') return cluster.list(`/api/v1/namespaces/${name}/pods`);
   const object = await cluster.find(`${kind.path}/namespaces/${namespace}/${kind.name}s/${name}`);
   if (object === undefined) throw new CommandError(`there is no ${kind.name} "${name}" in namespace ${namespace}`);

@@ -1,3 +1,5 @@
+import { CommandError } from '../command.ts';
+
 /** How bad a finding is: `fatal` ends the run, `error` fails it, `warning` does not. */
 export type Severity = 'fatal' | 'error' | 'warning';
 
@@ -31,6 +33,8 @@ export type RunOptions = {
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
   readonly onResult: (result: Result) => void;
+  /** Told once for a check that is tried again, with what is still wrong. */
+  readonly onWait?: (check: Check, error: string) => void;
 };
 
 const RETRY_MS = 500;
@@ -47,12 +51,13 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
     for (const check of checks) {
       const outcome = await attempt(check, startMs + options.deadlineMs, options);
       if (outcome === 'skip') continue;
-      const common = { category: name, description: check.description, hint: check.hint };
+      const { description, hint, severity } = check;
       if (outcome === 'success') {
-        options.onResult({ ...common, result: 'success' });
+        options.onResult({ category: name, description, hint, result: 'success' });
         continue;
       }
-      options.onResult({ ...common, result: check.severity === 'warning' ? 'warning' : 'error', error: outcome.error });
+      const result = severity === 'warning' ? 'warning' : 'error';
+      options.onResult({ category: name, description, hint: outcome.hint ?? hint, result, error: outcome.error });
       if (check.severity !== 'warning') isSuccess = false;
       if (check.severity === 'fatal') return false;
     }
@@ -64,13 +69,15 @@ async function attempt(
   check: Check,
   deadlineMs: number,
   options: RunOptions,
-): Promise<'success' | 'skip' | { readonly error: string }> {
-  for (;;) {
+): Promise<'success' | 'skip' | { readonly error: string; readonly hint?: string | undefined }> {
+  for (let tries = 1; ; tries += 1) {
     try {
       return (await check.run()) === 'skip' ? 'skip' : 'success';
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (check.isRetried !== true || options.now() + RETRY_MS > deadlineMs) return { error: message };
+      if (check.isRetried !== true || options.now() + RETRY_MS > deadlineMs)
+        return { error: message, hint: error instanceof CommandError ? error.hint : undefined };
+      if (tries === 1) options.onWait?.(check, message);
       await options.sleep(RETRY_MS);
     }
   }

@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import { parse } from 'yaml';
 import {
   CONFIG_MAP,
   DESTINATION,
@@ -12,6 +11,8 @@ import {
 import { VERSION } from '#config/version.ts';
 import { renderCrds } from '../../control-plane/install/render.ts';
 import type { Cluster } from '../cluster.ts';
+import { installedVersion } from '../installed-version.ts';
+import { reasonOf } from '../reason.ts';
 import { Finding, type Category, type Check } from './check.ts';
 import { certificateChecks } from './certificates.ts';
 
@@ -20,21 +21,26 @@ const INSTALL_HINT = '`tulle install | kubectl apply -f -`';
 
 /** What must hold in a cluster with an installation. */
 export function controlPlaneChecks(cluster: Cluster, namespace: string): readonly Category[] {
-  const mustExist = (description: string, path: string, severity: Check['severity'] = 'fatal'): Check => ({
+  const mustExist = (description: string, paths: readonly string[], severity: Check['severity'] = 'fatal'): Check => ({
     description,
     hint: `install again: ${INSTALL_HINT}`,
     severity,
     run: async () => {
-      if ((await cluster.find(path)) === undefined)
-        throw new Finding(`${path.split('/').slice(-2).join(' ')} is missing`);
+      for (const path of paths) {
+        if ((await cluster.find(path)) === undefined)
+          throw new Finding(`${path.split('/').slice(-2).join('/')} does not exist`);
+      }
     },
   });
   return [
     {
       name: 'tulle-existence',
       checks: [
-        mustExist('control plane namespace exists', `/api/v1/namespaces/${namespace}`),
-        mustExist(`'${CONFIG_MAP}' config map exists`, `/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`),
+        {
+          ...mustExist('control plane namespace exists', [`/api/v1/namespaces/${namespace}`]),
+          hint: `Tulle is not installed: ${INSTALL_HINT}; if it has another namespace, name that with -L`,
+        },
+        mustExist(`'${CONFIG_MAP}' config map exists`, [`/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`]),
         ...DEPLOYMENTS.map((name) => deploymentReady(cluster, namespace, name)),
         {
           description: 'no unschedulable pods',
@@ -55,12 +61,14 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
         ...DEPLOYMENTS.flatMap((name) => [
           mustExist(
             `ServiceAccount ${name} exists`,
-            `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`,
+            [`/api/v1/namespaces/${namespace}/serviceaccounts/${name}`],
             'error',
           ),
           mustExist(
             `ClusterRole and binding of ${name} exist`,
-            `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${namespace}-${name}`,
+            ['clusterroles', 'clusterrolebindings'].map(
+              (plural) => `/apis/rbac.authorization.k8s.io/v1/${plural}/${namespace}-${name}`,
+            ),
             'error',
           ),
         ]),
@@ -81,7 +89,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
         },
         mustExist(
           'control plane MutatingWebhookConfigurations exist',
-          `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`,
+          [`/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`],
           'error',
         ),
       ],
@@ -111,9 +119,9 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
           severity: 'warning',
           run: async () => {
             const config = await cluster.get(`/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`);
-            const values = parse((config['data'] as Record<string, string>)['values'] ?? '') as { version?: string };
-            if (values.version !== VERSION)
-              throw new Finding(`the control plane is ${values.version}, the command line ${VERSION}`);
+            const installed = installedVersion(config);
+            if (installed !== VERSION)
+              throw new Finding(`the control plane is ${installed ?? 'unknown'}, the command line ${VERSION}`);
           },
         },
       ],
@@ -144,7 +152,7 @@ async function trustAnchors(cluster: Cluster, namespace: string): Promise<readon
     throw new Finding(
       `config map ${TRUST_ROOTS_CONFIG_MAP} has no ${TRUST_ROOTS_KEY}: the identity process has not made the trust anchor yet`,
     );
-  return certificates(pem);
+  return certificates(pem, `config map ${TRUST_ROOTS_CONFIG_MAP}`);
 }
 
 async function webhookBundle(cluster: Cluster): Promise<readonly X509Certificate[]> {
@@ -155,13 +163,19 @@ async function webhookBundle(cluster: Cluster): Promise<readonly X509Certificate
   const bundle = webhook?.clientConfig?.caBundle;
   if (bundle === undefined || bundle === '')
     throw new Finding('the webhook has no caBundle yet: the injector writes it when it starts');
-  return certificates(Buffer.from(bundle, 'base64').toString());
+  return certificates(Buffer.from(bundle, 'base64').toString(), `the caBundle of ${WEBHOOK_CONFIGURATION}`);
 }
 
-function certificates(pem: string): readonly X509Certificate[] {
+function certificates(pem: string, where: string): readonly X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) throw new Finding('there is no PEM certificate in it');
-  return blocks.map((block) => new X509Certificate(block));
+  if (blocks.length === 0) throw new Finding(`${where} holds no PEM certificate`);
+  return blocks.map((block) => {
+    try {
+      return new X509Certificate(block);
+    } catch (error) {
+      throw new Finding(`${where} holds a certificate that cannot be read: ${reasonOf(error)}`);
+    }
+  });
 }
 
 function isUnschedulable(status: unknown): boolean {

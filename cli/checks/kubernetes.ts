@@ -38,8 +38,10 @@ export function kubernetesChecks(cluster: Cluster): readonly Category[] {
   ];
 }
 
+type CreatedKind = readonly [group: string, resource: string, isNamespaced: boolean];
+
 /** Kinds that the manifest creates; the caller of `tulle install` must be allowed to. */
-const CREATED: readonly (readonly [group: string, resource: string, isNamespaced: boolean])[] = [
+const CREATED: readonly [CreatedKind, ...CreatedKind[]] = [
   ['', 'namespaces', false],
   ['apiextensions.k8s.io', 'customresourcedefinitions', false],
   ['rbac.authorization.k8s.io', 'clusterroles', false],
@@ -68,23 +70,39 @@ export function preInstallChecks(cluster: Cluster, namespace: string): readonly 
               throw new Finding(`the namespace "${namespace}" exists`);
           },
         },
-        ...CREATED.map(([group, resource, isNamespaced]) => ({
-          description: `can create ${resource}`,
+        {
+          description: 'can ask what this user may do',
+          hint: 'the API server must allow selfsubjectaccessreviews: use a user of the cluster, not an anonymous one',
+          severity: 'fatal',
+          run: async () => void (await mayCreate(cluster, namespace, CREATED[0])),
+        },
+        ...CREATED.map((kind) => ({
+          description: `can create ${kind[1]}`,
           hint: 'ask for the rights of cluster-admin, or let an administrator apply the manifest',
           severity: 'error' as const,
           run: async () => {
-            const answer = (await cluster.request('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
-              apiVersion: 'authorization.k8s.io/v1',
-              kind: 'SelfSubjectAccessReview',
-              spec: { resourceAttributes: { verb: 'create', group, resource, ...(isNamespaced ? { namespace } : {}) } },
-            })) as { status?: { allowed?: boolean; reason?: string } };
-            if (answer.status?.allowed !== true)
-              throw new Finding(
-                `not authorized to create ${resource}${group === '' ? '' : `.${group}`} ${answer.status?.reason ?? ''}`.trim(),
-              );
+            const { allowed, reason = '' } = await mayCreate(cluster, namespace, kind);
+            if (allowed === true) return;
+            const [group, resource] = kind;
+            throw new Finding(
+              `not authorized to create ${resource}${group === '' ? '' : `.${group}`} ${reason}`.trim(),
+            );
           },
         })),
       ],
     },
   ];
+}
+
+async function mayCreate(
+  cluster: Cluster,
+  namespace: string,
+  [group, resource, isNamespaced]: CreatedKind,
+): Promise<{ readonly allowed?: boolean; readonly reason?: string }> {
+  const answer = (await cluster.request('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectAccessReview',
+    spec: { resourceAttributes: { verb: 'create', group, resource, ...(isNamespaced ? { namespace } : {}) } },
+  })) as { status?: { allowed?: boolean; reason?: string } };
+  return answer.status ?? {};
 }

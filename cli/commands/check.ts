@@ -39,6 +39,8 @@ export const check: Command = {
         now: () => performance.now(),
         sleep: (ms) => sleep(ms),
         onResult: (result) => report.add(result),
+        onWait: ({ description }, error) =>
+          terminal.err(`waiting up to ${textFlag(flags, 'wait')}: ${description} (${error.split('\n', 1)[0]})\n`),
       });
       report.finish(isSuccess);
       return isSuccess ? 0 : 1;

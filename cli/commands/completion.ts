@@ -1,6 +1,6 @@
 import { UsageError, type Command } from '../command.ts';
 
-const SHELLS = ['bash', 'zsh', 'fish'] as const;
+const SHELLS = ['bash', 'fish', 'zsh'] as const;
 
 /** `tulle completion SHELL`: a script that knows every command and flag. The commands are given to keep this file free of cycles. */
 export function completion(commands: () => readonly Command[]): Command {
@@ -16,73 +16,119 @@ export function completion(commands: () => readonly Command[]): Command {
     ],
     run: async ({ args, terminal }) => {
       const shell = SHELLS.find((name) => name === args[0]);
-      if (shell === undefined) throw new UsageError(`name a shell: ${SHELLS.join(', ')}`);
-      terminal.out(SCRIPTS[shell](words(commands())));
+      if (shell === undefined) throw new UsageError('name a shell: bash, zsh, fish');
+      terminal.out(SCRIPTS[shell](vocabularyOf(commands())));
       return 0;
     },
   };
 }
 
-/** What can follow each beginning of a command line: `'' -> install viz ...`, `viz -> stat edges`, `viz stat -> --namespace ...`. */
-function words(commands: readonly Command[]): ReadonlyMap<string, readonly string[]> {
+type Vocabulary = {
+  /** What can follow each beginning of a command line: `'' -> install viz ...`, `viz -> stat edges`, `viz stat -> --namespace ...`. */
+  readonly next: ReadonlyMap<string, readonly string[]>;
+  /** Flags that take the next word, with the values it can have: `--output -> json table`. */
+  readonly values: ReadonlyMap<string, readonly string[]>;
+};
+
+function vocabularyOf(commands: readonly Command[]): Vocabulary {
   const next = new Map<string, Set<string>>();
-  const put = (prefix: string, word: string): void => void next.set(prefix, (next.get(prefix) ?? new Set()).add(word));
+  const values = new Map<string, Set<string>>();
+  const put = (map: Map<string, Set<string>>, key: string, words: readonly string[]): void => {
+    const set = map.get(key) ?? new Set();
+    for (const word of words) set.add(word);
+    map.set(key, set);
+  };
   for (const { path, flags } of commands) {
-    path.forEach((part, index) => put(path.slice(0, index).join(' '), part));
-    for (const flag of [...Object.keys(flags), 'help']) put(path.join(' '), `--${flag}`);
+    path.forEach((part, index) => put(next, path.slice(0, index).join(' '), [part]));
+    put(next, path.join(' '), ['--help', ...Object.keys(flags).map((flag) => `--${flag}`)]);
+    if (path[0] === 'completion') put(next, 'completion', SHELLS);
+    for (const [name, flag] of Object.entries(flags)) {
+      if (flag.type !== 'string') continue;
+      const spellings = [`--${name}`, ...(flag.short === undefined ? [] : [`-${flag.short}`])];
+      for (const spelling of spellings) put(values, `${path.join(' ')} ${spelling}`, flag.choices ?? []);
+    }
   }
-  return new Map([...next].map(([prefix, set]) => [prefix, [...set].sort()]));
+  const sorted = (map: Map<string, Set<string>>): ReadonlyMap<string, readonly string[]> =>
+    new Map([...map].map(([key, set]) => [key, [...set].sort()]));
+  return { next: sorted(next), values: sorted(values) };
 }
 
-const SCRIPTS: Readonly<Record<(typeof SHELLS)[number], (next: ReadonlyMap<string, readonly string[]>) => string>> = {
-  bash: (next) => `# bash completion of tulle
+/** Beginnings, the longest first: a case with a longer beginning must stand before the ones that match it too. */
+function byLength(map: ReadonlyMap<string, readonly string[]>): readonly (readonly [string, readonly string[]])[] {
+  return [...map].sort(([a], [b]) => b.length - a.length);
+}
+
+/** Flags that take the next word, in any command: that word is no part of the command then. */
+function valueFlags({ values }: Vocabulary): string {
+  return [...new Set([...values.keys()].map((key) => key.split(' ').at(-1) ?? ''))].sort().join('|');
+}
+
+/** Lines of a `case` over the words before the cursor. */
+function cases({ next, values }: Vocabulary, offer: (words: readonly string[]) => string): string {
+  return [
+    ...byLength(values).map(([key, words]) => `    "${key}") ${offer(words)} ;;`),
+    ...byLength(next).map(([key, words]) => `    "${key}"${key === '' ? '' : `|"${key} "*`}) ${offer(words)} ;;`),
+  ].join('\n');
+}
+
+const SCRIPTS: Readonly<Record<(typeof SHELLS)[number], (vocabulary: Vocabulary) => string>> = {
+  bash: (vocabulary) => `# bash completion of tulle
 _tulle() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" prefix="" word
+  local current="\${COMP_WORDS[COMP_CWORD]}" before="" expected="" word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    [[ $word == -* ]] || prefix="\${prefix:+$prefix }$word"
+    if [[ -n $expected ]]; then expected=""; continue; fi
+    case "$word" in
+      ${valueFlags(vocabulary)}) expected="$word" ;;
+      -*) ;;
+      *) before="\${before:+$before }$word" ;;
+    esac
   done
-  case "$prefix" in
-${[...next]
-  .map(
-    ([prefix, list]) =>
-      `    "${prefix}"${prefix === '' ? '' : `|"${prefix} "*`}) COMPREPLY=($(compgen -W "${list.join(' ')}" -- "$current")) ;;`,
-  )
-  .sort(longestFirst)
-  .join('\n')}
+  COMPREPLY=()
+  case "$before\${expected:+ $expected}" in
+${cases(vocabulary, (words) => `COMPREPLY=($(compgen -W "${words.join(' ')}" -- "$current" || true))`)}
   esac
 }
 complete -o default -F _tulle tulle
 `,
-  zsh: (next) => `#compdef tulle
+  zsh: (vocabulary) => `#compdef tulle
 _tulle() {
-  local prefix="\${(j: :)\${(@)words[2,CURRENT-1]:#-*}}"
-  case "$prefix" in
-${[...next]
-  .map(([prefix, list]) => `    "${prefix}"${prefix === '' ? '' : `|"${prefix} "*`}) compadd -- ${list.join(' ')} ;;`)
-  .sort(longestFirst)
-  .join('\n')}
+  local before="" expected="" word
+  for word in "\${(@)words[2,CURRENT-1]}"; do
+    if [[ -n $expected ]]; then expected=""; continue; fi
+    case "$word" in
+      ${valueFlags(vocabulary)}) expected="$word" ;;
+      -*) ;;
+      *) before="\${before:+$before }$word" ;;
+    esac
+  done
+  case "$before\${expected:+ $expected}" in
+${cases(vocabulary, (words) => (words.length === 0 ? '_default' : `compadd -- ${words.join(' ')}`))}
   esac
 }
 compdef _tulle tulle
 `,
-  fish: (next) =>
-    `# fish completion of tulle\n${[...next]
-      .flatMap(([prefix, list]) =>
-        list.map((word) => `complete -c tulle -f -n '${fishCondition(prefix)}' -a '${word}'`),
-      )
-      .join('\n')}\n`,
+  fish: ({ next, values }) =>
+    [
+      '# fish completion of tulle',
+      ...[...next].map(([key, words]) => {
+        const following = key === '' ? '__fish_use_subcommand' : seen(key.split(' '), words);
+        return `complete -c tulle -f -n '${following}' -a '${words.join(' ')}'`;
+      }),
+      ...[...values].map(([key, words]) => {
+        const parts = key.split(' ');
+        const flag = parts.pop() ?? '';
+        const option = flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`;
+        return `complete -c tulle -n '${seen(parts, [])}' ${option} -r${words.length === 0 ? '' : ` -f -a '${words.join(' ')}'`}`;
+      }),
+      '',
+    ].join('\n'),
 };
 
-/** A case with a longer beginning must stand before the ones that match it too. */
-function longestFirst(a: string, b: string): number {
-  return b.indexOf(')') - a.indexOf(')');
-}
-
-function fishCondition(prefix: string): string {
-  return prefix === ''
-    ? '__fish_use_subcommand'
-    : prefix
-        .split(' ')
-        .map((word) => `__fish_seen_subcommand_from ${word}`)
-        .join('; and ');
+/** A condition of fish: these words are there, and none of the commands that could follow. */
+function seen(path: readonly string[], following: readonly string[]): string {
+  const commands = following.filter((word) => !word.startsWith('-'));
+  return [
+    ...path.map((word) => `__fish_seen_subcommand_from ${word}`),
+    ...(commands.length === 0 ? [] : [`not __fish_seen_subcommand_from ${commands.join(' ')}`]),
+  ].join('; and ');
 }

@@ -82,7 +82,7 @@ export const install: Command = {
   run: async ({ flags, terminal }) => {
     const values = valuesFromFlags(flags);
     const problems = validateValues(values);
-    if (problems.length > 0) throw new UsageError(problems.join('; '));
+    if (problems.length > 0) throw new UsageError(problems.map(inFlags).join('; '));
     const objects = flags['crds'] === true ? renderCrds() : renderInstall(values);
     terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
     return 0;
@@ -91,12 +91,15 @@ export const install: Command = {
 
 function valuesFromFlags(flags: FlagValues): Values {
   const clusterDomain = textFlag(flags, 'cluster-domain');
+  const replicas = textFlag(flags, 'controller-replicas');
+  if (!/^\d+$/.test(replicas) || Number(replicas) === 0)
+    throw new UsageError(`--controller-replicas is "${replicas}": use a whole number from 1`);
   return {
     ...defaults,
     image: textFlag(flags, 'image'),
     clusterDomain,
     identityTrustDomain: optionalText(flags, 'identity-trust-domain') ?? clusterDomain,
-    controllerReplicas: Number(textFlag(flags, 'controller-replicas')),
+    controllerReplicas: Number(replicas),
     controllerLogLevel: textFlag(flags, 'controller-log-level') as LogLevel,
     identity: { ...defaults.identity, issuanceLifetime: textFlag(flags, 'identity-issuance-lifetime') },
     proxy: {
@@ -105,4 +108,19 @@ function valuesFromFlags(flags: FlagValues): Values {
       defaultInboundPolicy: textFlag(flags, 'default-inbound-policy') as DefaultInboundPolicy,
     },
   };
+}
+
+/** Values that have a flag of another name. */
+const FLAG_OF: Readonly<Record<string, string>> = {
+  'identity.issuanceLifetime': 'identity-issuance-lifetime',
+  'proxy.logLevel': 'proxy-log-level',
+  controllerReplicas: 'controller-replicas',
+  clusterDomain: 'cluster-domain',
+  identityTrustDomain: 'identity-trust-domain',
+  image: 'image',
+};
+
+/** A problem of the values in the words of the command line. */
+export function inFlags(problem: string): string {
+  return problem.replace(/^[\w.]+/, (value) => (FLAG_OF[value] === undefined ? value : `--${FLAG_OF[value]}`));
 }

@@ -1,8 +1,9 @@
 import { VERSION } from '#config/version.ts';
 import { CONFIG_MAP } from '#config/names.ts';
-import { parse } from 'yaml';
 import { connect } from '../cluster.ts';
-import { CLUSTER_FLAGS, textFlag, type Command, type FlagValues } from '../command.ts';
+import { installedVersion } from '../installed-version.ts';
+import { reasonOf } from '../reason.ts';
+import { CLUSTER_FLAGS, textFlag, UsageError, type Command, type FlagValues } from '../command.ts';
 
 export const version: Command = {
   path: ['version'],
@@ -37,12 +38,11 @@ async function serverVersion(flags: FlagValues): Promise<string> {
       `/api/v1/namespaces/${textFlag(flags, 'tulle-namespace')}/configmaps/${CONFIG_MAP}`,
     );
     cluster.close();
-    const text = (config?.['data'] as Record<string, string> | undefined)?.['values'];
-    return text === undefined
-      ? 'unavailable (the control plane is not installed)'
-      : String((parse(text) as { version?: string }).version);
+    if (config === undefined) return 'unavailable (the control plane is not installed)';
+    return installedVersion(config) ?? `unavailable (config map ${CONFIG_MAP} cannot be read)`;
   } catch (error) {
-    return `unavailable (${error instanceof Error ? error.message : String(error)})`;
+    if (error instanceof UsageError) throw error;
+    return `unavailable (${reasonOf(error)})`;
   }
 }
 

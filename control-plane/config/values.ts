@@ -100,7 +100,7 @@ export function validateValues(values: Values): readonly string[] {
   const lifetimeMs = durationProblem(problems, 'identity.issuanceLifetime', values.identity.issuanceLifetime);
   if (lifetimeMs !== undefined && lifetimeMs < MIN_ISSUANCE_MS) {
     problems.push(
-      `identity.issuanceLifetime is ${values.identity.issuanceLifetime}: use at least ${MIN_ISSUANCE_MS / 1000}s, proxies renew at 70 % of it`,
+      `identity.issuanceLifetime is "${values.identity.issuanceLifetime}": use at least ${MIN_ISSUANCE_MS / 1000}s, proxies renew at 70 % of it`,
     );
   }
   durationProblem(problems, 'identity.clockSkewAllowance', values.identity.clockSkewAllowance);
@@ -124,8 +124,19 @@ export function validateValues(values: Values): readonly string[] {
       problems.push(`${name} is "${values[name]}": use a DNS name in lower case, such as cluster.local`);
     }
   }
+  if (!LOG_FILTER.test(values.proxy.logLevel)) {
+    problems.push(`proxy.logLevel is "${values.proxy.logLevel}": use a level such as info, or warn,linkerd=debug`);
+  }
+  if (!IMAGE_NAME.test(values.image)) {
+    problems.push(`image is "${values.image}": use a name without tag, such as registry.example/tulle`);
+  }
   return problems;
 }
+
+/** A level, or Linkerd's `module=level,...`. */
+const LOG_FILTER = /^[a-z0-9_:]+(=[a-z]+)?(,[a-z0-9_:]+(=[a-z]+)?)*$/i;
+/** Host with an optional port, then path components. Source: distribution `reference`. */
+const IMAGE_NAME = /^[a-z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d+)?(\/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$/;
 
 function durationProblem(problems: string[], name: string, text: string): number | undefined {
   try {

@@ -1,7 +1,8 @@
 import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
-import { defaultValues } from '#config/values.ts';
+import { defaultValues, validateValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { textFlag, type Command } from '../../cli/command.ts';
+import { inFlags } from '../../cli/commands/install.ts';
+import { textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { vizManifests } from '../install/manifest.ts';
 
 const defaults = defaultValues(VERSION);
@@ -28,11 +29,14 @@ export const vizInstall: Command = {
   },
   examples: ['tulle viz install | kubectl apply -f -'],
   run: async ({ flags, terminal }) => {
-    const objects = vizManifests({
+    const values = {
       ...defaults,
       image: textFlag(flags, 'image'),
       identityTrustDomain: textFlag(flags, 'identity-trust-domain'),
-    });
+    };
+    const problems = validateValues(values);
+    if (problems.length > 0) throw new UsageError(problems.map(inFlags).join('; '));
+    const objects = vizManifests(values);
     terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
     return 0;
   },

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { describe, test } from 'node:test';
+import { tulle } from '../testing.ts';
+
+function has(program: string): boolean {
+  return spawnSync(program, ['--version']).status === 0;
+}
+function skipUnless(program: string): { readonly skip: string | false } {
+  return { skip: has(program) ? false : `${program} is not installed here, so its script is not tried` };
+}
+const script = async (shell: string): Promise<string> => (await tulle(['completion', shell])).out;
+
+describe('the bash completion', skipUnless('bash'), () => {
+  /** What bash offers for the last word. */
+  async function offers(...words: readonly string[]): Promise<readonly string[]> {
+    const quoted = ['tulle', ...words].map((word) => `'${word}'`).join(' ');
+    const program = `COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _tulle; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { status, stdout, stderr } = spawnSync(
+      'bash',
+      ['--norc', '-eu', '-c', `${await script('bash')}\n${program}`],
+      {
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr, '');
+    return stdout.split('\n').filter((word) => word !== '');
+  }
+
+  test('is a valid script', async () => {
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: await script('bash'), encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  });
+
+  test('offers the commands, then those of a group, then its flags', async () => {
+    assert.deepEqual(await offers(''), ['check', 'completion', 'diagnostics', 'inject', 'install', 'version', 'viz']);
+    assert.deepEqual(await offers('in'), ['inject', 'install']);
+    assert.deepEqual(await offers('viz', ''), ['edges', 'install', 'stat']);
+    assert.deepEqual(await offers('viz', 'stat', '--name'), ['--namespace']);
+    assert.deepEqual(await offers('viz', 'stat', 'deploy', '--all'), ['--all-namespaces']);
+    assert.deepEqual(await offers('install', '--cr'), ['--crds']);
+    assert.deepEqual(await offers('frobnicate', ''), []);
+  });
+
+  test('offers the values of a flag that has choices, and of the shells', async () => {
+    assert.deepEqual(await offers('check', '--output', ''), ['json', 'short', 'table']);
+    assert.deepEqual(await offers('check', '-o', 's'), ['short']);
+    assert.deepEqual(await offers('completion', ''), ['--help', 'bash', 'fish', 'zsh']);
+    assert.deepEqual(await offers('viz', 'stat', '-n', ''), []);
+    assert.deepEqual(await offers('viz', '--namespace', 'shop', 'st'), ['stat']);
+  });
+});
+
+test('the zsh completion is a valid script', skipUnless('zsh'), async () => {
+  const { status, stderr } = spawnSync('zsh', ['-n'], { input: await script('zsh'), encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+});
+
+test('the fish completion is a valid script', skipUnless('fish'), async () => {
+  const { status, stderr } = spawnSync('fish', ['--no-execute'], { input: await script('fish'), encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+});
