@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { createTestAuthority } from '#pki/testing.ts';
+import { systemClock } from '#runtime/clock.ts';
 import { eventually, exchange, meshed, TestApp, TestMesh } from './testing/mesh.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n';
@@ -33,6 +34,24 @@ test('a control plane that cannot prove its name gets no token', async () => {
   await new Promise((resolve) => void setTimeout(resolve, 500));
   assert.equal(mesh.control.certified, 0);
   assert.equal((await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status, 503);
+});
+
+test('a clock that jumps past the end of the certificate, as after a sleep, is answered by a new certificate at once', async () => {
+  await using mesh = await TestMesh.start();
+  let aheadMs = 0;
+  const clock = { ...systemClock, now: () => Date.now() + aheadMs };
+  const proxy = await mesh.proxy({ name: 'web', clock });
+  assert.equal(mesh.control.certified, 1);
+  aheadMs = 2 * 3_600_000;
+  mesh.control.clockAheadMs = aheadMs;
+  const status = async (): Promise<number> => (await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status;
+  assert.equal(await status(), 503);
+  await eventually(async () => (await status()) === 200, 'a new certificate', 3000);
+  aheadMs = 0; // and back: the new one does not hold yet
+  mesh.control.clockAheadMs = 0;
+  assert.equal(await status(), 503);
+  await eventually(async () => (await status()) === 200, 'a third certificate', 3000);
+  assert.equal(mesh.control.certified, 3);
 });
 
 test('draining finishes what is under way, takes new connections for a moment, and ends', async () => {

@@ -26,6 +26,8 @@ export class TestControlPlane implements AsyncDisposable {
   /** Calls of Certify so far. */
   certified = 0;
   isIdentityDown = false;
+  /** How far its clock is ahead of the machine's. */
+  clockAheadMs = 0;
   readonly #profiles = new Map<string, Profile>();
   readonly #endpoints = new Map<string, readonly Endpoint[]>();
   readonly #policies = new Map<number, InboundServer>();
@@ -125,7 +127,7 @@ export class TestControlPlane implements AsyncDisposable {
           return;
         }
         this.certified += 1;
-        const nowMs = Date.now();
+        const nowMs = Date.now() + this.clockAheadMs;
         const { publicDer } = parseCsr(call.request.certificateSigningRequest);
         const validity = { notBeforeMs: nowMs - 20_000, notAfterMs: nowMs + this.leafLifetimeMs };
         const { issuer } = this.authority;
