@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, writeFileSync, existsSync, chmodSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+  existsSync,
+  chmodSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { text } from 'node:stream/consumers';
 
 import { ContainerProcess, type ContainerConfig, type ContainerHost } from './container-process.ts';
@@ -20,6 +29,7 @@ type Run = { readonly container: ContainerProcess; readonly log: LogFile };
 inNamespaces(import.meta.filename, () => {
   const state = mkdtempSync('/tmp/tulle-container-');
   mkdirSync(join(state, 'stage'));
+  after(() => rmSync(state, { recursive: true, force: true }));
   const home = new ThreadHome();
   const host: ContainerHost = { home, stage: join(state, 'stage'), hidden: [state], visible: [] };
   let count = 0;

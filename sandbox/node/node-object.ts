@@ -18,7 +18,7 @@ const PODS_MAX = 110;
 export type NodeFacts = {
   readonly name: string;
   readonly ip: string;
-  readonly version: string; // of the API server, such as `v1.33.0`
+  readonly version: string; // of the API server, such as `v1.32.0`
   readonly cpus: number;
 };
 

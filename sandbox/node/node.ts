@@ -6,6 +6,7 @@ import type { Duplex, Readable } from 'node:stream';
 import { createLogger, type Logger } from '#runtime/log.ts';
 
 import type { LocalClient } from '../apiserver/local-client.ts';
+import { KUBERNETES_VERSION } from '../apiserver/path-handler.ts';
 import { StatusError } from '../apiserver/status-error.ts';
 import type { RestartBackoff } from './container-slot.ts';
 import type { ContainerSlot } from './container-slot.ts';
@@ -26,7 +27,7 @@ import { ThreadHome } from './thread-home.ts';
 const DEFAULT_NAME = 'sandbox';
 const DEFAULT_IP = '10.42.0.1';
 const DEFAULT_DNS_IP = '10.96.0.10';
-const DEFAULT_VERSION = 'v1.33.0';
+const DEFAULT_VERSION = `${KUBERNETES_VERSION}+tulle`;
 const REAP_MS = 3000;
 /** Source: kubelet `MaxContainerBackOff`; a sandbox starts with a shorter first delay than a kubelet's 10 s. */
 const DEFAULT_BACKOFF: RestartBackoff = { minMs: 1000, maxMs: 300_000, resetAfterMs: 600_000 };
@@ -42,7 +43,7 @@ export type NodeOptions = {
   readonly ip?: string;
   readonly dnsIP?: string;
   readonly clusterDomain?: string;
-  readonly version?: string; // of the API server
+  readonly version?: string; // instead of the API server's
   readonly backoff?: RestartBackoff;
   readonly log?: Logger;
   /** Directories of the machine that containers must not see, besides the state directory. */

@@ -22,6 +22,8 @@ export type CheckTarget = {
 export type CheckAction = Pick<V1Probe, 'exec' | 'httpGet' | 'tcpSocket' | 'grpc'>;
 
 const HEALTHY: CheckResult = { isHealthy: true };
+/** By its first part servers tell probes from other requests. */
+const PROBE_AGENT = 'kube-probe/1.32';
 const OUTPUT_BYTES_MAX = 10 * 1024;
 const BODY_BYTES_MAX = 10 * 1024;
 
@@ -90,7 +92,7 @@ async function checkHttp(action: V1HTTPGetAction, target: CheckTarget, timeoutMs
   const host = action.host === undefined || action.host === '' ? target.podIP : action.host;
   const isTls = action.scheme === 'HTTPS';
   const path = `/${(action.path ?? '/').replace(/^\/+/, '')}`;
-  const headers: Record<string, string> = { 'user-agent': 'kube-probe/1.33', accept: '*/*', connection: 'close' };
+  const headers: Record<string, string> = { 'user-agent': PROBE_AGENT, accept: '*/*', connection: 'close' };
   for (const header of action.httpHeaders ?? []) headers[header.name.toLowerCase()] = header.value;
   const url = `${isTls ? 'https' : 'http'}://${host}:${port}${path}`;
   const options = { host, port, path, headers, agent: false, signal: AbortSignal.timeout(timeoutMs) };
