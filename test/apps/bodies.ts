@@ -26,7 +26,10 @@ function exchange(text: string): Promise<string> {
 function digest(raw: string): string {
   const lines = raw.split('\r\n').filter((line) => !IGNORED.test(line));
   const heads = lines.filter((line) => /^HTTP\/1|^[a-z-]+: /i.test(line) && line.length < 200);
-  return `${heads.join(' | ')} # ${createHash('sha256').update(dechunk(raw)).digest('hex').slice(0, 16)}`;
+  return `${heads.join(' | ')} # ${createHash('sha256')
+    .update(dechunk(lines.join('\r\n')))
+    .digest('hex')
+    .slice(0, 16)}`;
 }
 
 /** The payload of the first message; chunk sizes may differ, the bytes may not. */

@@ -7,6 +7,7 @@ async function main(): Promise<void> {
     const response = await fetch(url, { method: 'POST', body, signal: AbortSignal.timeout(20_000) });
     await response.text();
     if (response.status === 200) ok += 1;
+    else process.stdout.write(`${response.status} ${response.headers.get('l5d-proxy-error') ?? ''}\n`);
   }
   process.stdout.write(`${ok} of ${countText} answered 200\n`);
 }

@@ -36,8 +36,9 @@ export class Mesh implements AsyncDisposable {
     const mesh = await Mesh.start();
     try {
       await mesh.apply(mesh.tulle(['install', ...flags]).stdout);
+      await mesh.ready('tulle');
       if (hasViz) await mesh.apply(mesh.tulle(['viz', 'install']).stdout);
-      await mesh.ready('tulle', ...(hasViz ? ['tulle-viz'] : []));
+      if (hasViz) await mesh.ready('tulle-viz');
       return mesh;
     } catch (error) {
       const log = sandboxLog(mesh.sandbox.stateDirectory, 20);
@@ -177,7 +178,7 @@ export function podYaml(
   });
 }
 
-/** A Deployment with a program of `test/apps` and a Service in front of it. */
+/** A Deployment with a program of `test/apps`, and a Service in front of it when it has ports. */
 export function serviceYaml(
   namespace: string,
   name: string,
@@ -186,12 +187,16 @@ export function serviceYaml(
   const labels = { app: name };
   const port = options.ports[0];
   return [
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name, namespace },
-      spec: { selector: labels, ports: options.ports.map((number) => ({ name: `p${number}`, port: number })) },
-    },
+    ...(port === undefined
+      ? []
+      : [
+          {
+            apiVersion: 'v1',
+            kind: 'Service',
+            metadata: { name, namespace },
+            spec: { selector: labels, ports: options.ports.map((number) => ({ name: `p${number}`, port: number })) },
+          },
+        ]),
     {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
