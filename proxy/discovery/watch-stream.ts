@@ -4,6 +4,9 @@ import { STATUS, type GrpcError, type GrpcClient, type Method } from './grpc-cli
 /** Status codes after which asking again is useless. Source: linkerd2-proxy, for all of its watches. */
 const TERMINAL: ReadonlySet<number> = new Set([STATUS.invalidArgument, STATUS.failedPrecondition]);
 
+/** While the service cannot be reached its client paces the attempts; a second pause on top would only delay the news. */
+const UNREACHABLE_PAUSE_MS = 250;
+
 export type WatchHandler<Rsp> = {
   /** @param isFirst  the first answer of this stream: it stands for everything known before */
   onMessage(message: Rsp, isFirst: boolean): void;
@@ -42,7 +45,8 @@ export function watchStream<Req, Rsp>(
         }
         failures += 1;
         handler.onInterrupted?.(error);
-        timer = setTimeout(open, backoffMs(failures, random()));
+        const pauseMs = backoffMs(failures, random());
+        timer = setTimeout(open, client.isReachable ? pauseMs : Math.min(pauseMs, UNREACHABLE_PAUSE_MS));
         timer.unref();
       },
     });

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DestinationService, type DestinationProfile } from '#api/gen/destination.ts';
+import { createTestAuthority } from '#pki/testing.ts';
+import { createLogger } from '#runtime/log.ts';
+import { anonymousContext, readTrustAnchors } from '../identity/credentials.ts';
+import { CONTROL_IDENTITY, TestControlPlane } from '../testing/control-plane.ts';
+import { eventually } from '../testing/mesh.ts';
+import { backoffMs } from './backoff.ts';
+import { GrpcClient, GrpcError, STATUS } from './grpc-client.ts';
+import { watchStream } from './watch-stream.ts';
+
+function clientOf(control: TestControlPlane, identity = CONTROL_IDENTITY): GrpcClient {
+  const context = anonymousContext(readTrustAnchors(control.authority.anchorsPem));
+  return new GrpcClient(
+    { host: '127.0.0.2', port: control.port, identity },
+    {
+      exemption: { kind: 'uid', uid: 2102 },
+      context: () => context,
+      log: createLogger('test', 'silent'),
+      random: Math.random,
+    },
+  );
+}
+
+const request = { scheme: '', path: '10.0.0.1:80', contextToken: '' };
+
+test('a watch outlives the control plane and hears its news when it is back', async () => {
+  await using control = new TestControlPlane(createTestAuthority());
+  control.setProfile(request.path, { fullyQualifiedName: 'one', isOpaque: false });
+  await control.start();
+  using client = clientOf(control);
+  const heard: [string, boolean][] = [];
+  let interruptions = 0;
+  using _watch = watchStream(client, DestinationService.getProfile, request, () => 0, {
+    onMessage: (message: DestinationProfile, isFirst) => heard.push([message.fullyQualifiedName, isFirst]),
+    onInterrupted: () => (interruptions += 1),
+    onRefused: (error) => assert.fail(error),
+  });
+  await eventually(() => heard.length === 1, 'the first answer');
+  control.setProfile(request.path, { fullyQualifiedName: 'two', isOpaque: false });
+  await eventually(() => heard.length === 2, 'an update');
+  await control.stop();
+  await eventually(() => interruptions > 0 && !client.isReachable, 'the loss is noticed');
+  control.setProfile(request.path, { fullyQualifiedName: 'three', isOpaque: false });
+  await control.start();
+  await eventually(() => heard.length === 3, 'news after the return');
+  assert.deepEqual(heard, [
+    ['one', true],
+    ['two', false],
+    ['three', true],
+  ]);
+});
+
+test('an answer that no repetition can change ends the watch', async () => {
+  await using control = new TestControlPlane(createTestAuthority());
+  await control.start();
+  using client = clientOf(control);
+  const status = await new Promise<number>((resolve) => {
+    watchStream(client, DestinationService.getProfile, request, Math.random, {
+      onMessage: () => resolve(-1),
+      onRefused: (error) => resolve(error.status),
+    });
+  });
+  assert.equal(status, STATUS.invalidArgument);
+});
+
+test('a server with another name is not spoken to', async () => {
+  await using control = new TestControlPlane(createTestAuthority());
+  await control.start();
+  using client = clientOf(control, 'somebody.else');
+  await assert.rejects(
+    client.unary(DestinationService.getProfile, request, 2000),
+    (error: unknown) =>
+      error instanceof GrpcError && error.status === STATUS.unavailable && /names control/.test(error.message),
+  );
+});
+
+test('pauses grow to a limit and are never equal for everybody', () => {
+  assert.equal(backoffMs(1, 0), 100);
+  assert.equal(backoffMs(3, 0), 400);
+  assert.equal(backoffMs(1000, 0), 10_000);
+  assert.equal(backoffMs(1000, 0.5), 11_000);
+});
