@@ -136,7 +136,7 @@ export function validateValues(values: Values): readonly string[] {
 /** A level, or Linkerd's `module=level,...`. */
 const LOG_FILTER = /^[a-z0-9_:]+(=[a-z]+)?(,[a-z0-9_:]+(=[a-z]+)?)*$/i;
 /** Host with an optional port, then path components. Source: distribution `reference`. */
-const IMAGE_NAME = /^[a-z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d+)?(\/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$/;
+const IMAGE_NAME = /^[a-z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d+(?=\/))?(\/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$/;
 
 function durationProblem(problems: string[], name: string, text: string): number | undefined {
   try {

@@ -42,7 +42,7 @@ function readOptions(argv: readonly string[]): Options {
     }));
   } catch (error) {
     throw new UsageError(
-      `${error instanceof Error ? error.message.split('. ')[0] : String(error)} (\`npm run demo -- --help\`)`,
+      `${error instanceof Error ? error.message.split(/\. |\.?\n/)[0] : String(error)} (\`npm run demo -- --help\`)`,
     );
   }
   if (values.help === true) {
@@ -68,9 +68,7 @@ Flags:
 async function run(options: Options, progress: Progress, onSandbox: (sandbox: Sandbox) => void): Promise<void> {
   const startMs = performance.now();
   await progress.step('bundle the processes', bundleAll);
-  const sandbox = await progress.step('start a Kubernetes cluster', () =>
-    startSandbox({ port: options.port, onLine: (line) => terminal.err(`${line}\n`) }),
-  );
+  const sandbox = await progress.step('start a Kubernetes cluster', () => startSandbox({ port: options.port }));
   onSandbox(sandbox);
   const cluster = await connect({ kubeconfig: sandbox.kubeconfig });
   try {
@@ -89,12 +87,12 @@ async function run(options: Options, progress: Progress, onSandbox: (sandbox: Sa
 
 async function install(cluster: Cluster, progress: Progress): Promise<void> {
   const values = defaultValues(VERSION);
-  await progress.step('apply `tulle install` and `tulle viz install`', () =>
-    applyAll(cluster, [...renderInstall(values), ...vizManifests(values)]),
-  );
+  await progress.step('apply `tulle install`', () => applyAll(cluster, renderInstall(values)));
   await progress.step('wait for the control plane', (note) =>
     waitForDeployments(cluster, ['tulle'], READY_TIMEOUT_MS, note),
   );
+  // Only now: the extension is meshed itself, and the injector must be there for that.
+  await progress.step('apply `tulle viz install`', () => applyAll(cluster, vizManifests(values)));
   await progress.step('create the namespace shop, annotated with linkerd.io/inject=enabled', () =>
     applyAll(cluster, shopManifests()),
   );

@@ -21,15 +21,15 @@ export function destinationManifests(values: Values): readonly Manifest[] {
       headless('tulle-policy', POLICY_PORT, 'policy-grpc'),
     ],
     clusterRules: [
-      { apiGroups: [''], resources: ['pods', 'services', 'namespaces', 'nodes'], verbs: ['get', 'list', 'watch'] },
-      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['pods', 'services', 'nodes'], verbs: ['list', 'watch'] },
+      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
     ],
     namespaceRules: [
       {
         apiGroups: [''],
         resources: ['configmaps'],
         resourceNames: [TRUST_ROOTS_CONFIG_MAP],
-        verbs: ['get', 'list', 'watch'],
+        verbs: ['list', 'watch'],
       },
     ],
     env: [

@@ -27,7 +27,7 @@ export function injectorManifests(values: Values): readonly Manifest[] {
         ),
       ],
       clusterRules: [
-        { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+        { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
         { apiGroups: [''], resources: ['events'], verbs: ['create'] },
         {
           apiGroups: ['admissionregistration.k8s.io'],
@@ -41,7 +41,7 @@ export function injectorManifests(values: Values): readonly Manifest[] {
           apiGroups: [''],
           resources: ['configmaps'],
           resourceNames: [TRUST_ROOTS_CONFIG_MAP],
-          verbs: ['get', 'list', 'watch'],
+          verbs: ['list', 'watch'],
         },
         { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
         {

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { defaultValues, type Values } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { toJson, toYaml } from './manifest.ts';
+import type { Rule } from './manifests/workload.ts';
+import { renderCrds, renderInstall } from './render.ts';
+
+const GOLDEN = join(import.meta.dirname, 'testdata', 'install.yaml');
+const values = defaultValues(VERSION);
+const other: Values = {
+  ...values,
+  namespace: 'mesh',
+  controllerReplicas: 3,
+  identityTrustDomain: 'example.org',
+  proxy: { ...values.proxy, resources: {}, opaquePorts: '' },
+};
+
+describe('the manifest', () => {
+  test('is the reviewed one; the CustomResourceDefinitions are files of their own (UPDATE=1 writes it anew)', () => {
+    const text = toYaml(renderInstall(values).filter(({ kind }) => kind !== 'CustomResourceDefinition'));
+    if (process.env['UPDATE'] === '1') {
+      mkdirSync(dirname(GOLDEN), { recursive: true });
+      writeFileSync(GOLDEN, text);
+    }
+    assert.ok(existsSync(GOLDEN), 'run this test with UPDATE=1 and review the file');
+    assert.equal(
+      text,
+      readFileSync(GOLDEN, 'utf8'),
+      'the manifest changed: run with UPDATE=1 and review the difference',
+    );
+  });
+
+  test('is the same bytes at every rendering', () => {
+    for (const some of [values, other]) {
+      assert.equal(toYaml(renderInstall(some)), toYaml(renderInstall(structuredClone(some))));
+      assert.equal(toJson(renderInstall(some)), toJson(renderInstall(structuredClone(some))));
+    }
+  });
+
+  test('reads back from YAML and from JSON as what was rendered', () => {
+    const objects = renderInstall(values);
+    const read = parseAllDocuments(toYaml(objects), { version: '1.1' }).map((document) => document.toJS() as unknown);
+    assert.deepEqual(read, objects);
+    assert.deepEqual((JSON.parse(toJson(objects)) as { items: unknown }).items, objects);
+  });
+
+  test('holds no secret', () => {
+    for (const some of [values, other]) {
+      const text = toYaml(renderInstall(some));
+      assert.doesNotMatch(text, /^kind: Secret$/m);
+      assert.doesNotMatch(text, /PRIVATE KEY|BEGIN CERTIFICATE|caBundle:/);
+    }
+  });
+
+  test('has no empty list, map or null outside of schemas: the API server drops them and a second apply would not be "unchanged"', () => {
+    for (const some of [values, other]) {
+      for (const object of renderInstall(some)) {
+        if (object.kind === 'CustomResourceDefinition') continue;
+        assert.deepEqual(empties(object), [], `${object.kind} ${object.metadata.name}`);
+      }
+    }
+  });
+
+  test('names each object once, its namespace before what is in it, and an account before what uses it', () => {
+    const objects = renderInstall(other);
+    const ids = objects.map(({ kind, metadata }) => `${kind}/${metadata.namespace ?? ''}/${metadata.name}`);
+    assert.equal(new Set(ids).size, ids.length);
+    assert.equal(ids[0], 'Namespace//mesh');
+    for (const { kind, metadata } of objects.filter((object) => object.kind === 'Deployment')) {
+      assert.ok(ids.indexOf(`ServiceAccount/mesh/${metadata.name}`) < ids.indexOf(`${kind}/mesh/${metadata.name}`));
+    }
+    assert.ok(objects.every(({ metadata }) => metadata.namespace === undefined || metadata.namespace === 'mesh'));
+  });
+
+  test('grants each process only what it uses', () => {
+    const granted = new Map(
+      renderInstall(values)
+        .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
+        .map((role) => [`${role.kind} ${role.metadata.name}`, (role['rules'] as Rule[]).map(ruleText)]),
+    );
+    assert.deepEqual(Object.fromEntries(granted), GRANTED);
+    for (const [role, rules] of granted) {
+      for (const rule of rules) {
+        assert.doesNotMatch(rule, /\*/, `${role}: no wildcard`);
+        // Secrets and configuration of others: only by name, and never a list of all.
+        if (/secrets/.test(rule)) assert.match(rule, /: create$|\[.+\]: get,update$/, `${role}: ${rule}`);
+        assert.doesNotMatch(rule, /delete|escalate|impersonate|bind/, role);
+      }
+    }
+  });
+
+  test('binds each role to the account of the same process, in its namespace', () => {
+    for (const binding of renderInstall(other).filter(({ kind }) => kind.endsWith('Binding'))) {
+      const { name } = binding['roleRef'] as { name: string };
+      assert.equal(name, binding.metadata.name);
+      const [subject, ...more] = binding['subjects'] as { kind: string; name: string; namespace: string }[];
+      assert.deepEqual([subject?.kind, subject?.namespace, more.length], ['ServiceAccount', 'mesh', 0]);
+      assert.ok(name === subject?.name || name === `mesh-${subject?.name}`);
+    }
+  });
+
+  test('runs every process without root, without capabilities and on a read-only file system', () => {
+    const deployments = renderInstall(values).filter(({ kind }) => kind === 'Deployment');
+    assert.equal(deployments.length, 3);
+    for (const deployment of deployments) {
+      const { spec } = (deployment['spec'] as { template: { spec: PodSpec } }).template;
+      assert.deepEqual([spec.securityContext.runAsNonRoot, spec.securityContext.runAsUser], [true, 2103]);
+      for (const { securityContext, livenessProbe, readinessProbe, resources } of spec.containers) {
+        assert.deepEqual(securityContext, {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+        assert.ok(livenessProbe && readinessProbe && resources);
+      }
+    }
+  });
+
+  test('--crds renders CustomResourceDefinitions only, each with one storage version', () => {
+    const crds = renderCrds();
+    assert.ok(crds.length >= 6);
+    for (const { kind, metadata, ...crd } of crds) {
+      assert.equal(kind, 'CustomResourceDefinition');
+      const { versions } = crd['spec'] as { versions: { storage: boolean; schema: unknown }[] };
+      assert.equal(versions.filter(({ storage }) => storage).length, 1, metadata.name);
+      assert.ok(versions.every(({ schema }) => schema !== undefined));
+    }
+  });
+});
+
+type PodSpec = {
+  readonly securityContext: { readonly runAsNonRoot: boolean; readonly runAsUser: number };
+  readonly containers: readonly {
+    readonly securityContext: unknown;
+    readonly livenessProbe: unknown;
+    readonly readinessProbe: unknown;
+    readonly resources: unknown;
+  }[];
+};
+
+/** `apps/deployments [a,b]: get,list`. */
+function ruleText({ apiGroups, resources, resourceNames = [], verbs }: Rule): string {
+  const group = apiGroups.join(',');
+  const names = resourceNames.length === 0 ? '' : ` [${resourceNames.join(',')}]`;
+  return `${group === '' ? '' : `${group}/`}${resources.join(',')}${names}: ${verbs.join(',')}`;
+}
+
+/** Paths of what is empty. */
+function empties(value: unknown, path = ''): readonly string[] {
+  if (value === null || value === undefined) return [path];
+  if (typeof value !== 'object') return [];
+  const entries = Object.entries(value);
+  if (entries.length === 0) return [path];
+  return entries.flatMap(([key, child]) => empties(child, `${path}.${key}`));
+}
+
+/** What each process may do. A change here is a change of what a stolen token can do. */
+const GRANTED: Readonly<Record<string, readonly string[]>> = {
+  'ClusterRole tulle-tulle-identity': ['authentication.k8s.io/tokenreviews: create'],
+  'Role tulle-identity': [
+    'secrets,configmaps: create',
+    'secrets [linkerd-identity-issuer,linkerd-identity-anchor]: get,update',
+    'configmaps [linkerd-identity-trust-roots]: get,update',
+  ],
+  'ClusterRole tulle-tulle-destination': [
+    'pods,services,nodes: list,watch',
+    'discovery.k8s.io/endpointslices: list,watch',
+  ],
+  'Role tulle-destination': ['configmaps [linkerd-identity-trust-roots]: list,watch'],
+  'ClusterRole tulle-tulle-injector': [
+    'namespaces: list,watch',
+    'events: create',
+    'admissionregistration.k8s.io/mutatingwebhookconfigurations [tulle-injector-webhook-config]: get,patch',
+  ],
+  'Role tulle-injector': [
+    'configmaps [linkerd-identity-trust-roots]: list,watch',
+    'secrets: create',
+    'secrets [tulle-injector-k8s-tls]: get,update',
+  ],
+};
