@@ -39,11 +39,7 @@ export function eventOf(
   }
   if (decision.kind === 'inject')
     return { type: 'Normal', reason: 'Injected', message: 'Proxy sidecar successfully injected' };
-  if (
-    decision.reason === 'injection_enable_annotation_absent' ||
-    decision.reason === 'injection_disable_annotation_present'
-  )
-    return undefined;
+  if (SILENT.has(decision.reason)) return undefined;
   return { type: 'Warning', reason: 'InjectionSkipped', message: `Proxy not injected: ${decision.message}` };
 }
 

@@ -1,7 +1,6 @@
 // Looks at every packet on an interface of its pod and counts: TCP payloads from or to a port, how many of them look like
 // the beginning of TLS records, and how many hold a marker. Prints one JSON line a second.
 import koffi from 'koffi';
-import { readFileSync } from 'node:fs';
 
 const [networkInterface = 'eth0', portText = '4143', marker = ''] = process.argv.slice(2);
 const PORT = Number(portText);
@@ -15,6 +14,7 @@ const POLL_MS = 1;
 const libc = koffi.load(null);
 const socket = libc.func('int socket(int, int, int)');
 const bind = libc.func('int bind(int, const void *, uint32_t)');
+const indexOf = libc.func('uint32_t if_nametoindex(const char *)');
 const recv = libc.func('intptr_t recv(int, void *, uintptr_t, int)');
 
 const counts = { packets: 0, payloads: 0, tlsRecords: 0, withMarker: 0, onPort: 0 };
@@ -27,7 +27,9 @@ function open(): number {
   const address = Buffer.alloc(20); // sockaddr_ll
   address.writeUInt16LE(AF_PACKET, 0);
   address.writeUInt16LE(protocol, 2);
-  address.writeInt32LE(Number(readFileSync(`/sys/class/net/${networkInterface}/ifindex`, 'utf8')), 4);
+  const index = indexOf(networkInterface) as number;
+  if (index === 0) throw new Error(`there is no interface ${networkInterface}`);
+  address.writeInt32LE(index, 4);
   if ((bind(fd, address, address.length) as number) < 0)
     throw new Error(`cannot bind to ${networkInterface} (errno ${koffi.errno()})`);
   return fd;
