@@ -69,8 +69,12 @@ if (!existsSync(node)) fail(`no pinned Node for the architecture ${arch()}: Tull
 // npm link and npx start this file itself: then the entry is the command line.
 const viaScript = process.argv[2]?.endsWith('.ts') === true;
 const entry = resolve(root, viaScript ? process.argv[2] : 'cli/main.ts');
+// npm changes to the checkout before it runs a script; files named on the command line are where the caller is.
+const isNpmScript = process.env.npm_package_json === join(root, 'package.json');
+const callerFolder = viaScript && isNpmScript ? process.env.INIT_CWD : undefined;
 const child = spawn(node, ['--disable-warning=ExperimentalWarning', entry, ...process.argv.slice(viaScript ? 3 : 2)], {
   stdio: 'inherit',
+  ...(callerFolder !== undefined && existsSync(callerFolder) ? { cwd: callerFolder } : {}),
   env: {
     ...process.env,
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(modules, '.cache', 'tulle-compile'),
