@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync, chmodSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type OutputFile } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -44,15 +44,30 @@ export async function bundleAll(): Promise<string> {
     logLevel: 'silent',
     write: false,
   });
-  mkdirSync(join(BUNDLE_FOLDER, '.compile-cache'), { recursive: true });
-  chmodSync(join(BUNDLE_FOLDER, '.compile-cache'), 0o1777); // processes run as different users
-  for (const file of outputFiles) {
+  try {
+    writeChanged(outputFiles);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw error;
+    throw new Error(`cannot write to ${BUNDLE_FOLDER} (${code}): run this as the owner of the checkout`, {
+      cause: error,
+    });
+  }
+  return BUNDLE_FOLDER;
+}
+
+function writeChanged(files: readonly OutputFile[]): void {
+  const cache = join(BUNDLE_FOLDER, '.compile-cache');
+  if (!existsSync(cache)) {
+    mkdirSync(cache, { recursive: true });
+    chmodSync(cache, 0o1777); // processes run as different users
+  }
+  for (const file of files) {
     if (existsSync(file.path) && readFileSync(file.path).equals(file.contents)) continue;
     const fresh = `${file.path}.${process.pid}`;
     writeFileSync(fresh, file.contents);
     renameSync(fresh, file.path);
   }
-  return BUNDLE_FOLDER;
 }
 
 /** The programs of a folder, for the images `tulle.dev/<image>` of the sandbox. */
