@@ -35,7 +35,7 @@ const REFUSED: Readonly<Record<number, string>> = {
 export class ApiError extends CommandError {
   readonly code: number;
   constructor(code: number, message: string) {
-    super(message, REFUSED[code]);
+    super(message, code === 403 && !message.includes('User "') ? undefined : REFUSED[code]);
     this.code = code;
   }
 }

@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { TestServer } from '../../sandbox/apiserver/test-server.ts';
+import { applyAll } from '../../sandbox/demo/apply.ts';
+import { renderInstall } from '../../control-plane/install/render.ts';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { connect, type Cluster } from '../cluster.ts';
+import { tulle, type Outcome } from '../testing.ts';
+
+type Answer = {
+  readonly success: boolean;
+  readonly categories: readonly {
+    readonly categoryName: string;
+    readonly checks: readonly { description: string; result: string; error?: string; hint?: string }[];
+  }[];
+};
+
+describe('tulle check against an API server', () => {
+  let server: TestServer;
+  let cluster: Cluster;
+  before(async () => {
+    server = await TestServer.start();
+    cluster = await connect({ kubeconfig: server.kubeconfigPath });
+  });
+  after(async () => {
+    cluster?.close();
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  const check = (...flags: string[]): Promise<Outcome> =>
+    tulle(['check', '--kubeconfig', server.kubeconfigPath, '--wait', '0', ...flags]);
+  /** What is not well: `description: error`. */
+  async function findings(...flags: string[]): Promise<readonly string[]> {
+    const { out } = await check('-o', 'json', ...flags);
+    return (JSON.parse(out) as Answer).categories.flatMap(({ checks }) =>
+      checks
+        .filter(({ result }) => result !== 'success')
+        .map((one) => `${one.result}: ${one.description}: ${one.error}`),
+    );
+  }
+  const merge = (path: string, body: unknown): Promise<unknown> =>
+    cluster.request('PATCH', path, body, 'application/merge-patch+json');
+  const setReady = (name: string, readyReplicas: number): Promise<unknown> =>
+    merge(`/apis/apps/v1/namespaces/tulle/deployments/${name}/status`, { status: { readyReplicas } });
+
+  test('--pre succeeds on an empty cluster', async () => {
+    const { code, out, err } = await check('--pre');
+    assert.deepEqual([code, err], [0, '']);
+    assert.match(out, /^kubernetes-api\n-{14}\n√ can query the Kubernetes API\n\nkubernetes-version\n/);
+    assert.match(out, /\n√ can create deployments\n\nStatus check results are √\n$/);
+  });
+
+  test('without an installation the first missing thing ends the check and says how to install', async () => {
+    const { code, out } = await check();
+    assert.equal(code, 1);
+    assert.ok(
+      out.endsWith(
+        [
+          'tulle-existence',
+          '---------------',
+          '× control plane namespace exists',
+          '    namespaces/tulle does not exist',
+          '    hint: Tulle is not installed: `tulle install | kubectl apply -f -`; if it has another namespace, name that with -L',
+          '',
+          'Status check results are ×',
+          '',
+        ].join('\n'),
+      ),
+      out,
+    );
+    const short = await check('-o', 'short');
+    assert.match(short.out, /^tulle-existence\n-{15}\n× control plane namespace exists\n/);
+  });
+
+  test("colours are the terminal's choice", async () => {
+    const coloured = await tulle(['check', '--kubeconfig', server.kubeconfigPath, '--wait', '0'], '', true);
+    assert.ok(coloured.out.includes('\u001b[32;1m√\u001b[0m can query'));
+    assert.ok(coloured.out.includes('\u001b[31;1m×\u001b[0m control plane namespace'));
+  });
+
+  test('an installation that is not ready is waited for, and then says which deployment', async () => {
+    await applyAll(cluster, renderInstall(defaultValues(VERSION)));
+    const { code, out, err } = await check('--wait', '600ms');
+    assert.equal(code, 1);
+    assert.equal(
+      err,
+      'waiting up to 600ms: control plane deployment tulle-identity is ready (0 of 1 pods are ready)\n',
+    );
+    assert.match(
+      out,
+      /× control plane deployment tulle-identity is ready\n {4}0 of 1 pods are ready\n {4}hint: `kubectl -n tulle describe deploy\/tulle-identity`/,
+    );
+    assert.match(
+      (await findings('--pre')).join('\n'),
+      /error: control plane namespace does not already exist: .*"tulle" exists/,
+    );
+  });
+
+  test('what the processes have not written yet is told with who writes it', async () => {
+    for (const name of ['tulle-identity', 'tulle-destination', 'tulle-injector']) await setReady(name, 1);
+    assert.deepEqual(await findings(), [
+      'error: trust anchors: present, with supported algorithms: config map linkerd-identity-trust-roots has no ca-bundle.crt: the identity process has not made the trust anchor yet',
+    ]);
+  });
+
+  test('certificates that cannot be read are named with where they are', async () => {
+    const roots = (bundle: string): unknown => ({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'linkerd-identity-trust-roots', namespace: 'tulle' },
+      data: { 'ca-bundle.crt': bundle },
+    });
+    const path = '/api/v1/namespaces/tulle/configmaps';
+    await cluster.request('POST', path, roots('nothing'));
+    assert.match((await findings()).join('\n'), /config map linkerd-identity-trust-roots holds no PEM certificate$/);
+    await merge(
+      `${path}/linkerd-identity-trust-roots`,
+      roots('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'),
+    );
+    assert.match(
+      (await findings()).join('\n'),
+      /linkerd-identity-trust-roots holds a certificate that cannot be read: \S/,
+    );
+    await merge(`${path}/linkerd-identity-trust-roots`, roots(server.server.caCertificate));
+    assert.deepEqual(await findings(), [
+      'error: injector webhook certificate: present, with supported algorithms: the webhook has no caBundle yet: the injector writes it when it starts',
+    ]);
+    await cluster.request(
+      'PATCH',
+      '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/tulle-injector-webhook-config',
+      [
+        {
+          op: 'add',
+          path: '/webhooks/0/clientConfig/caBundle',
+          value: Buffer.from(server.server.caCertificate).toString('base64'),
+        },
+      ],
+      'application/json-patch+json',
+    );
+    assert.deepEqual(await findings(), []);
+    assert.equal((await check()).code, 0);
+  });
+
+  test('a missing role, account or definition is an error that does not hide the next one', async () => {
+    const rbac = '/apis/rbac.authorization.k8s.io/v1';
+    await cluster.request('DELETE', `${rbac}/clusterroles/tulle-tulle-identity`);
+    await cluster.request('DELETE', `${rbac}/clusterrolebindings/tulle-tulle-injector`);
+    await cluster.request('DELETE', '/api/v1/namespaces/tulle/serviceaccounts/tulle-injector');
+    await cluster.request(
+      'DELETE',
+      '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/servers.policy.linkerd.io',
+    );
+    assert.deepEqual(await findings(), [
+      'error: ClusterRole and binding of tulle-identity exist: clusterroles/tulle-tulle-identity does not exist',
+      'error: ServiceAccount tulle-injector exists: serviceaccounts/tulle-injector does not exist',
+      'error: ClusterRole and binding of tulle-injector exist: clusterrolebindings/tulle-tulle-injector does not exist',
+      'error: control plane CustomResourceDefinitions exist: missing: servers.policy.linkerd.io',
+    ]);
+    await applyAll(cluster, renderInstall(defaultValues(VERSION)));
+    assert.deepEqual(await findings(), []);
+  });
+
+  test('another version, and values that somebody broke, are a warning', async () => {
+    const path = '/api/v1/namespaces/tulle/configmaps/linkerd-config';
+    for (const [values, said] of [
+      ['version: 9.9.9', '9.9.9'],
+      ['version: [', 'unknown'],
+      ['', 'unknown'],
+    ]) {
+      await merge(path, { data: { values } });
+      assert.deepEqual(await findings(), [
+        `warning: control plane and cli versions match: the control plane is ${said}, the command line ${VERSION}`,
+      ]);
+      assert.equal((await check()).code, 0);
+    }
+    await applyAll(cluster, renderInstall(defaultValues(VERSION)));
+  });
+
+  test('--proxy names pods without a proxy, proxies that wait, annotations that mean nothing and objects without effect', async () => {
+    assert.match(
+      (await findings('--proxy', '-n', 'shop')).join('\n'),
+      /^error: data plane namespace exists: .*"shop" does not exist$/,
+    );
+    await cluster.request('POST', '/api/v1/namespaces', {
+      metadata: { name: 'shop', annotations: { 'linkerd.io/inject': 'enabled' } },
+    });
+    await cluster.request('POST', '/api/v1/namespaces/shop/serviceaccounts', { metadata: { name: 'default' } });
+    const pod = async (
+      name: string,
+      labels: object,
+      annotations: object,
+      containers: readonly string[],
+    ): Promise<void> => {
+      await cluster.request('POST', '/api/v1/namespaces/shop/pods', {
+        metadata: { name, labels, annotations },
+        spec: { containers: containers.map((container) => ({ name: container, image: 'x' })) },
+      });
+      const containerStatuses = containers.map((container) => ({
+        name: container,
+        ready: false,
+        image: 'x',
+        imageID: '',
+        restartCount: 0,
+      }));
+      await merge(`/api/v1/namespaces/shop/pods/${name}/status`, { status: { phase: 'Running', containerStatuses } });
+    };
+    const meshed = { 'linkerd.io/control-plane-ns': 'tulle' };
+    await pod('bare', {}, {}, ['app']);
+    await pod('waiting', meshed, { 'config.linkerd.io/opaque-ports': 'lots!' }, ['app', 'linkerd-proxy']);
+    await cluster.request('POST', '/apis/policy.linkerd.io/v1beta3/namespaces/shop/servers', {
+      apiVersion: 'policy.linkerd.io/v1beta3',
+      kind: 'Server',
+      metadata: { name: 'web' },
+      spec: { podSelector: {}, port: 8080 },
+    });
+    const all = await findings('--proxy', '-n', 'shop');
+    assert.deepEqual(all.slice(0, 2), [
+      'error: data plane proxies are ready: not ready: shop/waiting',
+      'warning: pods that want a proxy have one: without a proxy: shop/bare',
+    ]);
+    assert.match(
+      all[2] ?? '',
+      /^warning: annotations of meshed pods.*shop\/waiting: config\.linkerd\.io\/opaque-ports: "lots!"/,
+    );
+    assert.deepEqual(all.slice(3), [
+      `warning: data plane and cli versions match: another version than ${VERSION}: shop/waiting`,
+      'warning: every policy object takes effect: without effect: servers shop/web',
+    ]);
+  });
+
+  test('the JSON form has hint and error only where something was found', async () => {
+    const { out, code } = await check('-o', 'json', '--proxy');
+    assert.equal(code, 1);
+    const answer = JSON.parse(out) as Answer;
+    assert.equal(answer.success, false);
+    for (const one of answer.categories.flatMap(({ checks }) => checks)) {
+      assert.deepEqual(
+        Object.keys(one),
+        one.result === 'success' ? ['description', 'result'] : ['description', 'hint', 'error', 'result'],
+      );
+    }
+  });
+});
