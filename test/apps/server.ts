@@ -54,9 +54,12 @@ const echo = createTcp({ allowHalfOpen: true }, (socket) => {
   socket.on('error', () => socket.destroy());
 }).listen(9000);
 
+// Endpoints and rules still name this pod for a moment after SIGTERM: serve on until they do not.
 process.on('SIGTERM', () => {
-  echo.close();
-  server.close(() => process.exit(0));
-  server.closeIdleConnections();
-  setTimeout(() => process.exit(0), 5_000).unref();
+  setTimeout(() => {
+    echo.close();
+    server.close(() => process.exit(0));
+    server.closeIdleConnections();
+    setTimeout(() => process.exit(0), 5_000).unref();
+  }, 1_500);
 });

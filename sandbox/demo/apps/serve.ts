@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 
+const SERVE_ON_MS = 1_500;
+
 export type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void;
 
 /**
@@ -22,9 +24,12 @@ export function serveHttp(port: number, routes: Readonly<Record<string, Handler>
     });
   });
   server.listen(port);
+  // Endpoints and rules still name this pod for a moment after SIGTERM: serve on until they do not.
   process.on('SIGTERM', () => {
-    server.close(() => process.exit(0));
-    server.closeIdleConnections();
+    setTimeout(() => {
+      server.close(() => process.exit(0));
+      server.closeIdleConnections();
+    }, SERVE_ON_MS);
   });
 }
 
