@@ -43,7 +43,7 @@ describe('the webhook certificate in a cluster', () => {
       ({ kind }) => kind === 'MutatingWebhookConfiguration',
     );
     assert.ok(webhook);
-    await api.create('mutatingwebhookconfigurations.admissionregistration.k8s.io', webhook as never);
+    await api.create('mutatingwebhookconfigurations.admissionregistration.k8s.io', webhook);
   });
   after(async () => {
     await cluster[Symbol.asyncDispose]();
