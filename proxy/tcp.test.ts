@@ -159,3 +159,14 @@ test('a refused connection reaches the application as a reset', async () => {
   mesh.serve([unmeshed(1)], true);
   await assert.rejects(exchange(client.outboundPort, '\0'), /ECONNRESET/);
 });
+
+test('a client that waits for a dead server to speak is not left waiting', async () => {
+  await using mesh = await TestMesh.start();
+  const client = await mesh.proxy({ name: 'client' });
+  mesh.serve([unmeshed(1)]);
+  const socket = connect({ port: client.outboundPort, host: '127.0.0.1' });
+  const startedMs = performance.now();
+  const [error] = (await once(socket, 'error')) as [Error];
+  assert.match(error.message, /ECONNRESET/);
+  assert.ok(performance.now() - startedMs < 4000);
+});

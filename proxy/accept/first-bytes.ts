@@ -23,6 +23,9 @@ export type OpenServer = { readonly connection: Connection; readonly bytes: Buff
 /** Whether a client's bytes decide what it speaks. Called with all of them; it must bound their number. */
 export type Decides = (bytes: Buffer) => boolean;
 
+/** How long a client may still speak after the server side could not be opened. */
+const GIVE_UP_MS = 1000;
+
 /** Between two protocols a connection is paused: nothing arrives but its close, which `isClosed` keeps. */
 const BETWEEN: ConnectionHandler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
@@ -83,7 +86,7 @@ export async function awaitOpening(client: Connection, early: Buffer, options: O
   const race = new Race(client, first.bytes, options.decides, leftMs);
   options.openServer().then(
     (server) => race.join(server),
-    () => race.join(undefined),
+    () => race.giveUpSoon(),
   );
   return race.result;
 }
@@ -96,7 +99,7 @@ class Race {
   #server: Connection | undefined;
   #serverBytes: Buffer = Buffer.alloc(0);
   readonly #client: Connection;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
 
   constructor(client: Connection, bytes: Buffer, decides: Decides, timeoutMs: number) {
     this.#client = client;
@@ -133,6 +136,13 @@ class Race {
       onDrain() {},
       onClose: () => this.#tunnel(),
     });
+  }
+
+  /** The server side cannot be opened: a client that waits for it to speak must learn that. */
+  giveUpSoon(): void {
+    if (this.#isOver) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#tunnel(), GIVE_UP_MS);
   }
 
   #tunnel(): void {

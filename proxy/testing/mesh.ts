@@ -46,7 +46,11 @@ export class TestMesh implements AsyncDisposable {
   /** A running proxy, certified. */
   async proxy(options: ProxyOptions): Promise<Proxy> {
     const proxy = await this.startProxy(options);
-    await proxy.ready;
+    let isReady = false;
+    void proxy.ready.then(() => {
+      isReady = true;
+    });
+    await eventually(() => isReady, `${options.name} is certified`);
     return proxy;
   }
 
