@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createPrivateKey, ECDH, generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { test } from 'node:test';
+import type { Asn1Node } from 'node-forge/lib/asn1.js';
+import { p256Keys, type KeyPair } from './crafted-certificate.ts';
 import { createCsr, CsrError, parseCsr } from './csr.ts';
+import { childrenOf, decodeDer, encodeDer } from './der.ts';
+import { bitString, contextConstructed, integer, octetString, oid, sequence, set } from './der-writer.ts';
 import { KeyError, PrivateKey } from './key.ts';
+import { OID } from './oids.ts';
+import { encodeName, encodeSubjectAltNames } from './subject-names.ts';
 
 const NAME = 'web.a-namespace-with-a-rather-long-name.serviceaccount.identity.tulle.cluster.local';
 
@@ -88,11 +95,85 @@ test('requests with a flipped bit are refused or read, and nothing else', () => 
   }
 });
 
+/** A request that is right except for what is given. */
+function craftCsr(parts: {
+  version?: number;
+  publicDer?: Buffer;
+  keys?: KeyPair;
+  attributes?: readonly Asn1Node[];
+}): Buffer {
+  const keys = parts.keys ?? p256Keys();
+  const publicDer = parts.publicDer ?? keys.publicKey.export({ type: 'spki', format: 'der' });
+  const info = sequence(
+    integer(parts.version ?? 0),
+    encodeName(),
+    decodeDer('key', publicDer),
+    contextConstructed(0, ...(parts.attributes ?? [])),
+  );
+  const signature = bitString(sign('sha256', encodeDer(info), keys.privateKey));
+  return encodeDer(sequence(info, sequence(oid(OID.ecdsaWithSha256)), signature));
+}
+
+test('requests are refused that other libraries could read in another way', () => {
+  assert.deepEqual(parseCsr(craftCsr({})).names, { dns: [], uris: [], others: 0 });
+  refused(craftCsr({ version: 1 }), /version 1 of PKCS#10 is not known/);
+
+  const keys = p256Keys();
+  const plain = keys.publicKey.export({ type: 'spki', format: 'der' });
+  const [algorithm] = childrenOf(decodeDer('key', plain));
+  const point = Buffer.from(
+    ECDH.convertKey(plain.subarray(26), 'prime256v1', undefined, undefined, 'compressed') as Buffer,
+  );
+  refused(craftCsr({ keys, publicDer: encodeDer(sequence(algorithm!, bitString(point))) }), /not ECDSA P-256/);
+  const explicit = generateKeyPairSync('ec', { namedCurve: 'prime256v1', paramEncoding: 'explicit' });
+  refused(craftCsr({ keys: explicit }), /not ECDSA P-256/);
+
+  const names = encodeDer(encodeSubjectAltNames(['web.shop'], []));
+  const list = sequence(oid(OID.subjectAltName), octetString(names));
+  const request = (...extensions: readonly Asn1Node[]): Asn1Node =>
+    sequence(oid(OID.extensionRequest), set(sequence(...extensions)));
+  assert.deepEqual(parseCsr(craftCsr({ attributes: [request(list)] })).names.dns, ['web.shop']);
+  refused(craftCsr({ attributes: [request(list, list)] }), /more than one list/);
+  refused(craftCsr({ attributes: [request(list), request(list)] }), /more than one list/);
+  refused(
+    craftCsr({ attributes: [sequence(oid(OID.extensionRequest), set(sequence(), sequence(list)))] }),
+    /at the end/,
+  );
+});
+
+test('a name that is not ASCII is refused instead of becoming another one', () => {
+  // Written as Latin-1, U+0177 would be "w".
+  assert.throws(
+    () => createCsr(PrivateKey.generate(), '\u0177eb.shop'),
+    /subject alternative name: "\u0177eb.shop" is not a name/,
+  );
+});
+
 test('a private key never prints itself', () => {
   const key = PrivateKey.generate();
   for (const text of [inspect(key), inspect({ key }, { depth: 9 }), String(key), JSON.stringify({ key })]) {
     assert.match(text, /\[redacted\]/);
     assert.doesNotMatch(text, /BEGIN|publicDer/);
+  }
+  const { d = '' } = createPrivateKey(key.exportPem()).export({ format: 'jwk' });
+  const scalar = Buffer.from(d, 'base64url');
+  const everything = {
+    showHidden: true,
+    customInspect: false,
+    depth: 9,
+    maxArrayLength: null,
+    compact: true,
+    breakLength: Infinity,
+  };
+  for (const text of [
+    inspect(key, everything),
+    JSON.stringify(Object.assign({}, key)),
+    inspect(structuredClone(key), everything),
+  ]) {
+    assert.match(text, /publicDer/);
+    for (const form of [[...scalar].join(','), [...scalar].join(', '), scalar.toString('hex'), d]) {
+      assert.ok(!text.includes(form));
+    }
   }
   assert.throws(() => PrivateKey.fromPem('nonsense', 'Secret tulle/x tls.key'), KeyError);
 });

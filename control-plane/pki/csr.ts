@@ -1,18 +1,8 @@
 import { verify } from 'node:crypto';
-import {
-  Asn1Error,
-  bitString,
-  contextConstructed,
-  integer,
-  octetString,
-  oid,
-  oidText,
-  Reader,
-  sequence,
-  set,
-  TAG,
-} from './asn1.ts';
-import { importPublicKey, isP256, type PrivateKey } from './key.ts';
+import { Asn1Error, decodeDer, encodeDer, TAG } from './der.ts';
+import { Reader } from './der-reader.ts';
+import { bitString, contextConstructed, integer, octetString, oid, sequence, set } from './der-writer.ts';
+import { importPublicKey, isPlainP256, type PrivateKey } from './key.ts';
 import { OID } from './oids.ts';
 import {
   decodeName,
@@ -44,11 +34,12 @@ const CSR_BYTES_MAX = 16 * 1024;
  * @returns PKCS#10 DER
  */
 export function createCsr(key: PrivateKey, dnsName: string): Buffer {
-  const names = encodeSubjectAltNames([dnsName], []);
+  const names = encodeDer(encodeSubjectAltNames([dnsName], []));
   const extensions = sequence(sequence(oid(OID.subjectAltName), octetString(names)));
   const attributes = contextConstructed(0, sequence(oid(OID.extensionRequest), set(extensions)));
-  const info = sequence(integer(Buffer.from([0])), encodeName(), key.publicDer, attributes);
-  return sequence(info, sequence(oid(OID.ecdsaWithSha256)), bitString(key.sign(info)));
+  const info = sequence(integer(0), encodeName(), decodeDer('public key', key.publicDer), attributes);
+  const signature = bitString(key.sign(encodeDer(info)));
+  return encodeDer(sequence(info, sequence(oid(OID.ecdsaWithSha256)), signature));
 }
 
 /**
@@ -59,56 +50,55 @@ export function createCsr(key: PrivateKey, dnsName: string): Buffer {
 export function parseCsr(der: Uint8Array): CertificateRequest {
   if (der.length > CSR_BYTES_MAX) throw new CsrError(`longer than ${CSR_BYTES_MAX} bytes`);
   try {
-    return readRequest(new Reader(der));
+    return readRequest(Reader.ofSequence('request', der));
   } catch (error) {
     if (error instanceof Asn1Error) throw new CsrError(`not a PKCS#10 request: ${error.message}`);
     throw error;
   }
 }
 
-function readRequest(outer: Reader): CertificateRequest {
-  const request = outer.enter('request');
-  outer.end('request');
+function readRequest(request: Reader): CertificateRequest {
   const info = request.read('request info', TAG.sequence);
-  const algorithm = oidText(request.enter('signature algorithm').read('algorithm', TAG.oid).value);
-  const signature = request.read('signature', TAG.bitString).value;
+  const algorithm = request.enter('signature algorithm').readOid('algorithm');
+  const signature = request.readWholeBytes('signature');
   request.end('request');
 
-  const fields = new Reader(info.value);
-  fields.read('version', TAG.integer);
-  const { commonNames } = decodeName(fields.read('subject', TAG.sequence).raw);
-  const publicDer = Buffer.from(fields.read('public key', TAG.sequence).raw);
+  const fields = info.children;
+  const version = fields.readCount('version');
+  if (version !== 0) throw new CsrError(`version ${version} of PKCS#10 is not known`);
+  const { commonNames } = decodeName(fields.enter('subject'));
+  const publicDer = fields.read('public key', TAG.sequence).der;
   const attributes = fields.readOptional('attributes', 0xa0);
   fields.end('request info');
 
   const publicKey = importPublicKey(publicDer);
-  if (publicKey === undefined || !isP256(publicKey)) throw new CsrError('the public key is not ECDSA P-256');
+  if (publicKey === undefined || !isPlainP256(publicDer)) throw new CsrError('the public key is not ECDSA P-256');
   if (algorithm !== OID.ecdsaWithSha256)
     throw new CsrError(`signature algorithm ${algorithm} is not ECDSA with SHA-256`);
-  if (!verify('sha256', info.raw, publicKey, signature.subarray(1))) {
+  if (!verify('sha256', info.der, publicKey, signature)) {
     throw new CsrError('the signature is not made by the key in the request');
   }
-  return {
-    publicDer,
-    commonNames,
-    names: attributes === undefined ? NO_NAMES : readNames(new Reader(attributes.value)),
-  };
+  return { publicDer, commonNames, names: attributes === undefined ? NO_NAMES : readNames(attributes.children) };
 }
 
 function readNames(attributes: Reader): SubjectAltNames {
   let names: SubjectAltNames | undefined;
   while (!attributes.isAtEnd) {
     const attribute = attributes.enter('attribute');
-    if (oidText(attribute.read('attribute type', TAG.oid).value) !== OID.extensionRequest) continue;
-    const extensions = attribute.enter('attribute values', TAG.set).enter('extensions');
+    if (attribute.readOid('attribute type') !== OID.extensionRequest) continue;
+    const values = attribute.enter('attribute values', TAG.set);
+    attribute.end('attribute');
+    const extensions = values.enter('extensions');
+    values.end('attribute values');
     while (!extensions.isAtEnd) {
       const extension = extensions.enter('extension');
-      const type = oidText(extension.read('extension type', TAG.oid).value);
-      extension.readOptional('critical', TAG.boolean);
-      const { value } = extension.read('extension value', TAG.octetString);
+      const type = extension.readOid('extension type');
+      extension.readFlag('critical');
+      const { contents } = extension.read('extension value', TAG.octetString);
+      extension.end('extension');
       if (type !== OID.subjectAltName) continue;
       if (names !== undefined) throw new CsrError('more than one list of subject alternative names');
-      names = decodeSubjectAltNames(value);
+      names = decodeSubjectAltNames(contents);
     }
   }
   return names ?? NO_NAMES;

@@ -1,18 +1,19 @@
 import { randomBytes } from 'node:crypto';
+import type { Asn1Node } from 'node-forge/lib/asn1.js';
+import { parseCertificate, type Certificate } from './certificate.ts';
+import { decodeDer, encodeDer } from './der.ts';
 import {
   bitString,
   boolean,
   contextConstructed,
   contextPrimitive,
-  element,
   integer,
+  longInteger,
   octetString,
   oid,
   sequence,
-  TAG,
   time,
-} from './asn1.ts';
-import { parseCertificate, type Certificate } from './certificate.ts';
+} from './der-writer.ts';
 import { keyIdentifier, PrivateKey } from './key.ts';
 import { OID } from './oids.ts';
 import { decodeCertificates } from './pem.ts';
@@ -62,7 +63,7 @@ export function createIssuer(anchor: Authority, domain: string, validity: Validi
 export function crossSign(newer: Authority, older: Authority): Certificate {
   return signCertificate({
     issuer: signer(older),
-    subject: newer.certificate.subjectDer,
+    subject: decodeDer('subject', newer.certificate.subjectDer),
     publicDer: newer.key.publicDer,
     validity: within(newer.certificate, older.certificate),
     extensions: authorityExtensions(newer.key.publicDer),
@@ -110,15 +111,19 @@ export function readAuthority(
   if (certificate === undefined || !key.isKeyOf(certificate.publicDer)) {
     throw new Error(`${what}: tls.key is not the key of tls.crt`);
   }
-  if (!certificate.isCa) throw new Error(`${what}: tls.crt is not a certificate authority`);
+  if (!certificate.isCa) throw new Error(`${what}: tls.crt may not sign certificates`);
   return { authority: { key, certificate }, chain };
 }
 
-type Signer = { readonly key: PrivateKey; readonly name: Buffer; readonly keyId: Buffer };
+type Signer = { readonly key: PrivateKey; readonly name: Asn1Node; readonly keyId: Buffer };
 
 /** The issuer's name is copied byte for byte: clients compare it so. */
 function signer({ key, certificate }: Authority): Signer {
-  return { key, name: certificate.subjectDer, keyId: certificate.subjectKeyId ?? keyIdentifier(certificate.publicDer) };
+  return {
+    key,
+    name: decodeDer('subject', certificate.subjectDer),
+    keyId: certificate.subjectKeyId ?? keyIdentifier(certificate.publicDer),
+  };
 }
 
 function within(validity: Validity, outer: Validity): Validity {
@@ -127,36 +132,37 @@ function within(validity: Validity, outer: Validity): Validity {
 
 function signCertificate(parts: {
   readonly issuer: Signer;
-  readonly subject: Buffer;
+  readonly subject: Asn1Node;
   readonly publicDer: Buffer;
   readonly validity: Validity;
-  readonly extensions: readonly Buffer[];
+  readonly extensions: readonly Asn1Node[];
 }): Certificate {
   const { issuer, validity } = parts;
   const algorithm = sequence(oid(OID.ecdsaWithSha256));
   const authorityKeyId = extension(OID.authorityKeyIdentifier, false, sequence(contextPrimitive(0, issuer.keyId)));
   const body = sequence(
-    contextConstructed(0, integer(Buffer.from([2]))), // version 3
+    contextConstructed(0, integer(2)), // version 3
     serialNumber(),
     algorithm,
     issuer.name,
     sequence(time(validity.notBeforeMs), time(validity.notAfterMs)),
     parts.subject,
-    parts.publicDer,
+    decodeDer('public key', parts.publicDer),
     contextConstructed(3, sequence(...parts.extensions, authorityKeyId)),
   );
-  return parseCertificate(sequence(body, algorithm, bitString(issuer.key.sign(body))));
+  const signature = bitString(issuer.key.sign(encodeDer(body)));
+  return parseCertificate(encodeDer(sequence(body, algorithm, signature)));
 }
 
-/** 127 random bits, positive and never zero. Source: RFC 5280 section 4.1.2.2. */
-function serialNumber(): Buffer {
+/** 126 random bits in 16 bytes, positive and never zero. Source: RFC 5280 section 4.1.2.2. */
+function serialNumber(): Asn1Node {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
-  return integer(bytes);
+  return longInteger(bytes);
 }
 
-function authorityExtensions(publicDer: Buffer, pathLength?: number): readonly Buffer[] {
-  const length = pathLength === undefined ? [] : [integer(Buffer.from([pathLength]))];
+function authorityExtensions(publicDer: Buffer, pathLength?: number): readonly Asn1Node[] {
+  const length = pathLength === undefined ? [] : [integer(pathLength)];
   return [
     extension(OID.basicConstraints, true, sequence(boolean(true), ...length)),
     keyUsage(KEY_USAGE_CERT_AND_CRL_SIGN),
@@ -164,14 +170,14 @@ function authorityExtensions(publicDer: Buffer, pathLength?: number): readonly B
   ];
 }
 
-function keyUsage([bits, unusedBits]: readonly [number, number]): Buffer {
+function keyUsage([bits, unusedBits]: readonly [number, number]): Asn1Node {
   return extension(OID.keyUsage, true, bitString(Buffer.from([bits]), unusedBits));
 }
 
-function subjectKeyId(publicDer: Buffer): Buffer {
+function subjectKeyId(publicDer: Buffer): Asn1Node {
   return extension(OID.subjectKeyIdentifier, false, octetString(keyIdentifier(publicDer)));
 }
 
-function extension(type: string, isCritical: boolean, value: Buffer): Buffer {
-  return element(TAG.sequence, oid(type), ...(isCritical ? [boolean(true)] : []), octetString(value));
+function extension(type: string, isCritical: boolean, value: Asn1Node): Asn1Node {
+  return sequence(oid(type), ...(isCritical ? [boolean(true)] : []), octetString(encodeDer(value)));
 }

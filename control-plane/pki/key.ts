@@ -74,6 +74,15 @@ export function isP256(key: KeyObject): boolean {
   return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
 }
 
+/** Algorithm, curve by name and the mark of an uncompressed point: how every P-256 key in a certificate begins. */
+const P256_SPKI_PREFIX = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex');
+const P256_SPKI_BYTES = 91;
+
+/** Whether a SubjectPublicKeyInfo has the only form that all TLS libraries read. OpenSSL takes others too. Source: RFC 5480. */
+export function isPlainP256(spkiDer: Buffer): boolean {
+  return spkiDer.length === P256_SPKI_BYTES && spkiDer.subarray(0, P256_SPKI_PREFIX.length).equals(P256_SPKI_PREFIX);
+}
+
 /** @returns nothing when the bytes are not a public key that node:crypto knows */
 export function importPublicKey(spkiDer: Uint8Array): KeyObject | undefined {
   try {
