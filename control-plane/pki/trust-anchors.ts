@@ -8,19 +8,26 @@ export type ChainVerdict =
   | { readonly isTrusted: true; readonly anchor: Certificate; readonly notAfterMs: number /* of the whole chain */ }
   | { readonly isTrusted: false; readonly reason: string };
 
-const DIGESTS: Readonly<Record<string, string>> = {
-  '1.2.840.10045.4.3.2': 'sha256', // ECDSA
-  '1.2.840.10045.4.3.3': 'sha384',
-  '1.2.840.10045.4.3.4': 'sha512',
-  '1.2.840.113549.1.1.11': 'sha256', // RSA, PKCS#1
-  '1.2.840.113549.1.1.12': 'sha384',
-  '1.2.840.113549.1.1.13': 'sha512',
+/** By object identifier: what the signature needs. */
+const SIGNATURES: Readonly<Record<string, { readonly keyType: 'ec' | 'rsa'; readonly digest: string }>> = {
+  '1.2.840.10045.4.3.2': { keyType: 'ec', digest: 'sha256' },
+  '1.2.840.10045.4.3.3': { keyType: 'ec', digest: 'sha384' },
+  '1.2.840.10045.4.3.4': { keyType: 'ec', digest: 'sha512' },
+  '1.2.840.113549.1.1.11': { keyType: 'rsa', digest: 'sha256' }, // PKCS#1
+  '1.2.840.113549.1.1.12': { keyType: 'rsa', digest: 'sha384' },
+  '1.2.840.113549.1.1.13': { keyType: 'rsa', digest: 'sha512' },
 };
 
+/** Certificates between the one in question, which counts, and the trust anchor, which does not. */
 const CHAIN_LENGTH_MAX = 8;
+/** Certificates that may be offered to make a chain of. */
+const OFFERED_MAX = 32;
+/** Certificates with the same names can be tried in many orders; nobody needs as many. Figure: Go's crypto/x509. */
+const SIGNATURE_CHECKS_MAX = 100;
 
 /**
- * Follows a chain from its first certificate to a trust anchor.
+ * Follows a chain from its first certificate to a trust anchor. Checked are times, signatures, names, which certificates may sign, how many
+ * authorities may stand in a row, and that nobody set a limit which is not checked here: critical extensions and name constraints.
  *
  * @param chain    the certificate in question first; the others in any order
  * @param anchors  what is trusted; an anchor counts only while it holds itself
@@ -31,36 +38,73 @@ export function verifyChain(
   anchors: readonly Certificate[],
   nowMs: number,
 ): ChainVerdict {
-  let [current, ...others] = chain;
-  if (current === undefined) return { isTrusted: false, reason: 'there is no certificate' };
-  let notAfterMs = Number.POSITIVE_INFINITY;
-  for (let length = 0; length < CHAIN_LENGTH_MAX; length += 1) {
-    const certificate: Certificate = current;
-    const problem = validityProblem(certificate, nowMs);
-    if (problem !== undefined) return { isTrusted: false, reason: problem };
-    notAfterMs = Math.min(notAfterMs, certificate.notAfterMs);
-    const itself = anchors.find((candidate) => candidate.der.equals(certificate.der));
-    const anchor = itself ?? anchors.find((candidate) => isIssuedBy(certificate, candidate));
-    if (anchor !== undefined) {
-      const anchorProblem = validityProblem(anchor, nowMs);
-      if (anchorProblem !== undefined) return { isTrusted: false, reason: anchorProblem };
-      return { isTrusted: true, anchor, notAfterMs: Math.min(notAfterMs, anchor.notAfterMs) };
-    }
-    const next = others.find((candidate) => isIssuedBy(certificate, candidate));
-    if (next === undefined) return { isTrusted: false, reason: `nothing trusted vouches for ${describe(certificate)}` };
-    others = others.filter((candidate) => candidate !== next);
-    current = next;
+  const [first, ...others] = chain;
+  if (first === undefined) return untrusted('there is no certificate');
+  if (chain.length > OFFERED_MAX) return untrusted(`there are more than ${OFFERED_MAX} certificates`);
+  return follow([first], others, { anchors, nowMs, checksLeft: SIGNATURE_CHECKS_MAX });
+}
+
+type Search = { readonly anchors: readonly Certificate[]; readonly nowMs: number; checksLeft: number };
+
+/** Tries every way on from the end of the path: of two certificates with one name and key, one may have expired. */
+function follow(path: readonly Certificate[], others: readonly Certificate[], search: Search): ChainVerdict {
+  const last = path.at(-1)!;
+  const problem = validityProblem(last, search.nowMs) ?? constraintProblem(path);
+  if (problem !== undefined) return untrusted(problem);
+  const anchor = search.anchors.find((candidate) => candidate.der.equals(last.der));
+  if (anchor !== undefined) {
+    return { isTrusted: true, anchor, notAfterMs: Math.min(...path.map((certificate) => certificate.notAfterMs)) };
   }
-  return { isTrusted: false, reason: `the chain is longer than ${CHAIN_LENGTH_MAX} certificates` };
+  if (path.length > CHAIN_LENGTH_MAX) return untrusted(`the chain is longer than ${CHAIN_LENGTH_MAX} certificates`);
+  let failure: ChainVerdict | undefined;
+  for (const candidate of [...search.anchors, ...others]) {
+    if (!mayIssue(candidate, last)) continue;
+    if (search.checksLeft === 0) return untrusted('the chain can be put together in too many ways');
+    search.checksLeft -= 1;
+    if (!isSignedBy(last, candidate)) continue;
+    const rest = others.filter((other) => other !== candidate);
+    const verdict = follow([...path, candidate], rest, search);
+    if (verdict.isTrusted) return verdict;
+    failure ??= verdict;
+  }
+  return failure ?? untrusted(`nothing trusted vouches for ${describe(last)}`);
+}
+
+function untrusted(reason: string): ChainVerdict {
+  return { isTrusted: false, reason };
+}
+
+/** What forbids the last certificate of a path to stand there. Source: RFC 5280 sections 4.2 and 6.1.4. */
+function constraintProblem(path: readonly Certificate[]): string | undefined {
+  const last = path.at(-1)!;
+  const [limit] = last.unsupported;
+  if (limit !== undefined) return `${describe(last)} has the extension ${limit}, which is not supported`;
+  // Authorities that vouch for another key of themselves do not count.
+  const below = path.slice(0, -1).filter((one) => one.isCa && !one.issuerDer.equals(one.subjectDer)).length;
+  if (last.pathLengthMax !== undefined && below > last.pathLengthMax) {
+    return `${describe(last)} allows ${last.pathLengthMax} authorities below it, not ${below}`;
+  }
+  return undefined;
 }
 
 /** Whether `issuer` is an authority that signed `certificate`. Says nothing about times. */
 export function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
-  if (!issuer.isCa || !certificate.issuerDer.equals(issuer.subjectDer)) return false;
-  const digest = DIGESTS[certificate.signatureAlgorithm];
+  return mayIssue(issuer, certificate) && isSignedBy(certificate, issuer);
+}
+
+function mayIssue(issuer: Certificate, certificate: Certificate): boolean {
+  return issuer.isCa && certificate.issuerDer.equals(issuer.subjectDer);
+}
+
+function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+  const algorithm = SIGNATURES[certificate.signatureAlgorithm];
   const key = importPublicKey(issuer.publicDer);
-  if (digest === undefined || key === undefined) return false;
-  return verify(digest, certificate.tbsDer, key, certificate.signature);
+  if (algorithm === undefined || key?.asymmetricKeyType !== algorithm.keyType) return false;
+  try {
+    return verify(algorithm.digest, certificate.tbsDer, key, certificate.signature);
+  } catch {
+    return false; // a key that OpenSSL reads and cannot use
+  }
 }
 
 /** Why a certificate does not hold at a time, or nothing. */
