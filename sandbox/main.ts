@@ -1,6 +1,6 @@
 // `main.ts --state DIRECTORY [--port PORT]`: a sandbox in the foreground, until SIGTERM or SIGINT.
 // The same file is the outer process, in the machine's namespaces, and the inner one, in the sandbox's own.
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createLogger } from '#runtime/log.ts';
@@ -13,6 +13,7 @@ const CHECKOUT = join(import.meta.dirname, '..');
 const API_LISTENER = 'Kubernetes API';
 const READY_POLL_MS = 20;
 const CLOSE_MS_MAX = 15_000;
+const ORPHAN_MS = 2_000;
 const EXIT_USAGE = 2;
 
 /** Runs in the sandbox's namespaces: the cluster itself. */
@@ -38,8 +39,14 @@ async function outer(stateDirectory: string, port: number): Promise<number> {
     process.send?.('ready');
     if (process.send === undefined) process.stdout.write(`export KUBECONFIG=${join(stateDirectory, 'kubeconfig')}\n`);
   }, READY_POLL_MS);
-  // The parent is gone: nobody would end this sandbox.
-  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  // The parent is gone: nobody would end this sandbox, nor remove its directory.
+  let isOrphan = false;
+  process.on('disconnect', () => {
+    isOrphan = true;
+    process.kill(process.pid, 'SIGTERM');
+    // Again, since the first process inside does not hear it while it is starting.
+    setInterval(() => process.kill(process.pid, 'SIGTERM'), ORPHAN_MS);
+  });
   try {
     return await launch({
       command: [
@@ -58,6 +65,7 @@ async function outer(stateDirectory: string, port: number): Promise<number> {
     });
   } finally {
     clearInterval(poll);
+    if (isOrphan) rmSync(stateDirectory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 }
 

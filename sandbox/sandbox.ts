@@ -16,6 +16,7 @@ export type Sandbox = {
 export type SandboxOptions = {
   readonly port?: number; // of the API server on 127.0.0.1; default: any
   readonly onLine?: (line: string) => void; // what the sandbox says on standard error
+  readonly signal?: AbortSignal; // gives up a start; afterwards it does nothing
 };
 
 /** The sandbox did not start. The message is one line: what is wrong and what to do. */
@@ -53,19 +54,22 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     for (const line of text.split('\n')) if (line !== '') options.onLine?.(line);
   });
   const exited = new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
+  const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    child.kill(signal);
     const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await exited;
     clearTimeout(timer);
-    rmSync(stateDirectory, { recursive: true, force: true });
+    // Retried: after SIGKILL the kernel may still be ending the processes inside.
+    rmSync(stateDirectory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   };
   try {
-    await ready(child, exited, () => said);
+    await ready(child, exited, () => said, options.signal);
   } catch (error) {
-    await stop();
+    // The first process inside a pid namespace ignores SIGTERM until it has a handler, and this one may have none yet.
+    await end('SIGKILL');
     throw error;
   }
+  const stop = (): Promise<void> => end('SIGTERM');
   return { kubeconfig: join(stateDirectory, 'kubeconfig'), stateDirectory, exited, stop };
 }
 
@@ -78,16 +82,35 @@ export function sandboxLog(stateDirectory: string, lines: number): string {
   }
 }
 
-async function ready(child: ChildProcess, exited: Promise<number>, said: () => string): Promise<void> {
+async function ready(
+  child: ChildProcess,
+  exited: Promise<number>,
+  said: () => string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const isReady = new Promise<'ready'>((resolve) => child.once('message', () => resolve('ready')));
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), START_TIMEOUT_MS)));
-  const outcome = await Promise.race([isReady, exited, late]);
-  clearTimeout(timer);
-  if (outcome === 'ready') return;
-  if (outcome === 'late') throw new SandboxError(`the sandbox did not start within ${START_TIMEOUT_MS / 1000} s`);
-  const lastLine = said().trim().split('\n').at(-1) ?? '';
-  throw new SandboxError(
-    lastLine === '' ? `the sandbox ended with status ${outcome}` : lastLine.replace(/^tulle: /, ''),
-  );
+  const late = AbortSignal.timeout(START_TIMEOUT_MS);
+  const outcome = await Promise.race([isReady, exited, aborted(late, 'late'), aborted(signal, 'given up')]);
+  switch (outcome) {
+    case 'ready':
+      return;
+    case 'late':
+      throw new SandboxError(`the sandbox did not start within ${START_TIMEOUT_MS / 1000} s`);
+    case 'given up':
+      throw new SandboxError('the start of the sandbox was given up');
+    default: {
+      const lastLine = said().trim().split('\n').at(-1) ?? '';
+      throw new SandboxError(
+        lastLine === '' ? `the sandbox ended with status ${outcome}` : lastLine.replace(/^tulle: /, ''),
+      );
+    }
+  }
+}
+
+/** Resolves when the signal says so; never without one. */
+function aborted<const T>(signal: AbortSignal | undefined, value: T): Promise<T> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) resolve(value);
+    signal?.addEventListener('abort', () => resolve(value), { once: true });
+  });
 }

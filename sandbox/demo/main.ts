@@ -1,7 +1,6 @@
 // `npm run demo`: a cluster with a meshed shop in one command. `-- --once` goes through everything and ends.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { connect, type Cluster } from '../../cli/cluster.ts';
@@ -24,6 +23,7 @@ import { waitForDeployments, waitForTraffic } from './wait.ts';
 const READY_TIMEOUT_MS = 120_000;
 const TRAFFIC_TIMEOUT_MS = 60_000;
 const EXIT_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
 
 const terminal = standardTerminal(process);
 
@@ -65,11 +65,17 @@ Flags:
   -h, --help   show this help
 `;
 
-async function run(options: Options, progress: Progress, onSandbox: (sandbox: Sandbox) => void): Promise<void> {
+type OnStart = (starting: Promise<Sandbox>) => void;
+
+async function run(options: Options, progress: Progress, signal: AbortSignal, onStart: OnStart): Promise<void> {
   const startMs = performance.now();
   await progress.step('bundle the processes', bundleAll);
-  const sandbox = await progress.step('start a Kubernetes cluster', () => startSandbox({ port: options.port }));
-  onSandbox(sandbox);
+  if (signal.aborted) return;
+  const sandbox = await progress.step('start a Kubernetes cluster', () => {
+    const starting = startSandbox({ port: options.port, signal });
+    onStart(starting);
+    return starting;
+  });
   const cluster = await connect({ kubeconfig: sandbox.kubeconfig });
   try {
     await install(cluster, progress);
@@ -138,35 +144,31 @@ The cluster stays up until Ctrl-C. In another terminal:
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   const progress = new Progress(terminal, process.stderr.isTTY);
-  let sandbox: Sandbox | undefined;
-  let isInterrupted = false;
-  const interrupted = new Promise<'interrupted'>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => {
-        isInterrupted = true;
-        resolve('interrupted');
-      });
-    }
-  });
+  const interruption = new AbortController();
+  const { signal } = interruption;
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interruption.abort());
+  const interrupted = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  let starting: Promise<Sandbox | undefined> = Promise.resolve(undefined);
   try {
-    await Promise.race([run(options, progress, (started) => (sandbox = started)), interrupted]);
-    return isInterrupted ? 130 : 0;
+    await Promise.race([run(options, progress, signal, (started) => (starting = started)), interrupted]);
+    return signal.aborted ? EXIT_INTERRUPTED : 0;
   } catch (error) {
-    if (isInterrupted) return 130;
+    if (signal.aborted) return EXIT_INTERRUPTED;
     if (!(error instanceof CommandError || error instanceof UsageError || error instanceof SandboxError)) throw error;
     terminal.err(`tulle: ${error.message}\n`);
+    const sandbox = await starting.catch(() => undefined);
     const log = sandbox === undefined ? '' : sandboxLog(sandbox.stateDirectory, 10);
     if (log !== '') terminal.err(`The last lines of the cluster's own log:\n${log}\n`);
     return error instanceof UsageError ? EXIT_USAGE : 1;
   } finally {
-    if (isInterrupted && !options.isOnce) terminal.err('\nending the cluster ...\n');
-    await sandbox?.stop();
-    await sleep(0);
+    if (signal.aborted && !options.isOnce) terminal.err('\nending the cluster ...\n');
+    // Also one that is just starting: `startSandbox` ends it by itself when it is given up.
+    await (await starting.catch(() => undefined))?.stop();
   }
 }
 
 main().then(
-  (code) => process.exit(code === 130 && !process.argv.includes('--once') ? 0 : code),
+  (code) => process.exit(code === EXIT_INTERRUPTED && !process.argv.includes('--once') ? 0 : code),
   (error: unknown) => {
     const isExpected = error instanceof CommandError || error instanceof UsageError;
     terminal.err(
