@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import { Admission } from './admission.ts';
 import { podMutators } from './admit-pod.ts';
@@ -73,6 +73,8 @@ export class ApiServer {
   readonly caCertificate: string;
   readonly #adminCredentials: Credentials;
   readonly #servers = new Set<Server>();
+  /** Also those that are still shaking hands, which the HTTP server does not know yet. */
+  readonly #sockets = new Set<Socket>();
   readonly #createServer: () => Server;
   readonly #connectNode: (agent: NodeAgent) => void;
   readonly #stop: () => void;
@@ -108,6 +110,10 @@ export class ApiServer {
         resolve();
       });
     });
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     this.#servers.add(server);
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('the server must listen on a TCP socket');
@@ -133,15 +139,9 @@ export class ApiServer {
     this.#stop();
     const servers = [...this.#servers];
     this.#servers.clear();
-    await Promise.all(
-      servers.map(
-        (server) =>
-          new Promise<void>((resolve) => {
-            server.close(() => resolve());
-            server.closeAllConnections();
-          }),
-      ),
-    );
+    const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(closed);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
