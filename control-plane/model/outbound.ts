@@ -1,22 +1,30 @@
-import type { Endpoint } from './endpoint.ts';
+import type { FailureAccrual } from './failure-accrual.ts';
 import type { ResourceRef } from './resource-ref.ts';
+import type { GrpcRoute, HttpRoute, OpaqueRoute } from './route.ts';
 
 /** Where the connections and requests of a client to one target go. Source: linkerd2-proxy-api `outbound.OutboundPolicy`. */
 export type OutboundPolicy = {
   readonly ref: ResourceRef; // the Service, or something built in
   readonly protocol: OutboundProtocol;
-  readonly backend: OutboundBackend;
 };
 
-/** `detect`: HTTP is told apart from raw bytes by what the client sends first. */
+/**
+ * `detect`: HTTP is told apart from raw bytes by what the client sends first. There is always a route: what no object
+ * describes has one that is built in (`default:http`), so a request that matches none is answered 404.
+ * `failureAccrual` is that of the endpoints reached by requests of this protocol; absent: none.
+ */
 export type OutboundProtocol =
-  | { readonly kind: 'detect'; readonly timeoutMs: number }
-  | { readonly kind: 'opaque' }
-  | { readonly kind: 'http1' }
-  | { readonly kind: 'http2' };
-
-/** The one place where everything goes, while there are no routes. */
-export type OutboundBackend =
-  | { readonly kind: 'balancer'; readonly authority: string } // host:port whose endpoints are discovered
-  | { readonly kind: 'forward'; readonly endpoint: Endpoint }
-  | { readonly kind: 'forbidden'; readonly route: string }; // name of the built-in route that says why
+  | {
+      readonly kind: 'detect';
+      readonly timeoutMs: number;
+      readonly opaque: OpaqueRoute;
+      readonly routes: readonly HttpRoute[];
+      readonly failureAccrual?: FailureAccrual;
+    }
+  | { readonly kind: 'opaque'; readonly opaque: OpaqueRoute }
+  | {
+      readonly kind: 'http1' | 'http2';
+      readonly routes: readonly HttpRoute[];
+      readonly failureAccrual?: FailureAccrual;
+    }
+  | { readonly kind: 'grpc'; readonly routes: readonly GrpcRoute[]; readonly failureAccrual?: FailureAccrual };

@@ -1,4 +1,5 @@
 import type { Endpoint } from './endpoint.ts';
+import type { ProfileRoute } from './profile-route.ts';
 import type { ResourceRef } from './resource-ref.ts';
 
 /** What is known about a target that a client asked for by address or by name. Source: `destination.DestinationProfile`. */
@@ -12,6 +13,19 @@ export type Profile = {
   readonly retryBudget?: RetryBudget;
   /** The Service. */
   readonly parent?: ResourceRef;
+  /** With routes or targets the profile decides about HTTP, and the routes of the outbound policy are not used. */
+  readonly routes?: readonly ProfileRoute[]; // not empty
+  /** Where requests and connections go instead of the endpoints of the Service itself. */
+  readonly targets?: readonly WeightedTarget[]; // not empty
+  /** The object that routes and targets come from. */
+  readonly ref?: ResourceRef;
+};
+
+/** One share of a traffic split. Source: linkerd2-proxy-api `destination.WeightedDst`. */
+export type WeightedTarget = {
+  readonly authority: string; // host:port whose endpoints are discovered
+  readonly weight: number; // >= 0, relative
+  readonly ref?: ResourceRef; // the Service
 };
 
 /** How many retries may be added to the requests of a target. */

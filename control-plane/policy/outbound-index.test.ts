@@ -42,11 +42,15 @@ function policyOf(state: OutboundState): OutboundPolicy {
 test('a Service is balanced over its endpoints, after a look at what the client sends', () => {
   const { apply, watch } = setUp();
   apply('web', [{ port: 80 }]);
-  assert.deepEqual(policyOf(watch('10.96.0.7', 80).value), {
-    ref: { type: 'resource', group: 'core', kind: 'Service', name: 'web', namespace: 'shop', port: 80 },
-    protocol: { kind: 'detect', timeoutMs: 10_000 },
-    backend: { kind: 'balancer', authority: 'web.shop.svc.cluster.local:80' },
-  });
+  const policy = policyOf(watch('10.96.0.7', 80).value);
+  const ref = { type: 'resource', group: 'core', kind: 'Service', name: 'web', namespace: 'shop', port: 80 };
+  assert.deepEqual(policy.ref, ref);
+  assert.ok(policy.protocol.kind === 'detect');
+  assert.equal(policy.protocol.timeoutMs, 10_000);
+  const backend = { ref, target: { kind: 'balancer', authority: 'web.shop.svc.cluster.local:80' } };
+  const distribution = { kind: 'first-available', backends: [{ backend, filters: [] }] };
+  assert.deepEqual(policy.protocol.opaque.distribution, distribution);
+  assert.deepEqual(policy.protocol.routes[0]?.rules[0]?.distribution, distribution);
 });
 
 test('declared protocols are not detected, and opaque wins so that profile and policy agree', () => {
@@ -68,16 +72,22 @@ test('other addresses are left to the profile inside of the cluster and passed o
   assert.equal(watch('10.42.0.1', 80).value.kind, 'failed');
   const outside = policyOf(watch('93.184.216.34', 443).value);
   assert.deepEqual(outside.ref, { type: 'default', name: 'egress-fallback' });
-  assert.equal(outside.backend.kind, 'forward');
+  assert.ok(outside.protocol.kind === 'detect');
+  const { distribution } = outside.protocol.opaque;
+  assert.ok(distribution.kind === 'first-available');
+  assert.equal(distribution.backends[0]?.backend.target.kind, 'forward');
 });
 
 test('an undeclared port leads nowhere until it is declared', () => {
   const { apply, watch } = setUp();
   apply('web', [{ port: 80 }]);
   const slot = watch('10.96.0.7', 81);
-  assert.deepEqual(policyOf(slot.value).backend, { kind: 'forbidden', route: 'undefined-port' });
+  const { protocol } = policyOf(slot.value);
+  assert.ok(protocol.kind === 'opaque');
+  assert.deepEqual(protocol.opaque.ref, { type: 'default', name: 'undefined-port' });
+  assert.deepEqual(protocol.opaque.filters, [{ kind: 'forbidden' }]);
   apply('web', [{ port: 80 }, { port: 81 }]);
-  assert.equal(policyOf(slot.value).backend.kind, 'balancer');
+  assert.equal(policyOf(slot.value).protocol.kind, 'detect');
 });
 
 test('policies are complete as linkerd2-proxy demands', () => {

@@ -2,7 +2,9 @@ import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
 import { containsAddress, formatAddress, parseAddress, type IpAddress, type Network } from '#model/address.ts';
 import { DEFAULT_WEIGHT } from '#model/endpoint.ts';
+import type { Backend } from '#model/backend.ts';
 import type { OutboundPolicy, OutboundProtocol } from '#model/outbound.ts';
+import type { HttpRoute, OpaqueRoute } from '#model/route.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
 import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
@@ -24,7 +26,7 @@ export type OutboundState =
   | { readonly kind: 'policy'; readonly policy: OutboundPolicy }
   | { readonly kind: 'failed'; readonly failure: CallFailure };
 
-const DETECT: OutboundProtocol = { kind: 'detect', timeoutMs: 10_000 };
+const DETECT_TIMEOUT_MS = 10_000;
 
 /** Policies of what clients connect to, by address or name. Source: linkerd2 `policy-controller`, outbound index. */
 export class OutboundIndex {
@@ -74,7 +76,7 @@ export class OutboundIndex {
     }
     const endpoint = { address: ip, port, weight: DEFAULT_WEIGHT, labels: {} };
     const ref = { type: 'default', name: 'egress-fallback' } as const;
-    return { kind: 'policy', policy: { ref, protocol: DETECT, backend: { kind: 'forward', endpoint } } };
+    return { kind: 'policy', policy: { ref, protocol: detect({ ref, target: { kind: 'forward', endpoint } }) } };
   }
 
   #ofService(service: Service, port: number): OutboundState {
@@ -82,20 +84,13 @@ export class OutboundIndex {
     const ref = { type: 'resource', group: 'core', kind: 'Service', name, namespace, port } as const;
     const declared = service.ports.find((one) => one.port === port && one.protocol === 'TCP');
     if (declared === undefined) {
-      const backend = { kind: 'forbidden', route: 'undefined-port' } as const;
-      return { kind: 'policy', policy: { ref, protocol: { kind: 'opaque' }, backend } };
+      return { kind: 'policy', policy: { ref, protocol: { kind: 'opaque', opaque: UNDEFINED_PORT } } };
     }
     const authority = `${name}.${namespace}.svc.${this.#settings.clusterDomain}:${port}`;
+    const backend: Backend = { ref, target: { kind: 'balancer', authority } };
+    // The profile of an opaque port says so, and linkerd2-proxy panics when the policy disagrees.
     const isOpaque = hasPort(opaquePortsOfService(service, this.#settings.opaquePorts), port);
-    return {
-      kind: 'policy',
-      policy: {
-        ref,
-        // The profile of an opaque port says so, and linkerd2-proxy panics when the policy disagrees.
-        protocol: isOpaque ? { kind: 'opaque' } : protocolOf(declared),
-        backend: { kind: 'balancer', authority },
-      },
-    };
+    return { kind: 'policy', policy: { ref, protocol: isOpaque ? opaque(backend) : protocolOf(declared, backend) } };
   }
 
   #indexService(next: Service | undefined, previous: Service | undefined): void {
@@ -118,17 +113,56 @@ export class OutboundIndex {
   }
 }
 
+/** Where nothing may go. */
+const UNDEFINED_PORT: OpaqueRoute = {
+  ref: { type: 'default', name: 'undefined-port' },
+  filters: [{ kind: 'forbidden' }],
+  distribution: { kind: 'empty' },
+};
+
+function detect(backend: Backend): OutboundProtocol {
+  return { kind: 'detect', timeoutMs: DETECT_TIMEOUT_MS, opaque: opaqueRoute(backend), routes: [httpRoute(backend)] };
+}
+
+function opaque(backend: Backend): OutboundProtocol {
+  return { kind: 'opaque', opaque: opaqueRoute(backend) };
+}
+
+function opaqueRoute(backend: Backend): OpaqueRoute {
+  return {
+    ref: { type: 'default', name: 'opaq' },
+    filters: [],
+    distribution: { kind: 'first-available', backends: [{ backend, filters: [] }] },
+  };
+}
+
+function httpRoute(backend: Backend): HttpRoute {
+  return {
+    ref: { type: 'default', name: 'http' },
+    hosts: [],
+    rules: [
+      {
+        matches: [{ path: { kind: 'prefix', value: '/' }, headers: [], queryParams: [] }],
+        filters: [],
+        distribution: { kind: 'first-available', backends: [{ backend, filters: [] }] },
+        timeouts: {},
+        allowsRequestHeaders: false,
+      },
+    ],
+  };
+}
+
 /** Source: Gateway API GEP-1911 and linkerd2, where a protocol that is not known is taken as raw bytes. */
-function protocolOf({ appProtocol }: ServicePort): OutboundProtocol {
+function protocolOf({ appProtocol }: ServicePort, backend: Backend): OutboundProtocol {
   switch (appProtocol) {
     case undefined:
-      return DETECT;
+      return detect(backend);
     case 'http':
-      return { kind: 'http1' };
+      return { kind: 'http1', routes: [httpRoute(backend)] };
     case 'kubernetes.io/h2c':
-      return { kind: 'http2' };
+      return { kind: 'http2', routes: [httpRoute(backend)] };
     default:
-      return { kind: 'opaque' };
+      return opaque(backend);
   }
 }
 

@@ -21,7 +21,7 @@ function encodePath(path: PathMatch): PathMatchMessage {
   return { kind: { $case: path.kind, value: path.kind === 'regex' ? path.pattern : path.value } };
 }
 
-function encodeHeader({ name, value }: HeaderMatch): HeaderMatchMessage {
+export function encodeHeader({ name, value }: HeaderMatch): HeaderMatchMessage {
   if (value.kind === 'regex') return { name, value: { $case: 'regex', value: value.pattern } };
   return { name, value: { $case: 'exact', value: Buffer.from(value.value, 'latin1') } };
 }

@@ -1,100 +1,59 @@
-import type {
-  Backend,
-  HttpRoute,
-  OpaqueRoute,
-  OutboundPolicy as OutboundPolicyMessage,
-  ProxyProtocol,
-} from '#api/gen/outbound.ts';
-import type { OutboundBackend, OutboundPolicy } from '#model/outbound.ts';
-import type { ResourceRef } from '#model/resource-ref.ts';
-import { encodeEndpoint } from './destination.ts';
+import type { OutboundPolicy as OutboundPolicyMessage, ProxyProtocol } from '#api/gen/outbound.ts';
+import type { FailureAccrual } from '#model/failure-accrual.ts';
+import type { OutboundPolicy, OutboundProtocol } from '#model/outbound.ts';
+import { encodeBackoff } from './backoff.ts';
 import { encodeDuration } from './duration.ts';
+import { encodeGrpcRoute, encodeHttpRoute, encodeOpaqueRoute } from './outbound-route.ts';
 import { encodeResourceRef } from './meta.ts';
 
-/** Linkerd's figures. linkerd2-proxy takes its queues from its own settings, but refuses a policy without them. */
-const QUEUE = { capacity: 100, failfastTimeoutMs: 3_000 };
-const PEAK_EWMA = { defaultRttMs: 30, decayMs: 10_000 };
-
 export function encodeOutboundPolicy(policy: OutboundPolicy): OutboundPolicyMessage {
-  return { metadata: encodeResourceRef(policy.ref), protocol: encodeProtocol(policy) };
+  return { metadata: encodeResourceRef(policy.ref), protocol: { kind: encodeProtocol(policy.protocol) } };
 }
 
-function encodeProtocol(policy: OutboundPolicy): ProxyProtocol {
-  const opaque = { routes: [opaqueRoute(policy)] };
-  // A target where nothing may go is the same for every protocol: it is not looked at.
-  if (policy.backend.kind === 'forbidden' || policy.protocol.kind === 'opaque') {
-    return { kind: { $case: 'opaque', value: opaque } };
-  }
-  const http = { routes: [httpRoute(policy)], failureAccrual: undefined };
-  if (policy.protocol.kind !== 'detect') return { kind: { $case: policy.protocol.kind, value: http } };
-  const timeout = encodeDuration(policy.protocol.timeoutMs);
-  return { kind: { $case: 'detect', value: { timeout, opaque, http1: http, http2: http } } };
-}
-
-function opaqueRoute({ ref, backend }: OutboundPolicy): OpaqueRoute {
-  if (backend.kind === 'forbidden') {
-    return {
-      metadata: encodeResourceRef({ type: 'default', name: backend.route }),
-      rules: [
-        {
-          backends: { kind: { $case: 'empty', value: {} } },
-          filters: [{ kind: { $case: 'forbidden', value: {} } }],
-        },
-      ],
-    };
-  }
-  const backends = [{ backend: encodeBackend(ref, backend), filters: [] }];
-  return {
-    metadata: encodeResourceRef({ type: 'default', name: 'opaq' }),
-    rules: [{ backends: { kind: { $case: 'firstAvailable', value: { backends } } }, filters: [] }],
-  };
-}
-
-function httpRoute({ ref, backend }: OutboundPolicy): HttpRoute {
-  const backends = [{ backend: encodeBackend(ref, backend), filters: [], requestTimeout: undefined }];
-  return {
-    metadata: encodeResourceRef({ type: 'default', name: 'http' }),
-    hosts: [],
-    rules: [
-      {
-        matches: [{ path: { kind: { $case: 'prefix', value: '/' } }, headers: [], queryParams: [], method: undefined }],
-        filters: [],
-        backends: { kind: { $case: 'firstAvailable', value: { backends } } },
-        requestTimeout: undefined,
-        timeouts: { response: undefined, request: undefined, idle: undefined },
-        retry: undefined,
-        allowL5dRequestHeaders: false,
-      },
-    ],
-  };
-}
-
-function encodeBackend(ref: ResourceRef, backend: OutboundBackend): Backend {
-  return {
-    metadata: encodeResourceRef(ref),
-    kind: encodeBackendKind(backend),
-    queue: { capacity: QUEUE.capacity, failfastTimeout: encodeDuration(QUEUE.failfastTimeoutMs) },
-  };
-}
-
-function encodeBackendKind(backend: OutboundBackend): Backend['kind'] {
-  switch (backend.kind) {
-    case 'forbidden':
-      return undefined;
-    case 'forward':
-      return { $case: 'forward', value: encodeEndpoint(backend.endpoint) };
-    case 'balancer': {
-      const load = {
-        defaultRtt: encodeDuration(PEAK_EWMA.defaultRttMs),
-        decay: encodeDuration(PEAK_EWMA.decayMs),
-      };
+function encodeProtocol(protocol: OutboundProtocol): ProxyProtocol['kind'] {
+  switch (protocol.kind) {
+    case 'opaque':
+      return { $case: 'opaque', value: { routes: [encodeOpaqueRoute(protocol.opaque)] } };
+    case 'grpc':
+      return { $case: 'grpc', value: { routes: protocol.routes.map(encodeGrpcRoute), ...accrualOf(protocol) } };
+    case 'http1':
+    case 'http2':
+      return { $case: protocol.kind, value: { routes: protocol.routes.map(encodeHttpRoute), ...accrualOf(protocol) } };
+    case 'detect': {
+      const http = { routes: protocol.routes.map(encodeHttpRoute), ...accrualOf(protocol) };
       return {
-        $case: 'balancer',
+        $case: 'detect',
         value: {
-          discovery: { kind: { $case: 'dst', value: { path: backend.authority } } },
-          load: { $case: 'peakEwma', value: load },
+          timeout: encodeDuration(protocol.timeoutMs),
+          opaque: { routes: [encodeOpaqueRoute(protocol.opaque)] },
+          http1: http,
+          http2: http,
         },
       };
     }
   }
+}
+
+type AccrualMessage = NonNullable<Extract<ProxyProtocol['kind'], { $case: 'http1' }>>['value']['failureAccrual'];
+
+function accrualOf({ failureAccrual }: { readonly failureAccrual?: FailureAccrual }): {
+  failureAccrual: AccrualMessage;
+} {
+  return { failureAccrual: failureAccrual && encodeFailureAccrual(failureAccrual) };
+}
+
+function encodeFailureAccrual(accrual: FailureAccrual): NonNullable<AccrualMessage> {
+  const backoff = encodeBackoff(accrual.backoff);
+  if (accrual.kind === 'consecutive') {
+    const value = { maxFailures: accrual.maxFailures, backoff };
+    return { kind: { $case: 'consecutiveFailures', value }, ejection: undefined };
+  }
+  const value = {
+    successRateThreshold: accrual.successRateThreshold,
+    decay: encodeDuration(accrual.windowMs),
+    minRequests: accrual.minRequests,
+    maxConsecutiveFailures: accrual.maxConsecutiveFailures,
+    backoff,
+  };
+  return { kind: { $case: 'unified', value }, ejection: undefined };
 }

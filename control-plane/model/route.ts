@@ -1,0 +1,54 @@
+import type { Distribution } from './backend.ts';
+import type { GrpcFilter, HttpFilter, OpaqueFilter } from './filter.ts';
+import type { HeaderMatch, HostMatch, HttpMatch } from './match.ts';
+import type { ResourceRef } from './resource-ref.ts';
+import type { GrpcRetry, HttpRetry } from './retry.ts';
+import type { Timeouts } from './timeouts.ts';
+
+/**
+ * Rules for HTTP requests. All rules of all routes of a target compete; the most specific match wins, the first of equals.
+ * Source: linkerd2-proxy-api `outbound.HttpRoute`.
+ */
+export type HttpRoute = {
+  readonly ref: ResourceRef; // the object, or something built in
+  readonly hosts: readonly HostMatch[]; // empty: any
+  readonly rules: readonly HttpRule[];
+};
+
+export type HttpRule = Rule<HttpMatch, HttpFilter> & { readonly retry?: HttpRetry };
+
+/** Rules for gRPC requests. Source: linkerd2-proxy-api `outbound.GrpcRoute`. */
+export type GrpcRoute = {
+  readonly ref: ResourceRef;
+  readonly hosts: readonly HostMatch[]; // empty: any
+  readonly rules: readonly GrpcRule[];
+};
+
+export type GrpcRule = Rule<GrpcMatch, GrpcFilter> & { readonly retry?: GrpcRetry };
+
+/**
+ * @template M  matches
+ * @template F  filters
+ */
+type Rule<M, F> = {
+  readonly matches: readonly M[]; // one must hold; empty: everything
+  readonly filters: readonly F[];
+  readonly distribution: Distribution<F>;
+  readonly timeouts: Timeouts;
+  /** Headers `l5d-timeout`, `l5d-retry-*` of a request override what the rule says. */
+  readonly allowsRequestHeaders: boolean;
+};
+
+/** Specificity: length of the service, then of the method, then number of headers. Source: `grpc_route.GrpcRouteMatch`. */
+export type GrpcMatch = {
+  readonly service?: string; // absent: any
+  readonly method?: string;
+  readonly headers: readonly HeaderMatch[]; // all must hold
+};
+
+/** Where the bytes of a connection go. Source: linkerd2-proxy-api `outbound.OpaqueRoute`; only its first rule counts. */
+export type OpaqueRoute = {
+  readonly ref: ResourceRef;
+  readonly filters: readonly OpaqueFilter[];
+  readonly distribution: Distribution<OpaqueFilter>;
+};
