@@ -1,7 +1,7 @@
 import type { ApiObject, Cluster } from './cluster.ts';
 import { CommandError, UsageError } from './command.ts';
 
-type Kind = {
+export type Kind = {
   readonly name: string;
   readonly short: readonly string[];
   readonly path: string;
@@ -15,21 +15,29 @@ export const WORKLOAD_KINDS: readonly Kind[] = [
   { name: 'daemonset', short: ['ds', 'daemonsets'], path: '/apis/apps/v1', isNamespaced: true },
   { name: 'replicaset', short: ['rs', 'replicasets'], path: '/apis/apps/v1', isNamespaced: true },
   { name: 'job', short: ['jobs'], path: '/apis/batch/v1', isNamespaced: true },
+  { name: 'cronjob', short: ['cj', 'cronjobs'], path: '/apis/batch/v1', isNamespaced: true },
+  { name: 'replicationcontroller', short: ['rc', 'replicationcontrollers'], path: '/api/v1', isNamespaced: true },
   { name: 'pod', short: ['po', 'pods'], path: '/api/v1', isNamespaced: true },
   { name: 'namespace', short: ['ns', 'namespaces'], path: '/api/v1', isNamespaced: false },
 ];
+
+/** What traffic can go to, but does not come from. */
+export const SERVICE_KIND: Kind = {
+  name: 'service',
+  short: ['svc', 'services'],
+  path: '/api/v1',
+  isNamespaced: true,
+};
 
 /** Source: RFC 1123 subdomain, which names of workloads are. */
 const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
 
 /** @throws UsageError  listing the kinds */
-export function kindOf(text: string): Kind {
+export function kindOf(text: string, kinds: readonly Kind[] = WORKLOAD_KINDS): Kind {
   const wanted = text.toLowerCase();
-  const found = WORKLOAD_KINDS.find((kind) => kind.name === wanted || kind.short.includes(wanted));
+  const found = kinds.find((kind) => kind.name === wanted || kind.short.includes(wanted));
   if (found === undefined)
-    throw new UsageError(
-      `"${text}" is not a kind of workload: use one of ${WORKLOAD_KINDS.map(({ name }) => name).join(', ')}`,
-    );
+    throw new UsageError(`"${text}" is not a kind of workload: use one of ${kinds.map(({ name }) => name).join(', ')}`);
   return found;
 }
 
@@ -49,7 +57,15 @@ export async function podsOf(cluster: Cluster, namespace: string, target: string
   const object = await cluster.find(`${kind.path}/namespaces/${namespace}/${kind.name}s/${name}`);
   if (object === undefined) throw new CommandError(`there is no ${kind.name} "${name}" in namespace ${namespace}`);
   if (kind.name === 'pod') return [object];
-  const selector = labelSelector(object);
+  if (kind.name === 'cronjob')
+    throw new UsageError(`the pods of ${target} belong to its Jobs: name one of those, as in job/${name}-28000000`);
+  const { selector: plain = {} } = object['spec'] as { selector?: Readonly<Record<string, string>> };
+  const selector =
+    kind.name === 'replicationcontroller'
+      ? Object.entries(plain)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(',')
+      : labelSelector(object);
   return cluster.list(`/api/v1/namespaces/${namespace}/pods?labelSelector=${encodeURIComponent(selector)}`);
 }
 

@@ -3,12 +3,13 @@ import { KubeClient } from '#k8s/client.ts';
 import { findConnection } from '#k8s/connection.ts';
 import { Informer } from '#k8s/informer.ts';
 import type { ResourceKind } from '#k8s/resource-index.ts';
+import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import { onShutdown } from '#runtime/shutdown.ts';
 import { readConfig, type Config } from './config.ts';
 import { podOf, type Pod, type PodResource } from './metrics-api/pods.ts';
-import { PodIndex } from './metrics-api/pod-index.ts';
+import { ObjectIndex } from './metrics-api/object-index.ts';
 import { Scraper } from './metrics-api/scraper.ts';
 import { createServer } from './metrics-api/server.ts';
 import { MetricsStore } from './metrics-api/store.ts';
@@ -21,7 +22,7 @@ const DRAIN_MS = 5_000;
 
 async function start(config: Config, log: Logger): Promise<void> {
   const client = new KubeClient(await findConnection(config.kubernetes));
-  const index = new PodIndex();
+  const index = new ObjectIndex<Pod>();
   const kind: ResourceKind<Pod> = {
     plural: 'pods',
     apiPath: '/api/v1',
@@ -30,6 +31,9 @@ async function start(config: Config, log: Logger): Promise<void> {
   };
   const pods = new Informer({ client, kind, index });
   pods.start();
+  const serviceIndex = new ObjectIndex<Service>();
+  const services = new Informer({ client, kind: SERVICES, index: serviceIndex });
+  services.start();
 
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -67,6 +71,7 @@ async function start(config: Config, log: Logger): Promise<void> {
   const suffix = `serviceaccount.identity.${config.controlNamespace}.${config.trustDomain}`;
   const server = createServer({
     pods: () => index.all,
+    services: () => serviceIndex.all,
     store,
     failures: () => scraper.failures,
     maxWindowMs: RETENTION_MS,
@@ -77,11 +82,12 @@ async function start(config: Config, log: Logger): Promise<void> {
   const admin = await startAdmin({
     port: config.adminPort,
     registry,
-    notReady: () => (pods.isSynced ? [] : ['pods are not synced']),
+    notReady: () => (pods.isSynced && services.isSynced ? [] : ['pods and Services are not synced']),
   });
   onShutdown(log, DRAIN_MS, async () => {
     scraper[Symbol.dispose]();
     pods[Symbol.dispose]();
+    services[Symbol.dispose]();
     await server.close();
     admin.close();
     client[Symbol.dispose]();

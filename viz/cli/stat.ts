@@ -1,20 +1,33 @@
 import { connect } from '../../cli/cluster.ts';
-import { CLUSTER_FLAGS, textFlag, UsageError, type Command } from '../../cli/command.ts';
+import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { formatTable, type Column } from '../../cli/table.ts';
-import { kindOf } from '../../cli/workloads.ts';
+import { SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
 import type { StatAnswer } from '../metrics-api/server.ts';
 import type { StatRow } from '../metrics-api/stat.ts';
 import { askMetricsApi, namespaceOf, VIZ_FLAGS, windowMsOf } from './client.ts';
+import { PEER_FLAGS, peerQuery, readTarget } from './target.ts';
 
 export const vizStat: Command = {
   path: ['viz', 'stat'],
   args: 'TYPE[/NAME]',
   summary: 'Show success rate, requests, latency and connections of workloads.',
-  details:
-    'Kinds: deployment, statefulset, daemonset, replicaset, job, pod, namespace (and their short names).\nA dash means that nothing was seen within the window.',
+  details: [
+    'Kinds: deployment, statefulset, daemonset, replicaset, job, cronjob, replicationcontroller, pod, namespace, service',
+    '(and their short names).',
+    'Workloads show what arrived at them; Services, and --to and --from, what the proxies of the clients saw.',
+    'With --to: what the workloads send there. With --from: what those send to the workloads or Services.',
+    'A dash means that nothing was seen within the window.',
+  ].join('\n'),
   flags: {
     ...CLUSTER_FLAGS,
     ...VIZ_FLAGS,
+    ...PEER_FLAGS,
+    selector: {
+      type: 'string',
+      short: 'l',
+      value: 'SELECTOR',
+      help: 'only workloads with pods (or Services) with these labels, as kubectl -l',
+    },
     unmeshed: { type: 'boolean', help: 'also show workloads without a proxy' },
     output: {
       type: 'string',
@@ -30,14 +43,13 @@ export const vizStat: Command = {
     'tulle viz stat deploy/web -n shop -t 5m',
     'tulle viz stat pod -A -o json',
     'tulle viz stat ns',
+    'tulle viz stat svc -n shop',
+    'tulle viz stat deploy -n shop --to svc/cart',
+    'tulle viz stat svc/cart -n shop --from deploy/web',
+    'tulle viz stat pod -n shop -l app=web',
   ],
   run: async ({ flags, args, terminal }) => {
-    const [target, plainName] = args;
-    if (target === undefined || args.length > 2)
-      throw new UsageError('name a kind, for example `tulle viz stat deploy` (`tulle viz stat --help`)');
-    const [type = '', slashName] = target.split('/', 2);
-    const kind = kindOf(type);
-    const name = slashName ?? plainName;
+    const { kind, name } = readTarget(args, 'tulle viz stat deploy', [...WORKLOAD_KINDS, SERVICE_KIND]);
     if (name !== undefined && flags['all-namespaces'] === true)
       throw new UsageError(`--all-namespaces cannot be used with a name (${name})`);
     const windowMs = windowMsOf(flags);
@@ -49,8 +61,11 @@ export const vizStat: Command = {
         namespace,
         name,
         windowMs: String(windowMs),
+        selector: optionalText(flags, 'selector'),
+        ...peerQuery(flags, kind, namespace),
       });
-      const rows = answer.rows.filter((row) => row.meshedPods > 0 || flags['unmeshed'] === true);
+      const isAll = flags['unmeshed'] === true || kind.name === 'service' || optionalText(flags, 'from') !== undefined;
+      const rows = answer.rows.filter((row) => row.meshedPods > 0 || isAll);
       for (const note of answer.notes) terminal.err(`tulle: ${note}\n`);
       const format = textFlag(flags, 'output');
       if (format === 'json') {
@@ -78,6 +93,7 @@ function emptyReason(
 ): string {
   const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
   const what = name === undefined ? kind : `${kind} "${name}"`;
+  if (kind === 'service') return `No traffic found: there is no ${what}${where}.\n`;
   return all.length > 0
     ? `No traffic found: no ${what}${where} has a proxy (--unmeshed shows them all).\n`
     : `No traffic found: there is no running ${what}${where}.\n`;
@@ -105,7 +121,7 @@ export function statTable(kind: string, rows: readonly StatRow[], hasNamespace: 
       ...(hasNamespace ? [row.namespace] : []),
       row.name,
       ...(kind === 'pod' ? [row.status ?? '-'] : []),
-      `${row.meshedPods}/${row.runningPods}`,
+      kind === 'service' ? '-' : `${row.meshedPods}/${row.runningPods}`,
       orDash(row.successRate, (rate) => `${(rate * 100).toFixed(2)}%`),
       orDash(row.requestsPerSecond, (rps) => `${rps.toFixed(1)}rps`),
       orDash(row.latencyMs?.p50, milliseconds),
@@ -123,7 +139,7 @@ function jsonRow(row: StatRow): Record<string, unknown> {
     namespace: row.namespace,
     kind: row.kind,
     name: row.name,
-    meshed: `${row.meshedPods}/${row.runningPods}`,
+    meshed: row.kind === 'service' ? null : `${row.meshedPods}/${row.runningPods}`,
     success: row.successRate ?? null,
     rps: row.requestsPerSecond ?? null,
     latency_ms_p50: row.latencyMs === undefined ? null : Math.round(row.latencyMs.p50),

@@ -26,7 +26,7 @@ export function vizManifests(values: Values): readonly Manifest[] {
       apiVersion: `${rbac}/v1`,
       kind: 'ClusterRole',
       metadata: { name: clusterName, labels },
-      rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] }],
+      rules: [{ apiGroups: [''], resources: ['pods', 'services'], verbs: ['list', 'watch'] }],
     },
     {
       apiVersion: `${rbac}/v1`,

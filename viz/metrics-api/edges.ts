@@ -1,4 +1,5 @@
 import { workloadName, type Pod } from './pods.ts';
+import { peerName } from './stat.ts';
 import type { MetricsStore } from './store.ts';
 
 export type EdgesQuery = { readonly kind: string; readonly namespace?: string; readonly windowMs: number };
@@ -16,9 +17,6 @@ export type Edge = {
 
 export const EDGE_METRICS = new Set(['tcp_open_connections', 'tcp_open_total']);
 
-/** Labels of the peer by kind, as discovery gives them. Source: proxy-api `WeightedAddr.metric_labels`. */
-const PEER_LABEL: Readonly<Record<string, string>> = { job: 'dst_k8s_job' };
-
 /**
  * Who talked to whom within the window, and whether it was mutual TLS. Source: linkerd2 `viz/metrics-api/edges.go`.
  *
@@ -33,14 +31,13 @@ export function edges(
   identityOf: (pod: Pod) => string,
 ): readonly Edge[] {
   const found = new Map<string, Edge>();
-  const peerLabel = query.kind === 'namespace' ? 'dst_namespace' : (PEER_LABEL[query.kind] ?? `dst_${query.kind}`);
   for (const pod of pods) {
     const source = workloadName(pod, query.kind);
     if (source === undefined) continue;
     for (const { name, labels, increase, last } of store.view(pod.key, nowMs, query.windowMs, (metric) =>
       EDGE_METRICS.has(metric),
     )) {
-      const destination = labels[peerLabel];
+      const destination = peerName(labels, query.kind);
       const isUsed = name === 'tcp_open_connections' ? last > 0 : increase > 0;
       if (
         !isUsed ||

@@ -43,6 +43,7 @@ export type Pod = {
   readonly isMeshed: boolean;
   /** Workloads it belongs to, by kind in lower case: `{ deployment: 'web', replicaset: 'web-6c9d7f5b8' }`. */
   readonly owners: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
   /** Where its proxy answers, absent without a proxy or an address. */
   readonly scrapeTarget?: { readonly address: string; readonly port: number };
 };
@@ -67,6 +68,7 @@ export function podOf(resource: PodResource, controlNamespace: string): Pod {
     isFinished,
     isMeshed,
     owners: ownersOf(resource),
+    labels: metadata.labels ?? {},
     ...(isMeshed && !isFinished && port !== undefined && status?.podIP !== undefined
       ? { scrapeTarget: { address: status.podIP, port } }
       : {}),
@@ -85,9 +87,16 @@ function ownersOf({ metadata }: PodResource): Readonly<Record<string, string>> {
   if (owner === undefined) return {};
   const kind = owner.kind.toLowerCase();
   const hash = metadata.labels?.['pod-template-hash'];
+  const cronJob = kind === 'job' ? cronJobOf(owner.name) : undefined;
+  if (cronJob !== undefined) return { job: owner.name, cronjob: cronJob };
   return kind === 'replicaset' && hash !== undefined && owner.name.endsWith(`-${hash}`)
     ? { replicaset: owner.name, deployment: owner.name.slice(0, -hash.length - 1) }
     : { [kind]: owner.name };
+}
+
+/** CronJobs name their Jobs `<name>-<minutes since 1970>`. Source: Kubernetes `pkg/controller/cronjob`, `getJobName`. */
+export function cronJobOf(job: string): string | undefined {
+  return /^(.+)-\d{8}$/.exec(job)?.[1];
 }
 
 function statusOf({ metadata, status }: PodResource): string {

@@ -17,6 +17,7 @@ const podAt = (port: number, name = 'web-1'): Pod => ({
   isFinished: false,
   isMeshed: true,
   owners: { deployment: 'web' },
+  labels: {},
   scrapeTarget: { address: '127.0.0.1', port },
 });
 
@@ -39,6 +40,7 @@ test('a scraped proxy shows in the statistics, and one that does not answer is n
   scraper.start();
   const api = createServer({
     pods: () => pods,
+    services: () => [],
     store,
     failures: () => scraper.failures,
     maxWindowMs: 600_000,
@@ -67,6 +69,7 @@ test('a wrong parameter is named with what would be right', async () => {
   const store = new MetricsStore({ retentionMs: 600_000, maxSeriesPerPod: 1, maxSeries: 1 });
   const api = createServer({
     pods: () => [],
+    services: () => [],
     store,
     failures: () => new Map(),
     maxWindowMs: 600_000,
@@ -74,7 +77,12 @@ test('a wrong parameter is named with what would be right', async () => {
     identityOf: () => '',
   });
   const cases: readonly (readonly [string, RegExp])[] = [
-    ['kind=service', /kind is "service": use one of deployment/],
+    ['kind=secret', /kind is "secret": use one of cronjob, .*service/],
+    ['to=deployment&from=pod', /to and from exclude each other/],
+    ['to=secret/x', /to is "secret\/x": use one of/],
+    ['from=service', /from is "service": use one of/],
+    ['kind=service&to=deployment', /a service sends nothing itself/],
+    ['selector=a%20b', /selector: "a b" is not a requirement/],
     ['windowMs=1', /windowMs is 1: use 15000 \(15s\) to 600000 \(10m\)/],
     ['windowMs=abc', /windowMs is abc/],
     ['kind=pod&kind=pod', /kind must be given once/],

@@ -2,11 +2,23 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { edges, type Edge } from './edges.ts';
 import type { Pod } from './pods.ts';
 import type { ScrapeFailures } from './scraper.ts';
-import { stat, type StatRow } from './stat.ts';
+import { parseSelector, SelectorError, type Selector } from './selector.ts';
+import { stat, type Peer, type ServiceEntry, type StatQuery, type StatRow } from './stat.ts';
 import type { MetricsStore } from './store.ts';
 
 /** Kinds that rows can be grouped by. */
-export const KINDS = ['deployment', 'statefulset', 'daemonset', 'replicaset', 'job', 'pod', 'namespace'] as const;
+export const KINDS = [
+  'cronjob',
+  'daemonset',
+  'deployment',
+  'job',
+  'namespace',
+  'pod',
+  'replicaset',
+  'replicationcontroller',
+  'statefulset',
+] as const;
+const STAT_KINDS = [...KINDS, 'service'] as const;
 
 const MIN_WINDOW_MS = 15_000;
 const MAX_NAME_LENGTH = 253;
@@ -16,6 +28,7 @@ export type EdgesAnswer = { readonly edges: readonly Edge[]; readonly notes: rea
 
 export type MetricsApi = {
   readonly pods: () => readonly Pod[];
+  readonly services: () => readonly ServiceEntry[];
   readonly store: MetricsStore;
   readonly failures: () => ScrapeFailures;
   readonly maxWindowMs: number;
@@ -37,11 +50,11 @@ export function createServer(api: MetricsApi): FastifyInstance {
     routerOptions: { maxParamLength: 256 },
   });
   server.get('/api/stat', (request): StatAnswer => {
-    const query = readQuery(request.query, api.maxWindowMs);
-    return { rows: stat(query, api.pods(), api.store, api.now()), notes: notes(api) };
+    const query = readStatQuery(request.query, api.maxWindowMs);
+    return { rows: stat(query, api.pods(), api.store, api.now(), api.services()), notes: notes(api) };
   });
   server.get('/api/edges', (request): EdgesAnswer => {
-    const query = readQuery(request.query, api.maxWindowMs);
+    const query = readQuery(request.query, api.maxWindowMs, KINDS);
     return { edges: edges(query, api.pods(), api.store, api.now(), api.identityOf), notes: notes(api) };
   });
   return server;
@@ -61,13 +74,60 @@ function notes(api: MetricsApi): readonly string[] {
   ];
 }
 
+function readStatQuery(raw: unknown, maxWindowMs: number): StatQuery {
+  const query = raw as Readonly<Record<string, unknown>>;
+  const base = readQuery(raw, maxWindowMs, STAT_KINDS);
+  const to = readPeer(query, 'to', STAT_KINDS);
+  const from = readPeer(query, 'from', KINDS);
+  if (to !== undefined && from !== undefined) throw new QueryError('to and from exclude each other');
+  if (to !== undefined && base.kind === 'service')
+    throw new QueryError('a service sends nothing itself: use to with a workload, or from with the service');
+  const selector = readSelector(query);
+  return {
+    ...base,
+    ...(to === undefined ? {} : { to }),
+    ...(from === undefined ? {} : { from }),
+    ...(selector === undefined ? {} : { selector }),
+  };
+}
+
+/** `to=deployment/web` or `to=deployment`, and `toNamespace=shop`, which alone means everything there. */
+function readPeer(
+  query: Readonly<Record<string, unknown>>,
+  side: 'to' | 'from',
+  kinds: readonly string[],
+): Peer | undefined {
+  const target = text(query, side);
+  const namespace = text(query, `${side}Namespace`);
+  if (target === undefined) return namespace === undefined ? undefined : { kind: 'namespace', name: namespace };
+  const [kind = '', name] = target.split('/', 2);
+  if (!kinds.includes(kind)) throw new QueryError(`${side} is "${target}": use one of ${kinds.join(', ')}`);
+  return {
+    kind,
+    ...(name === undefined || name === '' ? {} : { name }),
+    ...(namespace === undefined ? {} : { namespace }),
+  };
+}
+
+function readSelector(query: Readonly<Record<string, unknown>>): Selector | undefined {
+  const selector = text(query, 'selector');
+  if (selector === undefined) return undefined;
+  try {
+    return parseSelector(selector);
+  } catch (error) {
+    if (!(error instanceof SelectorError)) throw error;
+    throw new QueryError(`selector: ${error.message}`);
+  }
+}
+
 function readQuery(
   raw: unknown,
   maxWindowMs: number,
+  kinds: readonly string[],
 ): { kind: string; namespace?: string; name?: string; windowMs: number } {
   const query = raw as Readonly<Record<string, unknown>>;
   const kind = text(query, 'kind') ?? 'deployment';
-  if (!KINDS.some((known) => known === kind)) throw new QueryError(`kind is "${kind}": use one of ${KINDS.join(', ')}`);
+  if (!kinds.includes(kind)) throw new QueryError(`kind is "${kind}": use one of ${kinds.join(', ')}`);
   const windowText = text(query, 'windowMs') ?? '60000';
   const windowMs = Number(windowText);
   if (!Number.isInteger(windowMs) || windowMs < MIN_WINDOW_MS || windowMs > maxWindowMs) {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { edges } from './edges.ts';
 import { parseExposition } from './exposition.ts';
 import { podOf, type Pod, type PodResource } from './pods.ts';
+import { parseSelector } from './selector.ts';
 import { stat } from './stat.ts';
 import { MetricsStore } from './store.ts';
 
@@ -113,4 +114,81 @@ tcp_open_connections{direction="outbound",peer="dst",tls="no_identity",no_tls_re
       noTlsReason: 'not_provided_by_service_discovery',
     },
   ]);
+});
+
+/** `web` sent 30 requests to Service `cart` (deployment `cart`) and 10 to Service `old` (a Job of a CronJob). */
+const OUTBOUND = `
+response_total{direction="outbound",classification="success",dst_service="cart",dst_namespace="shop",dst_deployment="cart",target_port="8080"} 27
+response_total{direction="outbound",classification="failure",dst_service="cart",dst_namespace="shop",dst_deployment="cart",target_port="8080"} 3
+response_total{direction="outbound",classification="success",dst_service="old",dst_namespace="store",dst_k8s_job="old-28001234",target_port="8080"} 10
+response_total{direction="outbound",classification="success",target_port="8080"} 99
+tcp_open_connections{direction="outbound",peer="dst",dst_service="cart",dst_namespace="shop",dst_deployment="cart"} 2
+tcp_open_connections{direction="outbound",peer="src",dst_service="cart",dst_namespace="shop",dst_deployment="cart"} 7
+`;
+
+test('to, from and Services count what the clients saw, exactly', () => {
+  const web = podOf(resource('web-abc-1'), 'tulle');
+  const cart = podOf(resource('cart-abc-1'), 'tulle');
+  const store = scraped(web, INBOUND + OUTBOUND);
+  store.ingest(cart.key, 10_000, -20_000, parseExposition(INBOUND, () => true, 1000).samples);
+  const services = [
+    { namespace: 'shop', name: 'cart', labels: { tier: 'back' } },
+    { namespace: 'shop', name: 'unused', labels: {} },
+    { namespace: 'store', name: 'old', labels: {} },
+  ];
+  const ask = (query: Omit<Parameters<typeof stat>[0], 'windowMs'>): readonly (readonly unknown[])[] =>
+    stat({ windowMs: 60_000, ...query }, [web, cart], store, 10_000, services).map((row) => [
+      row.name,
+      row.successRate,
+      row.requestsPerSecond,
+      row.tcpConnections,
+    ]);
+  assert.deepEqual(ask({ kind: 'service' }), [
+    ['cart', 0.9, 1, 2], // 30 responses in the 30 s that the client exists
+    ['unused', undefined, undefined, undefined],
+    ['old', 1, 10 / 30, 0],
+  ]);
+  assert.deepEqual(ask({ kind: 'service', selector: parseSelector('tier=back') }), [['cart', 0.9, 1, 2]]);
+  const toCart = { kind: 'service', name: 'cart', namespace: 'shop' };
+  assert.deepEqual(ask({ kind: 'deployment', to: toCart }), [
+    ['cart', undefined, undefined, undefined],
+    ['web', 0.9, 1, 2],
+  ]);
+  assert.deepEqual(ask({ kind: 'pod', name: 'web-abc-1', to: { kind: 'cronjob', name: 'old' } }), [
+    ['web-abc-1', 1, 10 / 30, 0],
+  ]);
+  assert.deepEqual(ask({ kind: 'deployment', name: 'web', to: { kind: 'namespace', name: 'store' } }), [
+    ['web', 1, 10 / 30, 0],
+  ]);
+  assert.deepEqual(ask({ kind: 'deployment', name: 'cart', from: { kind: 'deployment', name: 'web' } }), [
+    ['cart', 0.9, 1, 2],
+  ]);
+  assert.deepEqual(ask({ kind: 'deployment', name: 'cart', from: { kind: 'deployment', name: 'cart' } }), [
+    ['cart', undefined, undefined, undefined],
+  ]);
+});
+
+test('pods of replication controllers and CronJobs are found by their owners, and chosen by labels', () => {
+  const owned = (name: string, kind: string, owner: string): Pod =>
+    podOf(
+      resource(name, { labels: { app: owner }, ownerReferences: [{ kind, name: owner, controller: true }] }),
+      'tulle',
+    );
+  const pods = [
+    owned('old-x', 'ReplicationController', 'old'),
+    owned('nightly-28001234-x', 'Job', 'nightly-28001234'),
+    owned('once-x', 'Job', 'once'),
+  ];
+  const store = new MetricsStore({ retentionMs: 60_000, maxSeriesPerPod: 10, maxSeries: 10 });
+  const names = (kind: string, selector?: string): readonly string[] =>
+    stat(
+      { kind, windowMs: 60_000, ...(selector === undefined ? {} : { selector: parseSelector(selector) }) },
+      pods,
+      store,
+      0,
+    ).map(({ name }) => name);
+  assert.deepEqual(names('replicationcontroller'), ['old']);
+  assert.deepEqual(names('cronjob'), ['nightly']);
+  assert.deepEqual(names('job'), ['nightly-28001234', 'once']);
+  assert.deepEqual(names('pod', 'app in (once,old)'), ['old-x', 'once-x']);
 });
