@@ -202,9 +202,10 @@ export class Informer<R> implements Disposable {
 
   get #path(): string {
     const { kind, namespace } = this.#options;
+    const resource = kind.resource ?? kind.plural;
     return namespace === undefined
-      ? `${kind.apiPath}/${kind.plural}`
-      : `${kind.apiPath}/namespaces/${namespace}/${kind.plural}`;
+      ? `${kind.apiPath}/${resource}`
+      : `${kind.apiPath}/namespaces/${namespace}/${resource}`;
   }
 
   get #selectors(): Readonly<Record<string, string>> {

@@ -10,6 +10,7 @@ export interface ResourceIndex<R> {
 /** A kind of object that can be listed and watched, reduced to the fields that somebody reads. */
 export type ResourceKind<R> = {
   readonly plural: string; // for logs and metrics
+  readonly resource?: string; // last part of the path; default: `plural`
   readonly apiPath: string; // `/api/v1` or `/apis/<group>/<version>`
   readonly isNamespaced: boolean;
   /** Reads one object. Missing fields become absent or empty; nothing when it has no name. */

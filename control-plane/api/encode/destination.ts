@@ -10,6 +10,7 @@ import type { Profile, RetryBudget } from '#model/profile.ts';
 import { encodeDuration } from './duration.ts';
 import { encodeResourceRef } from './meta.ts';
 import { encodeSocketAddress } from './net.ts';
+import { encodeProfileRoute, encodeTarget } from './profile-route.ts';
 
 export function encodeEndpoint(endpoint: Endpoint): WeightedAddr {
   return {
@@ -69,14 +70,14 @@ export function encodeEndpointUpdate(update: EndpointUpdate): Update {
 
 export function encodeProfile(profile: Profile): DestinationProfile {
   return {
-    routes: [],
+    routes: (profile.routes ?? []).map(encodeProfileRoute),
     retryBudget: profile.retryBudget && encodeRetryBudget(profile.retryBudget),
-    dstOverrides: [],
+    dstOverrides: (profile.targets ?? []).map(encodeTarget),
     opaqueProtocol: profile.isOpaque,
     fullyQualifiedName: profile.fullyQualifiedName ?? '',
     endpoint: profile.endpoint && encodeEndpoint(profile.endpoint),
     parentRef: profile.parent && encodeResourceRef(profile.parent),
-    profileRef: undefined,
+    profileRef: profile.ref && encodeResourceRef(profile.ref),
   };
 }
 
