@@ -12,6 +12,7 @@ export type ProxySettings = Omit<ProxyValues, 'resources'> & {
   readonly shutdownGracePeriod: string | undefined;
   readonly image: string | undefined; // with tag
   readonly requireIdentityPorts: string;
+  readonly isGateway: boolean; // of multicluster
 };
 
 /** An annotation that cannot take effect; the default stays in force, since a bad annotation must never block a pod. */
@@ -62,6 +63,7 @@ export function proxySettings(
       oneOf(DEFAULT_INBOUND_POLICIES),
     ),
     requireIdentityPorts: read('proxy-require-identity-inbound-ports', '', portList),
+    isGateway: read<'true' | 'false'>('enable-gateway', 'false', oneOf(['true', 'false'])) === 'true',
     cpuRequest: read('proxy-cpu-request', values.resources.cpuRequest, quantity),
     cpuLimit: read('proxy-cpu-limit', values.resources.cpuLimit, quantity),
     memoryRequest: read('proxy-memory-request', values.resources.memoryRequest, quantity),

@@ -171,6 +171,7 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     { name: 'LINKERD2_PROXY_INBOUND_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } },
     proxy('INBOUND_PORTS', inboundPorts.join(',')),
     proxy('INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION', numericPorts(settings.opaquePorts)),
+    ...(settings.isGateway ? [proxy('INBOUND_GATEWAY_SUFFIXES', `svc.${values.clusterDomain}.`)] : []),
     ...(isIngress ? [proxy('INGRESS_MODE', 'true')] : []),
     ...(settings.shutdownGracePeriod === undefined
       ? []

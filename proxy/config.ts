@@ -27,6 +27,7 @@ export type Config = {
   readonly inboundPorts: readonly number[]; // INBOUND_PORTS
   readonly opaquePorts: ReadonlySet<number>; // INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION
   readonly ownAddresses: ReadonlySet<string>; // INBOUND_IPS
+  readonly gatewaySuffixes: readonly string[]; // INBOUND_GATEWAY_SUFFIXES; empty: this proxy is no gateway
   readonly identityService: ControlAddress; // IDENTITY_SVC_ADDR, IDENTITY_SVC_NAME
   readonly identity: string; // IDENTITY_LOCAL_NAME
   readonly trustAnchors: TrustAnchors; // IDENTITY_TRUST_ANCHORS
@@ -84,6 +85,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     inboundPorts: env.ports('INBOUND_PORTS'),
     opaquePorts: new Set(env.ports('INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION')),
     ownAddresses: env.addresses('INBOUND_IPS'),
+    gatewaySuffixes: env.suffixes('INBOUND_GATEWAY_SUFFIXES'),
     identityService: env.control('IDENTITY_SVC'),
     identity: env.identity('IDENTITY_LOCAL_NAME'),
     trustAnchors: env.anchors('IDENTITY_TRUST_ANCHORS'),
@@ -196,6 +198,15 @@ class Environment {
     const items = this.#list(name);
     for (const item of items) if (isIP(item) === 0) this.#wrong(name, `"${item}" is not an IP address`);
     return new Set(items);
+  }
+
+  /** DNS suffixes, without the dots at their ends. */
+  suffixes(name: string): readonly string[] {
+    return this.#list(name).map((item) => {
+      const suffix = item.toLowerCase().replace(/^\.|\.$/g, '');
+      if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(suffix)) this.#wrong(name, `"${item}" is not a DNS suffix`);
+      return suffix;
+    });
   }
 
   networks(name: string): readonly NetworkMatch[] {

@@ -7,6 +7,7 @@ import type { Logger } from '#runtime/log.ts';
 import { kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
 import type { Config } from './config.ts';
 import { GrpcClient } from './discovery/grpc-client.ts';
+import { Gateway } from './gateway/gateway.ts';
 import { WorkloadIdentity } from './identity/certify.ts';
 import { Inbound } from './inbound/assemble.ts';
 import { defaultServer } from './inbound/default-policy.ts';
@@ -50,6 +51,7 @@ export class Proxy implements Disposable {
   readonly #identity: WorkloadIdentity;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
+  readonly #gateway: Gateway;
   readonly #timers: NodeJS.Timeout[] = [];
   #admin: Server | undefined;
   #inboundListener: Listener | undefined;
@@ -88,23 +90,37 @@ export class Proxy implements Disposable {
       now: () => performance.now(),
       random,
     };
-    this.#outbound = new Outbound({
+    const discovery = { client: destinationClient, contextToken: config.destinationContext, patienceMs: PATIENCE_MS };
+    const outbound = {
       ...shared,
-      findDestination: environment.findOutboundDestination ?? kernelDestination,
-      isOwnListener: (address, port) => port === this.outboundPort && this.#isOwnAddress(address),
-      discovery: { client: destinationClient, contextToken: config.destinationContext, patienceMs: PATIENCE_MS },
       connectTimeoutMs: config.outboundConnectMs,
       connectKeepAliveMs: config.outboundKeepAliveMs,
       poolIdleMs: config.outboundPoolIdleMs,
       poolIdleMax: config.outboundPoolMax,
       failFastMs: config.failFastMs,
+    };
+    this.#outbound = new Outbound({
+      ...outbound,
+      findDestination: environment.findOutboundDestination ?? kernelDestination,
+      isOwnListener: (address, port) => port === this.outboundPort && this.#isOwnAddress(address),
+      discovery,
       detectTimeoutMs: config.outboundDetectMs,
       discoveryIdleMs: config.outboundIdleMs,
       targetsMax: TARGETS_MAX,
       inFlightMax: config.outboundInFlightMax,
     });
+    this.#gateway = new Gateway({
+      outbound,
+      discovery,
+      suffixes: config.gatewaySuffixes,
+      identity: config.identity,
+      discoveryIdleMs: config.outboundIdleMs,
+      targetsMax: TARGETS_MAX,
+      inFlightMax: config.inboundInFlightMax,
+    });
     this.#inbound = new Inbound({
       ...shared,
+      gateway: this.#gateway,
       identity: config.identity,
       findDestination: environment.findInboundDestination ?? kernelDestination,
       policy: { client: policyClient, workload: config.policyWorkload },
@@ -169,6 +185,7 @@ export class Proxy implements Disposable {
     this.#every(SWEEP_MS, () => {
       this.#outbound.sweep();
       this.#inbound.sweep();
+      this.#gateway.sweep();
     });
     this.#every(METRICS_SWEEP_MS, () => this.#metrics.sweep(Date.now()));
     const ports = { inbound: this.inboundPort, outbound: this.outboundPort, admin: this.adminPort };
@@ -206,6 +223,7 @@ export class Proxy implements Disposable {
     this.#identity[Symbol.dispose]();
     this.#inbound[Symbol.dispose]();
     this.#outbound[Symbol.dispose]();
+    this.#gateway[Symbol.dispose]();
     for (const client of this.#clients) client[Symbol.dispose]();
   }
 

@@ -167,3 +167,31 @@ test('consumers get endpoints of their node or zone when the Service asks for it
   assert.deepEqual(keys(watch(name, 80, { nodeName: 'node-1' }).value), ['10.42.0.1:8080']);
   assert.deepEqual(keys(watch(name, 80, {}).value), []);
 });
+
+test('a mirrored Service is reached by the gateway of its cluster, under the name it has there', () => {
+  const { stores, watch } = setUp();
+  const gateway = 'gw.mc.serviceaccount.identity.tulle.cluster.local';
+  const mirror = serviceObject('web-west', '10.96.0.8', [HTTP]) as { metadata: object };
+  const name = 'mirror.linkerd.io/remote-svc-fq-name';
+  const remote = 'web.shop.svc.cluster.local';
+  const labels = { 'mirror.linkerd.io/cluster-name': 'west' };
+  stores.services.apply(
+    parsed.service({ ...mirror, metadata: { ...mirror.metadata, labels, annotations: { [name]: remote } } }),
+  );
+  const slice = sliceObject('web-west', 'web-west', [{ name: 'http', port: 4143 }], [{ addresses: ['10.43.0.1'] }]);
+  const annotations = { [name]: remote, 'mirror.linkerd.io/remote-gateway-identity': gateway };
+  const { metadata } = slice as { metadata: object };
+  stores.slices.apply(parsed.slice({ ...slice, metadata: { ...metadata, annotations } }));
+  const state = watch('web-west.shop.svc.cluster.local', 80).value;
+  assert.ok(state.kind === 'endpoints');
+  assert.deepEqual(state.labels, {
+    namespace: 'shop',
+    service: 'web-west',
+    target_cluster: 'west',
+    target_service: 'web',
+    target_service_namespace: 'shop',
+  });
+  const endpoint = state.endpoints.get('10.43.0.1:4143');
+  assert.equal(endpoint?.authorityOverride, 'web.shop.svc.cluster.local:80');
+  assert.deepEqual(endpoint.identity, { kind: 'dns', name: gateway, serverName: gateway });
+});

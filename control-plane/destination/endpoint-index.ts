@@ -9,7 +9,15 @@ import type { EndpointSlice, SliceEndpoint } from '#k8s/resources/endpoint-slice
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
-import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
+import {
+  gatewayEndpoint,
+  plainEndpoint,
+  podEndpoint,
+  remoteLabels,
+  remoteService,
+  type EndpointSettings,
+  type RemoteService,
+} from './pod-endpoint.ts';
 import type { Stores } from './stores.ts';
 import type { Consumer } from './consumer.ts';
 
@@ -23,7 +31,13 @@ export type EndpointState =
     }
   | { readonly kind: 'failed'; readonly failure: CallFailure };
 
-type Candidate = { readonly endpoint: SliceEndpoint; readonly address: string; readonly port: number };
+type Candidate = {
+  readonly endpoint: SliceEndpoint;
+  readonly address: string;
+  readonly port: number;
+  readonly requestedPort: number;
+  readonly remote?: RemoteService; // the address is a gateway that leads there
+};
 
 /** Endpoints of Services, from EndpointSlices and the pods behind them. Source: proxy-api Destination.Get. */
 export class EndpointIndex {
@@ -62,13 +76,14 @@ export class EndpointIndex {
 
   #compute(target: ServiceTarget, consumer: Consumer): EndpointState {
     const { service: name, namespace } = target;
-    const labels = { namespace, service: name };
+    const labels: Record<string, string> = { namespace, service: name };
     const service = this.#stores.services.get(namespace, name);
     if (service === undefined) return { kind: 'endpoints', exists: false, endpoints: new Map(), labels };
     if (service.type === 'ExternalName') {
       const details = `Service ${namespace}/${name} is of type ExternalName`;
       return { kind: 'failed', failure: { code: status.INVALID_ARGUMENT, details } };
     }
+    Object.assign(labels, remoteLabels(service));
     const endpoints = new Map<string, Endpoint>();
     for (const candidate of this.#select(service, target, consumer)) {
       const endpoint = this.#toEndpoint(candidate, consumer);
@@ -104,16 +119,19 @@ export class EndpointIndex {
       if (slice === undefined) continue;
       const targetPort = declared === undefined ? port : portOf(slice, declared.name);
       if (targetPort === undefined) continue;
+      const remote = remoteService(slice.annotations);
       for (const endpoint of slice.endpoints) {
         const [address] = endpoint.addresses;
         if (!endpoint.isReady || address === undefined || parseAddress(address) === undefined) continue;
-        candidates.push({ endpoint, address, port: targetPort });
+        candidates.push({ endpoint, address, port: targetPort, requestedPort: port, ...(remote && { remote }) });
       }
     }
     return candidates;
   }
 
-  #toEndpoint({ endpoint, address, port }: Candidate, consumer: Consumer): Endpoint {
+  #toEndpoint({ endpoint, address, port, requestedPort, remote }: Candidate, consumer: Consumer): Endpoint {
+    if (remote !== undefined && endpoint.pod === undefined)
+      return gatewayEndpoint(address, port, requestedPort, remote, this.#settings);
     const endpointZone = endpoint.zone ?? this.#zoneOf(endpoint.nodeName);
     const consumerZone = this.#zoneOf(consumer.nodeName);
     const zones = {

@@ -53,6 +53,52 @@ export function plainEndpoint(address: string, port: number, zones: Zones = {}):
   };
 }
 
+/** Where the gateway of another cluster is told to go, by the annotations of a mirrored Service's slice. */
+export type RemoteService = { readonly gatewayIdentity: string; readonly name: string };
+
+const GATEWAY_IDENTITY = 'mirror.linkerd.io/remote-gateway-identity';
+const REMOTE_NAME = 'mirror.linkerd.io/remote-svc-fq-name';
+
+/** @returns nothing for the slice of an ordinary Service */
+export function remoteService(annotations: Readonly<Record<string, string>>): RemoteService | undefined {
+  const gatewayIdentity = annotations[GATEWAY_IDENTITY] ?? '';
+  const name = annotations[REMOTE_NAME] ?? '';
+  return gatewayIdentity === '' || name === '' ? undefined : { gatewayIdentity, name };
+}
+
+/**
+ * A gateway of another cluster that leads to a Service there.
+ *
+ * @param requestedPort  of the Service, as the client asked
+ */
+export function gatewayEndpoint(
+  address: string,
+  port: number,
+  requestedPort: number,
+  remote: RemoteService,
+  settings: EndpointSettings,
+): Endpoint {
+  const { gatewayIdentity } = remote;
+  return {
+    ...plainEndpoint(address, port),
+    identity: { kind: 'dns', name: gatewayIdentity, serverName: gatewayIdentity },
+    authorityOverride: `${remote.name}:${requestedPort}`,
+    http2: { keepAlive: KEEP_ALIVE },
+    ...(settings.isH2UpgradeEnabled && { protocolHint: 'h2' }),
+  };
+}
+
+/** Labels of the endpoints of a mirrored Service, from the Service itself. Source: linkerd2 `endpoint_translator.go`. */
+export function remoteLabels(service: {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}): Record<string, string> {
+  const cluster = service.labels['mirror.linkerd.io/cluster-name'];
+  const [name, namespace] = (service.annotations[REMOTE_NAME] ?? '').split('.');
+  if (cluster === undefined || name === undefined || namespace === undefined) return {};
+  return { target_cluster: cluster, target_service: name, target_service_namespace: namespace };
+}
+
 /** Whether a pod has a proxy of this installation. */
 export function isPodMeshed(pod: Pod, domain: TrustDomain): boolean {
   return pod.labels[CONTROL_PLANE_LABEL] === domain.controlPlaneNamespace;

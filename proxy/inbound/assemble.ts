@@ -11,6 +11,7 @@ import { acceptTls, TlsAcceptError, type AcceptedTls } from '../accept/tls-accep
 import type { DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
+import type { Gateway } from '../gateway/gateway.ts';
 import { Http1Servers } from '../http/servers.ts';
 import type { ServerTimeouts } from '../http/server.ts';
 import type { ServeRequest } from '../http/exchange.ts';
@@ -32,6 +33,7 @@ const NO_BYTES = Buffer.alloc(0);
 const PLAIN: Client['tls'] = { kind: 'none' };
 
 export type InboundOptions = InboundContext & {
+  readonly gateway: Gateway;
   readonly findDestination: FindDestination;
   /** Addresses of this pod; empty when they are not known. Connections for others are dropped. */
   readonly ownAddresses: ReadonlySet<string>;
@@ -158,6 +160,11 @@ export class Inbound implements Disposable {
       return;
     }
     const { header, rest } = first;
+    if (header.name !== undefined && this.#options.gateway.serves(header.name)) {
+      const arrival = meshArrival(socket, tls.clientIdentity);
+      await this.#passOn({ ...header, name: header.name }, connection, address, arrival, rest);
+      return;
+    }
     if (header.name !== undefined || header.session === 'http2' || this.#options.isOwnPort(header.port)) {
       const reason =
         header.name !== undefined
@@ -174,6 +181,40 @@ export class Inbound implements Disposable {
       this.#register(connection, port, arrival);
       if (header.session === 'http1') this.#serveHttp(connection, port, arrival, rest);
       else await this.#tunnel(connection, port, arrival, rest, undefined);
+    });
+  }
+
+  /** As a gateway: to a Service of this cluster, for clients that the policy of the inbound port lets in. */
+  async #passOn(
+    header: TransportHeader & { readonly name: string },
+    connection: Connection,
+    address: string,
+    arrival: Arrival,
+    rest: Buffer,
+  ): Promise<void> {
+    const { gateway, metrics, log, listenPort } = this.#options;
+    await this.#withPort(connection.socket, address, listenPort(), async (port) => {
+      this.#register(connection, port, arrival);
+      const verdict = authorizeConnection(port.policy.value, arrival.client);
+      const { tls } = arrival.client;
+      try {
+        if (!verdict.isAllowed)
+          throw new ProxyError('unauthorized', `${formatResourceRef(verdict.server)}: ${verdict.reason}`);
+        if (header.session === 'http2')
+          throw new ProxyError('version-unsupported', 'HTTP/2 between proxies is not supported');
+        const lease = await gateway.find(header.name, header.port);
+        if (connection.isClosed) lease[Symbol.dispose]();
+        else connection.socket.once('close', () => lease[Symbol.dispose]());
+        const client = tls.kind === 'mesh' ? (tls.identity ?? 'unknown') : 'unknown';
+        if (header.session === 'http1') {
+          this.#servers.serve(connection, rest, gateway.serveRequests(lease.value, client));
+        } else splice(connection, await gateway.connect(lease.value), [rest, undefined], () => {});
+      } catch (error) {
+        const problem = toProxyError(error, 'connect-failed');
+        metrics.proxyError('inbound', problem.code);
+        log.info({ client: arrival.client, name: header.name }, `gateway: ${problem.message}`);
+        connection.reset();
+      }
     });
   }
 

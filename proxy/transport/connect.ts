@@ -3,12 +3,13 @@ import { isIPv6 } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { formatSocketAddress } from '#model/address.ts';
 import type { Endpoint, EndpointIdentity } from '#model/endpoint.ts';
+import { parseHostPort } from '#model/service-target.ts';
 import { openExemptSocket, type Exemption } from '#netlink/exemption.ts';
 import { ProxyError } from '../errors.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import { identityNames } from '../identity/peer-name.ts';
 import { Connection, type ByteCounter } from './connection.ts';
-import { encodeTransportHeader, TRANSPORT_ALPN } from './transport-header.ts';
+import { encodeTransportHeader, TRANSPORT_ALPN, type TransportHeader } from './transport-header.ts';
 
 export type ConnectOptions = {
   /** Keeps the connection out of this pod's own redirection. */
@@ -125,17 +126,26 @@ export async function connectMesh(
   counter: ByteCounter | undefined,
   options: MeshConnectOptions,
 ): Promise<Connection> {
-  const { opaqueTransportPort } = endpoint;
+  const { opaqueTransportPort, authorityOverride } = endpoint;
   const socket = await connectTcp(endpoint.address, opaqueTransportPort ?? endpoint.port, options);
-  const wantsHeader = opaqueTransportPort !== undefined;
+  const wantsHeader = opaqueTransportPort !== undefined || authorityOverride !== undefined;
   const tls = await handshake(socket, endpoint.identity, options.credentials, wantsHeader ? [TRANSPORT_ALPN] : []);
   const connection = new Connection(tls, counter, socket);
   // A peer that did not choose the protocol is too old for the header and serves the port that was dialled.
   if (tls.alpnProtocol === TRANSPORT_ALPN) {
     const session = options.session === undefined ? {} : { session: options.session };
-    connection.write(encodeTransportHeader({ port: endpoint.port, ...session }));
+    connection.write(encodeTransportHeader({ ...headerTarget(endpoint), ...session }));
+  } else if (authorityOverride !== undefined) {
+    connection.destroy();
+    throw new ProxyError('connect-failed', `${endpoint.identity.name} takes no transport header: it is no gateway`);
   }
   return connection;
+}
+
+/** What the peer is to connect to: its own port, or behind a gateway a name and the port there. */
+function headerTarget({ port, authorityOverride }: Endpoint): Pick<TransportHeader, 'port' | 'name'> {
+  const behind = authorityOverride === undefined ? undefined : parseHostPort(authorityOverride);
+  return behind === undefined ? { port } : { port: behind.port, name: behind.host };
 }
 
 function checkName(expected: string, certificate: PeerCertificate): Error | undefined {

@@ -1,0 +1,125 @@
+import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
+import { Cache, type Lease } from '../discovery/cache.ts';
+import { ProxyError } from '../errors.ts';
+import type { RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
+import type { RequestHead } from '../http/head.ts';
+import type { OutboundContext } from '../outbound/context.ts';
+import { WatchedService, type Discovery } from '../outbound/target.ts';
+import { connectOpaque } from '../outbound/tcp.ts';
+import type { Connection } from '../transport/connection.ts';
+import { fieldValues, withAuthority } from './authority.ts';
+
+export type GatewayOptions = {
+  readonly outbound: OutboundContext;
+  readonly discovery: Discovery;
+  /** Names that this proxy passes connections on to; none: it is no gateway. */
+  readonly suffixes: readonly string[]; // lower case, without dots at the ends
+  readonly identity: string; // of this workload
+  readonly discoveryIdleMs: number;
+  readonly targetsMax: number;
+  readonly inFlightMax: number; // requests
+};
+
+const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
+
+/**
+ * The gateway to the Services of this cluster: what peers of other clusters send for a name goes out again over the
+ * outbound side, with this proxy's own identity. Source: linkerd2-proxy `app/gateway`.
+ */
+export class Gateway implements Disposable {
+  readonly #options: GatewayOptions;
+  readonly #services: Cache<WatchedService>;
+  readonly #dispatch: DispatchOptions;
+  #inFlight = 0;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    const { outbound, discovery } = options;
+    this.#services = new Cache((name) => new WatchedService(name, outbound, discovery), {
+      idleMs: options.discoveryIdleMs,
+      max: options.targetsMax,
+      now: outbound.now,
+    });
+    this.#dispatch = {
+      failFastMs: outbound.failFastMs,
+      now: outbound.now,
+      onError: (error) => outbound.metrics.proxyError('inbound', error.code),
+      onDone: () => {
+        this.#inFlight -= 1;
+      },
+    };
+  }
+
+  /** Whether this proxy is a gateway for a name. */
+  serves(name: string): boolean {
+    const plain = name.toLowerCase().replace(/\.$/, '');
+    return this.#options.suffixes.some((suffix) => plain.endsWith(`.${suffix}`));
+  }
+
+  /**
+   * The Service that a transport header names. Dispose of it when the connection is over.
+   *
+   * @throws ProxyError  `load-shed` when too many are in use
+   */
+  async find(name: string, port: number): Promise<Lease<WatchedService>> {
+    const lease = this.#services.acquire(`${name.toLowerCase().replace(/\.$/, '')}:${port}`);
+    if (lease === undefined)
+      throw new ProxyError('load-shed', `more than ${this.#options.targetsMax} destinations are in use`);
+    await lease.value.answered;
+    return lease;
+  }
+
+  /** @param client  identity of the peer, as its certificate names it */
+  serveRequests(service: WatchedService, client: string): ServeRequest {
+    const { identity, inFlightMax } = this.#options;
+    const { name } = service.service;
+    const authority = name.endsWith(':80') ? name.slice(0, -3) : name;
+    const fields = `forwarded: by=${identity};for=${client};host="${authority}";proto=https\r\n`;
+    return (head, body, isEnd, response) => {
+      const problem = this.#loopProblem(head);
+      if (problem !== undefined) return this.#refuse(problem, response);
+      if (this.#inFlight >= inFlightMax)
+        return this.#refuse(new ProxyError('load-shed', `${inFlightMax} requests are in flight already`), response);
+      this.#inFlight += 1;
+      const request = { head: withAuthority(head, authority), fields, body, isEnd };
+      const dispatch = new Dispatch(this.#dispatch, service.service, request, response);
+      dispatch.attempt();
+      return dispatch;
+    };
+  }
+
+  /**
+   * Bytes for a Service.
+   *
+   * @throws ProxyError
+   */
+  connect(service: WatchedService): Promise<Connection> {
+    return connectOpaque(service.service, this.#options.outbound);
+  }
+
+  sweep(): void {
+    this.#services.sweep((watched) => watched.service.sweep());
+  }
+
+  [Symbol.dispose](): void {
+    this.#services[Symbol.dispose]();
+  }
+
+  #loopProblem(head: RequestHead): ProxyError | undefined {
+    const { identity } = this.#options;
+    const isLoop = fieldValues(head, 'forwarded').some((value) =>
+      value.split(/[,;]/).some((part) => part.trim().toLowerCase() === `by=${identity}`),
+    );
+    if (!isLoop) return undefined;
+    return new ProxyError(
+      'loop',
+      `the request has passed this gateway (${identity}) before: two clusters mirror each other's mirrors`,
+    );
+  }
+
+  #refuse(error: ProxyError, response: ResponseSink): RequestSink {
+    this.#options.outbound.metrics.proxyError('inbound', error.code);
+    response.fail(error);
+    return NO_SINK;
+  }
+}
