@@ -1,0 +1,206 @@
+import type { Pod } from '#k8s/resources/pod.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { networkMatches, type Authentication, type Authorization, type NetworkMatch } from '#model/authorization.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import type { Problem } from './problem.ts';
+import { selects } from './label-selector.ts';
+import {
+  isRouteTarget,
+  qualified,
+  readAuthorizationPolicy,
+  readMeshTlsAuthentication,
+  readNetworkAuthentication,
+  readServer,
+  readServerAuthorization,
+  type AuthorizationPolicy,
+  type IdentityMatch,
+  type ObjectRef,
+  type PolicyContext,
+  type ServerAuthorization,
+  type ServerPolicy,
+} from './linkerd-policy.ts';
+
+/** Kinds that say who may talk to a pod. */
+export const POLICY_KINDS = [
+  'Server',
+  'ServerAuthorization',
+  'AuthorizationPolicy',
+  'MeshTLSAuthentication',
+  'NetworkAuthentication',
+] as const;
+export type PolicyKind = (typeof POLICY_KINDS)[number];
+
+/** All objects of one namespace, and how to look into others. */
+export type PolicyObjects = {
+  readonly list: (kind: PolicyKind, namespace: string) => readonly CustomObject[];
+  readonly get: (kind: PolicyKind, namespace: string, name: string) => CustomObject | undefined;
+};
+
+/** The Server of a port of a pod, and whom the objects about it let in. */
+export type SelectedServer = {
+  readonly ref: ResourceRef;
+  readonly policy: ServerPolicy;
+  readonly authorizations: readonly Authorization[];
+};
+
+/** Something that an object says and that has no effect. */
+export type PolicyFinding = { readonly object: ResourceRef; readonly field: string; readonly message: string };
+
+/**
+ * Finds the Server for a port. When several select it the oldest counts, then the first by name. An object that is wrong or
+ * points at something that is not there grants nothing.
+ *
+ * @returns nothing when no Server selects the port
+ */
+export function selectServer(
+  pod: Pod,
+  port: number,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): SelectedServer | undefined {
+  for (const server of inOrder(objects.list('Server', pod.namespace))) {
+    const policy = readServer(server, context).value;
+    if (policy === undefined || !selectsPort(policy, pod, port)) continue;
+    return {
+      ref: refOf('Server', server),
+      policy,
+      authorizations: authorizationsOf(server, objects, context),
+    };
+  }
+  return undefined;
+}
+
+function selectsPort(policy: ServerPolicy, pod: Pod, port: number): boolean {
+  if (!selects(policy.selector, pod.labels)) return false;
+  return policy.port === port || pod.ports.some((named) => named.name === policy.port && named.port === port);
+}
+
+function authorizationsOf(
+  server: CustomObject,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): readonly Authorization[] {
+  const older = inOrder(objects.list('ServerAuthorization', server.namespace)).flatMap((object) => {
+    const read = readServerAuthorization(object, context).value;
+    return read !== undefined && isAbout(read, server)
+      ? [{ ref: refOf('ServerAuthorization', object), networks: read.networks, authentication: ofClient(read.client) }]
+      : [];
+  });
+  const newer = inOrder(objects.list('AuthorizationPolicy', server.namespace)).flatMap((object) => {
+    const read = readAuthorizationPolicy(object).value;
+    if (read === undefined || !isTarget(read, server)) return [];
+    const required = resolve(read, objects, context);
+    return required.grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...required.grant }];
+  });
+  return [...older, ...newer];
+}
+
+function isAbout({ server: wanted }: ServerAuthorization, server: CustomObject): boolean {
+  return 'name' in wanted ? wanted.name === server.name : selects(wanted.selector, server.labels);
+}
+
+function isTarget({ target }: AuthorizationPolicy, server: CustomObject): boolean {
+  if (qualified(target) === 'Namespace') return true;
+  return qualified(target) === 'Server.policy.linkerd.io' && target.name === server.name;
+}
+
+type Grant = { readonly networks: readonly NetworkMatch[]; readonly authentication: Authentication };
+
+/** What the authentications of a policy demand together; nothing to grant when one of them is missing or wrong. */
+function resolve(
+  { required }: AuthorizationPolicy,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): { readonly grant?: Grant; readonly dangling?: { readonly index: number; readonly reason: string } } {
+  let networks = networkMatches(['0.0.0.0/0', '::/0']);
+  let authentication: Authentication = { kind: 'unauthenticated' };
+  for (const [index, ref] of required.entries()) {
+    if (ref.kind === 'ServiceAccount') {
+      const name = `${ref.name}.${ref.namespace}.${context.identitySuffix}`;
+      authentication = { kind: 'identities', names: [name], suffixes: [] };
+      continue;
+    }
+    const found = objects.get(kindOf(ref), ref.namespace, ref.name);
+    if (found === undefined) return dangling(index, `${ref.kind} ${ref.namespace}/${ref.name} does not exist`);
+    const wrong = dangling(index, `${ref.kind} ${ref.namespace}/${ref.name} is not valid`);
+    if (ref.kind === 'NetworkAuthentication') {
+      const read = readNetworkAuthentication(found).value;
+      if (read === undefined) return wrong;
+      networks = read;
+    } else {
+      const read = readMeshTlsAuthentication(found, context).value;
+      if (read === undefined) return wrong;
+      authentication = ofClient(read);
+    }
+  }
+  return { grant: { networks, authentication } };
+}
+
+function dangling(index: number, reason: string): { readonly dangling: { index: number; reason: string } } {
+  return { dangling: { index, reason } };
+}
+
+function kindOf({ kind }: ObjectRef): PolicyKind {
+  return kind === 'NetworkAuthentication' ? 'NetworkAuthentication' : 'MeshTLSAuthentication';
+}
+
+function ofClient(client: 'unauthenticated' | 'mesh-tls' | IdentityMatch): Authentication {
+  return typeof client === 'string' ? { kind: client } : { kind: 'identities', ...client };
+}
+
+/** Reads an object by itself, as the webhook sees it. */
+export function problemsOf(kind: PolicyKind, object: CustomObject, context: PolicyContext): readonly Problem[] {
+  switch (kind) {
+    case 'Server':
+      return readServer(object, context).problems;
+    case 'ServerAuthorization':
+      return readServerAuthorization(object, context).problems;
+    case 'AuthorizationPolicy':
+      return readAuthorizationPolicy(object).problems;
+    case 'MeshTLSAuthentication':
+      return readMeshTlsAuthentication(object, context).problems;
+    case 'NetworkAuthentication':
+      return readNetworkAuthentication(object).problems;
+  }
+}
+
+/** Everything in an object that has no effect: wrong fields, and references to what is not there. */
+export function findingsOf(
+  kind: PolicyKind,
+  object: CustomObject,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): readonly PolicyFinding[] {
+  const ref = refOf(kind, object);
+  const problems = problemsOf(kind, object, context);
+  const read = kind === 'AuthorizationPolicy' ? readAuthorizationPolicy(object).value : undefined;
+  if (read === undefined) return problems.map((problem) => ({ object: ref, ...problem }));
+  const { target } = read;
+  const reference = resolve(read, objects, context).dangling;
+  const isServerMissing =
+    qualified(target) === 'Server.policy.linkerd.io' &&
+    objects.get('Server', target.namespace, target.name) === undefined;
+  return [
+    ...(isRouteTarget(target)
+      ? [{ object: ref, field: 'spec.targetRef', message: 'policies of routes have no effect in this version' }]
+      : []),
+    ...(isServerMissing
+      ? [{ object: ref, field: 'spec.targetRef', message: `Server ${target.namespace}/${target.name} does not exist` }]
+      : []),
+    ...(reference === undefined
+      ? []
+      : [{ object: ref, field: `spec.requiredAuthenticationRefs[${reference.index}]`, message: reference.reason }]),
+  ];
+}
+
+function refOf(kind: PolicyKind, { namespace, name }: CustomObject): ResourceRef {
+  return { type: 'resource', group: 'policy.linkerd.io', kind: kind.toLowerCase(), name, namespace };
+}
+
+function inOrder(objects: readonly CustomObject[]): readonly CustomObject[] {
+  return [...objects].sort((a, b) => compare(a.createdAt, b.createdAt) || compare(a.name, b.name));
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
