@@ -12,6 +12,7 @@ import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
 import { decodeResourceRef } from './meta.ts';
 import { decodeSocketAddress } from './net.ts';
+import { decodeProfileRoute, decodeWeightedTarget } from './profile-route.ts';
 
 export function decodeEndpoint(message: WeightedAddr, field: string): Endpoint {
   const identity = decodeIdentity(message.tlsIdentity);
@@ -104,6 +105,13 @@ export function decodeProfile(message: DestinationProfile): Profile {
     ...(message.endpoint && { endpoint: decodeEndpoint(message.endpoint, 'endpoint') }),
     ...(retryBudget && { retryBudget }),
     ...(message.parentRef && { parent: decodeResourceRef(message.parentRef, 'parent_ref') }),
+    ...(message.routes.length > 0 && {
+      routes: message.routes.map((route, index) => decodeProfileRoute(route, `routes[${index}]`)),
+    }),
+    ...(message.dstOverrides.length > 0 && {
+      targets: message.dstOverrides.map((target, index) => decodeWeightedTarget(target, `dst_overrides[${index}]`)),
+    }),
+    ...(message.profileRef && { ref: decodeResourceRef(message.profileRef, 'profile_ref') }),
   };
 }
 

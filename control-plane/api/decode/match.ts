@@ -24,7 +24,7 @@ function decodePath({ kind }: PathMatchMessage, field: string): PathMatch {
   return { kind: kind.$case, value: kind.value };
 }
 
-function decodeHeader({ name, value }: HeaderMatchMessage, field: string): HeaderMatch {
+export function decodeHeader({ name, value }: HeaderMatchMessage, field: string): HeaderMatch {
   if (value === undefined) throw new DecodeError(field, 'unknown kind of match');
   const lowerName = name.toLowerCase();
   if (value.$case === 'regex') return { name: lowerName, value: { kind: 'regex', pattern: value.value } };
@@ -37,7 +37,7 @@ function decodeQueryParam({ name, value }: QueryParamMatchMessage, field: string
   return { name, value: { kind: 'exact', value: value.value } };
 }
 
-function decodeMethod({ type }: HttpMethod, field: string): string {
+export function decodeMethod({ type }: HttpMethod, field: string): string {
   if (type === undefined) throw new DecodeError(field, 'missing');
   if (type.$case === 'unregistered') return type.value;
   const found = Object.entries(HttpMethod_Registered).find(([, number]) => number === type.value);

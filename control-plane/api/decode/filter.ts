@@ -1,0 +1,103 @@
+import { Scheme_Registered, type Headers } from '#api/gen/http_types.ts';
+import type { RequestHeaderModifier, RequestRedirect } from '#api/gen/http_route.ts';
+import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter } from '#api/gen/outbound.ts';
+import type {
+  GrpcFilter,
+  HeaderModifier,
+  HeaderValue,
+  HttpFilter,
+  OpaqueFilter,
+  PathModifier,
+  Ratio,
+  Redirect,
+} from '#model/filter.ts';
+import { DecodeError } from './decode-error.ts';
+
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Fields that frame the message: a route must not touch them. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'connection', 'trailer', 'te']);
+
+export function decodeHttpFilter({ kind }: HttpRoute_Filter, field: string): HttpFilter {
+  if (kind === undefined) throw new DecodeError(field, 'unknown kind of filter');
+  switch (kind.$case) {
+    case 'requestHeaderModifier':
+      return { kind: 'request-headers', ...decodeModifier(kind.value, field) };
+    case 'responseHeaderModifier':
+      return { kind: 'response-headers', ...decodeModifier(kind.value, field) };
+    case 'redirect':
+      return { kind: 'redirect', ...decodeRedirect(kind.value, field) };
+    case 'failureInjector': {
+      const { status, message, ratio } = kind.value;
+      if (status < 100 || status > 599) throw new DecodeError(`${field}.status`, `${status} is not an HTTP status`);
+      return { kind: 'failure', status, message, ...decodeRatio(ratio, field) };
+    }
+  }
+}
+
+export function decodeGrpcFilter({ kind }: GrpcRoute_Filter, field: string): GrpcFilter {
+  if (kind === undefined) throw new DecodeError(field, 'unknown kind of filter');
+  if (kind.$case === 'requestHeaderModifier') return { kind: 'request-headers', ...decodeModifier(kind.value, field) };
+  const { code, message, ratio } = kind.value;
+  return { kind: 'failure', code, message, ...decodeRatio(ratio, field) };
+}
+
+export function decodeOpaqueFilter({ kind }: OpaqueRoute_Filter, field: string): OpaqueFilter {
+  if (kind === undefined) throw new DecodeError(field, 'unknown kind of filter');
+  return kind.$case === 'forbidden' ? { kind: 'forbidden' } : { kind: 'invalid', message: kind.value.message };
+}
+
+function decodeRatio(ratio: Ratio | undefined, field: string): { readonly ratio?: Ratio } {
+  if (ratio === undefined) return {};
+  const { numerator, denominator } = ratio;
+  if (denominator === 0) throw new DecodeError(`${field}.ratio.denominator`, '0');
+  return { ratio: { numerator, denominator } };
+}
+
+function decodeModifier({ add, set, remove }: RequestHeaderModifier, field: string): HeaderModifier {
+  return {
+    add: decodeHeaders(add, `${field}.add`),
+    set: decodeHeaders(set, `${field}.set`),
+    remove: remove.map((name) => headerName(name, `${field}.remove`)),
+  };
+}
+
+function decodeHeaders(message: Headers | undefined, field: string): readonly HeaderValue[] {
+  return (message?.headers ?? []).map(({ name, value }, index) => {
+    const text = Buffer.from(value).toString('latin1');
+    // eslint-disable-next-line no-control-regex -- these would end the field
+    if (/[\0-\x08\x0a-\x1f\x7f]/.test(text)) throw new DecodeError(`${field}[${index}].value`, 'a control character');
+    return { name: headerName(name, `${field}[${index}].name`), value: text };
+  });
+}
+
+function headerName(name: string, field: string): string {
+  if (!HEADER_NAME.test(name)) throw new DecodeError(field, `${JSON.stringify(name)} is not a header name`);
+  const lower = name.toLowerCase();
+  if (FRAMING.has(lower)) throw new DecodeError(field, `${lower} frames the message and cannot be changed`);
+  return lower;
+}
+
+function decodeRedirect({ scheme, host, path, port, status }: RequestRedirect, field: string): Redirect {
+  if (port > 65_535) throw new DecodeError(`${field}.port`, `${port} is not a port`);
+  if (status !== 0 && (status < 300 || status > 399)) {
+    throw new DecodeError(`${field}.status`, `${status} is not a redirection`);
+  }
+  return {
+    ...(scheme !== undefined && { scheme: decodeScheme(scheme, `${field}.scheme`) }),
+    ...(host !== '' && { host }),
+    ...(port !== 0 && { port }),
+    ...(path !== undefined && { path: decodePath(path, `${field}.path`) }),
+    status: status === 0 ? 301 : status,
+  };
+}
+
+function decodeScheme({ type }: NonNullable<RequestRedirect['scheme']>, field: string): 'http' | 'https' {
+  if (type?.$case === 'registered' && type.value === Scheme_Registered.HTTPS) return 'https';
+  if (type?.$case === 'registered' && type.value === Scheme_Registered.HTTP) return 'http';
+  throw new DecodeError(field, 'neither http nor https');
+}
+
+function decodePath({ replace }: NonNullable<RequestRedirect['path']>, field: string): PathModifier {
+  if (replace === undefined) throw new DecodeError(field, 'unknown kind of path modifier');
+  return replace.$case === 'full' ? { kind: 'full', path: replace.value } : { kind: 'prefix', prefix: replace.value };
+}

@@ -1,0 +1,201 @@
+import type { GrpcRouteMatch } from '#api/gen/grpc_route.ts';
+import type { Timeouts as TimeoutsMessage } from '#api/gen/http_route.ts';
+import type { Duration } from '#api/gen/google/protobuf/duration.ts';
+import type {
+  Backend as BackendMessage,
+  GrpcRoute as GrpcRouteMessage,
+  GrpcRoute_Retry,
+  HttpRoute as HttpRouteMessage,
+  HttpRoute_Retry,
+  OpaqueRoute as OpaqueRouteMessage,
+} from '#api/gen/outbound.ts';
+import type { Backend, BackendTarget, Distribution, RouteBackend } from '#model/backend.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import type { GrpcRetry, GrpcRetryCondition, HttpRetry, Retry, StatusRange } from '#model/retry.ts';
+import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute } from '#model/route.ts';
+import type { Timeouts } from '#model/timeouts.ts';
+import { decodeBackoff } from './backoff.ts';
+import { DecodeError } from './decode-error.ts';
+import { decodeEndpoint } from './destination.ts';
+import { decodeDurationMs } from './duration.ts';
+import { decodeGrpcFilter, decodeHttpFilter, decodeOpaqueFilter } from './filter.ts';
+import { decodeHeader, decodeHost, decodeHttpMatch } from './match.ts';
+import { decodeResourceRef } from './meta.ts';
+
+const MAX_RETRIES = 65_535;
+const MAX_REQUEST_BYTES = 64 * 1024;
+
+export function decodeHttpRoute(message: HttpRouteMessage, field: string): HttpRoute {
+  return {
+    ref: decodeRef(message.metadata, `${field}.metadata`),
+    hosts: message.hosts.map((host, index) => decodeHost(host, `${field}.hosts[${index}]`)),
+    rules: message.rules.map((rule, index) => {
+      const at = `${field}.rules[${index}]`;
+      return {
+        matches: rule.matches.map((match, nth) => decodeHttpMatch(match, `${at}.matches[${nth}]`)),
+        filters: rule.filters.map((filter, nth) => decodeHttpFilter(filter, `${at}.filters[${nth}]`)),
+        distribution: decodeDistribution(rule.backends?.kind, decodeHttpFilter, `${at}.backends`),
+        timeouts: decodeTimeouts(rule.timeouts, rule.requestTimeout, `${at}.timeouts`),
+        allowsRequestHeaders: rule.allowL5dRequestHeaders,
+        ...(rule.retry && { retry: decodeHttpRetry(rule.retry, `${at}.retry`) }),
+      };
+    }),
+  };
+}
+
+export function decodeGrpcRoute(message: GrpcRouteMessage, field: string): GrpcRoute {
+  return {
+    ref: decodeRef(message.metadata, `${field}.metadata`),
+    hosts: message.hosts.map((host, index) => decodeHost(host, `${field}.hosts[${index}]`)),
+    rules: message.rules.map((rule, index) => {
+      const at = `${field}.rules[${index}]`;
+      return {
+        matches: rule.matches.map((match, nth) => decodeGrpcMatch(match, `${at}.matches[${nth}]`)),
+        filters: rule.filters.map((filter, nth) => decodeGrpcFilter(filter, `${at}.filters[${nth}]`)),
+        distribution: decodeDistribution(rule.backends?.kind, decodeGrpcFilter, `${at}.backends`),
+        timeouts: decodeTimeouts(rule.timeouts, rule.requestTimeout, `${at}.timeouts`),
+        allowsRequestHeaders: rule.allowL5dRequestHeaders,
+        ...(rule.retry && { retry: decodeGrpcRetry(rule.retry, `${at}.retry`) }),
+      };
+    }),
+  };
+}
+
+export function decodeOpaqueRoute(message: OpaqueRouteMessage, field: string): OpaqueRoute {
+  const [rule] = message.rules;
+  if (rule === undefined) throw new DecodeError(`${field}.rules`, 'empty');
+  return {
+    ref: decodeRef(message.metadata, `${field}.metadata`),
+    filters: rule.filters.map((filter, nth) => decodeOpaqueFilter(filter, `${field}.rules[0].filters[${nth}]`)),
+    distribution: decodeDistribution(rule.backends?.kind, decodeOpaqueFilter, `${field}.rules[0].backends`),
+  };
+}
+
+/** Outbound objects are named in full. */
+function decodeRef(message: Parameters<typeof decodeResourceRef>[0], field: string): ResourceRef {
+  const ref = decodeResourceRef(message, field);
+  if (ref.type === 'default') return ref;
+  if (ref.group === '') throw new DecodeError(`${field}.resource.group`, 'empty');
+  if (ref.kind === '') throw new DecodeError(`${field}.resource.kind`, 'empty');
+  if (ref.namespace === undefined) throw new DecodeError(`${field}.resource.namespace`, 'empty');
+  return ref;
+}
+
+function decodeGrpcMatch({ rpc, headers }: GrpcRouteMatch, field: string): GrpcMatch {
+  if (rpc === undefined) throw new DecodeError(`${field}.rpc`, 'missing');
+  return {
+    ...(rpc.service !== '' && { service: rpc.service }),
+    ...(rpc.method !== '' && { method: rpc.method }),
+    headers: headers.map((header, index) => decodeHeader(header, `${field}.headers[${index}]`)),
+  };
+}
+
+type RouteBackendMessage<G> = { readonly backend?: BackendMessage | undefined; readonly filters: readonly G[] };
+type DistributionMessage<G> =
+  | { readonly $case: 'empty'; readonly value: object }
+  | { readonly $case: 'firstAvailable'; readonly value: { readonly backends: readonly RouteBackendMessage<G>[] } }
+  | {
+      readonly $case: 'randomAvailable';
+      readonly value: {
+        readonly backends: readonly {
+          readonly backend?: RouteBackendMessage<G> | undefined;
+          readonly weight: number;
+        }[];
+      };
+    };
+
+/** The three families of routes have messages of the same form. */
+function decodeDistribution<F, G>(
+  message: DistributionMessage<G> | undefined,
+  decodeFilter: (filter: G, field: string) => F,
+  field: string,
+): Distribution<F> {
+  if (message === undefined) throw new DecodeError(`${field}.kind`, 'missing or unknown');
+  if (message.$case === 'empty') return { kind: 'empty' };
+  const { backends } = message.value;
+  if (backends.length === 0) throw new DecodeError(`${field}.${message.$case}.backends`, 'empty');
+  const decode = (one: RouteBackendMessage<G> | undefined, at: string): RouteBackend<F> => ({
+    backend: decodeBackend(one?.backend, `${at}.backend`),
+    filters: (one?.filters ?? []).map((filter, nth) => decodeFilter(filter, `${at}.filters[${nth}]`)),
+  });
+  if (message.$case === 'firstAvailable') {
+    const list = message.value.backends.map((one, index) => decode(one, `${field}.first_available[${index}]`));
+    return { kind: 'first-available', backends: list };
+  }
+  const list = message.value.backends.map(({ backend, weight }, index) => ({
+    ...decode(backend, `${field}.random_available[${index}]`),
+    weight,
+  }));
+  return { kind: 'random-available', backends: list };
+}
+
+function decodeBackend(message: BackendMessage | undefined, field: string): Backend {
+  if (message === undefined) throw new DecodeError(field, 'missing');
+  if (message.queue?.failfastTimeout === undefined) throw new DecodeError(`${field}.queue.failfast_timeout`, 'missing');
+  return { ref: decodeRef(message.metadata, `${field}.metadata`), target: decodeTarget(message.kind, field) };
+}
+
+function decodeTarget(kind: BackendMessage['kind'], field: string): BackendTarget {
+  if (kind === undefined) return { kind: 'none' };
+  if (kind.$case === 'forward') return { kind: 'forward', endpoint: decodeEndpoint(kind.value, `${field}.forward`) };
+  const path = kind.value.discovery?.kind?.value.path ?? '';
+  if (path === '') throw new DecodeError(`${field}.balancer.discovery`, 'missing');
+  const { load } = kind.value;
+  if (load === undefined) throw new DecodeError(`${field}.balancer.load`, 'missing or unknown');
+  if (load.$case === 'peakEwma') {
+    decodeDurationMs(load.value.defaultRtt, `${field}.balancer.load.default_rtt`);
+    decodeDurationMs(load.value.decay, `${field}.balancer.load.decay`);
+  }
+  return { kind: 'balancer', authority: path };
+}
+
+function decodeTimeouts(
+  message: TimeoutsMessage | undefined,
+  deprecated: Duration | undefined,
+  field: string,
+): Timeouts {
+  const request = message?.request ?? deprecated;
+  const { response, idle } = message ?? {};
+  return {
+    ...(request && { requestMs: decodeDurationMs(request, `${field}.request`) }),
+    ...(response && { responseMs: decodeDurationMs(response, `${field}.response`) }),
+    ...(idle && { idleMs: decodeDurationMs(idle, `${field}.idle`) }),
+  };
+}
+
+function decodeRetry<C>(message: HttpRoute_Retry | GrpcRoute_Retry, conditions: C, field: string): Retry<C> {
+  const { maxRetries, maxRequestBytes, timeout, backoff } = message;
+  if (maxRetries > MAX_RETRIES) throw new DecodeError(`${field}.max_retries`, `more than ${MAX_RETRIES}`);
+  return {
+    maxRetries,
+    maxRequestBytes: Math.min(maxRequestBytes, MAX_REQUEST_BYTES),
+    conditions,
+    ...(timeout && { timeoutMs: decodeDurationMs(timeout, `${field}.timeout`) }),
+    ...(backoff && { backoff: decodeBackoff(backoff, `${field}.backoff`) }),
+  };
+}
+
+function decodeHttpRetry(message: HttpRoute_Retry, field: string): HttpRetry {
+  if (message.conditions === undefined) throw new DecodeError(`${field}.conditions`, 'missing');
+  const ranges = message.conditions.statusRanges.map(({ start, end }, index): StatusRange => {
+    if (start < 1 || end > 599 || start > end) {
+      throw new DecodeError(`${field}.conditions.status_ranges[${index}]`, `${start}-${end} is not within 1-599`);
+    }
+    return { min: start, max: end };
+  });
+  return decodeRetry(message, ranges, field);
+}
+
+function decodeGrpcRetry(message: GrpcRoute_Retry, field: string): GrpcRetry {
+  const { conditions } = message;
+  if (conditions === undefined) throw new DecodeError(`${field}.conditions`, 'missing');
+  const named: readonly (readonly [GrpcRetryCondition, boolean])[] = [
+    ['cancelled', conditions.cancelled],
+    ['deadline-exceeded', conditions.deadineExceeded],
+    ['internal', conditions.internal],
+    ['resource-exhausted', conditions.resourceExhausted],
+    ['unavailable', conditions.unavailable],
+  ];
+  const list = named.filter(([, isSet]) => isSet).map(([name]) => name);
+  return decodeRetry(message, list, field);
+}
