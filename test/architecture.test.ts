@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
   'control-plane/api': ['control-plane/model', 'control-plane/runtime'],
   'control-plane/pki': ['control-plane/runtime'],
   'control-plane/k8s': ['control-plane/runtime'],
-  'control-plane/dialects': ['control-plane/model', 'control-plane/k8s'],
+  'control-plane/dialects': ['control-plane/model', 'control-plane/k8s', 'control-plane/runtime'],
   'control-plane/identity': [
     'control-plane/runtime',
     'control-plane/model',

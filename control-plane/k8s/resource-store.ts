@@ -17,6 +17,10 @@ export class ResourceStore<R extends Metadata> implements ResourceIndex<R> {
     return this.#objects.get(key);
   }
 
+  values(): Iterable<R> {
+    return this.#objects.values();
+  }
+
   get size(): number {
     return this.#objects.size;
   }

@@ -6,6 +6,7 @@ import type { OutboundPoliciesServer, OutboundPolicy, TrafficSpec } from '#api/g
 import { failStream, serveWatch, type CallFailure } from '#api/serve-watch.ts';
 import { parseHostPort, parseServiceName } from '#model/service-target.ts';
 import type { Lease } from '#runtime/derived-values.ts';
+import { parseWorkload } from './inbound-server.ts';
 import type { OutboundIndex, OutboundState } from './outbound-index.ts';
 
 export type OutboundServiceOptions = {
@@ -50,13 +51,17 @@ function watch(call: ServerWritableStream<TrafficSpec, OutboundPolicy>, options:
 }
 
 /** The value that a request asks for, or why there is none. */
-function acquire({ target }: TrafficSpec, options: OutboundServiceOptions): Lease<OutboundState> | CallFailure {
+function acquire(
+  { target, sourceWorkload }: TrafficSpec,
+  options: OutboundServiceOptions,
+): Lease<OutboundState> | CallFailure {
   if (target === undefined) return { code: status.INVALID_ARGUMENT, details: 'the request has no target' };
+  const clientNamespace = parseWorkload(sourceWorkload)?.namespace;
   if (target.$case === 'addr') {
     const { ip, port } = target.value;
     if (port < 1 || port > 65_535) return { code: status.INVALID_ARGUMENT, details: `${port} is not a port` };
     try {
-      return options.index.watchAddress(decodeAddress(ip, 'addr.ip'), port);
+      return options.index.watchAddress(decodeAddress(ip, 'addr.ip'), port, clientNamespace);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       return { code: status.INVALID_ARGUMENT, details: error.message };
@@ -68,5 +73,5 @@ function acquire({ target }: TrafficSpec, options: OutboundServiceOptions): Leas
   }
   const service = parseServiceName(hostPort.host, hostPort.port, options.clusterDomain);
   if (service === undefined) return { code: status.NOT_FOUND, details: `"${target.value}" is not a Service` };
-  return options.index.watchName(service);
+  return options.index.watchName(service, clientNamespace);
 }

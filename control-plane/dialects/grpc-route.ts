@@ -1,0 +1,69 @@
+import { asList, asObject, asText, type JsonObject } from '#k8s/json.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import type { GrpcFilter } from '#model/filter.ts';
+import type { GrpcMatch, GrpcRoute, GrpcRule } from '#model/route.ts';
+import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
+import { readBackends, routeRef, type CompiledRoute, type RouteContext, type RouteProblems } from './gateway-api.ts';
+import { timeoutsOf } from './http-route.ts';
+import { Problems } from './problem.ts';
+import { readHeaderMatches, readHosts, readModifier } from './route-parts.ts';
+
+const UNAVAILABLE = 14;
+
+/**
+ * Reads a GRPCRoute.
+ *
+ * @param inherited  annotations of the parent, for what the route leaves open
+ */
+export function compileGrpcRoute(
+  object: CustomObject,
+  context: RouteContext,
+  inherited: TrafficAnnotations = {},
+): CompiledRoute<GrpcRoute> {
+  const problems: RouteProblems = { fatal: new Problems(), refs: [] };
+  const own = trafficAnnotations(object.annotations, problems.fatal);
+  const retry = own.grpcRetry ?? inherited.grpcRetry;
+  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index): GrpcRule => {
+    const rule = asObject(value);
+    const field = `spec.rules[${index}]`;
+    const filtersOf = (filters: unknown, name: string): readonly GrpcFilter[] =>
+      asList(filters).flatMap((one, nth) => readFilter(one, `${name}[${nth}]`, problems.fatal) ?? []);
+    const failure = (message: string): GrpcFilter => ({ kind: 'failure', code: UNAVAILABLE, message });
+    const matches = asList(rule['matches']);
+    return {
+      matches: (matches.length > 0 ? matches : [{}]).map((match, nth) =>
+        readMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
+      ),
+      filters: filtersOf(rule['filters'], `${field}.filters`),
+      distribution: readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
+      timeouts: timeoutsOf(own, inherited, {}, undefined),
+      ...(retry && { retry }),
+      allowsRequestHeaders: false,
+    };
+  });
+  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', problems.fatal);
+  return { route: { ref: routeRef(object), hosts, rules }, problems: problems.fatal.found, refProblems: problems.refs };
+}
+
+function readMatch(fields: JsonObject, field: string, problems: Problems): GrpcMatch {
+  const headers = readHeaderMatches(fields['headers'], `${field}.headers`, problems);
+  if (fields['method'] === undefined) return { headers };
+  const { type = 'Exact', service, method } = asObject(fields['method']);
+  if (type !== 'Exact') problems.add(`${field}.method.type`, 'only Exact is supported');
+  if (service === undefined && method === undefined) problems.add(`${field}.method`, 'needs a service or a method');
+  return {
+    ...(asText(service) !== undefined && { service: asText(service) ?? '' }),
+    ...(asText(method) !== undefined && { method: asText(method) ?? '' }),
+    headers,
+  };
+}
+
+function readFilter(value: unknown, field: string, problems: Problems): GrpcFilter | undefined {
+  const fields = asObject(value);
+  const type = asText(fields['type']) ?? '';
+  const name = 'requestHeaderModifier';
+  if (type === 'RequestHeaderModifier') {
+    return { kind: 'request-headers', ...readModifier(fields[name], `${field}.${name}`, problems) };
+  }
+  return problems.add(`${field}.type`, `filters of type "${type}" are not supported`);
+}

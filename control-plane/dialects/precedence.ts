@@ -1,0 +1,42 @@
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import type { HttpRoute } from '#model/route.ts';
+
+/** Older objects first, then by namespace and name. Source: Gateway API, conflict resolution. */
+export function byAge(a: CustomObject, b: CustomObject): number {
+  return compare(a.createdAt, b.createdAt) || compare(a.namespace, b.namespace) || compare(a.name, b.name);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * Routes of a Service that hold for clients of one namespace: those that this namespace made for itself (consumer
+ * routes), or else those of the Service's own namespace (producer routes). Source: GEP-1294.
+ *
+ * @param clientNamespace  absent: not known, then producer routes hold
+ */
+export function routesForClient<O extends CustomObject>(
+  routes: readonly O[],
+  serviceNamespace: string,
+  clientNamespace: string | undefined,
+): readonly O[] {
+  const own = routes.filter(({ namespace }) => namespace === clientNamespace && namespace !== serviceNamespace);
+  return own.length > 0 ? own : routes.filter(({ namespace }) => namespace === serviceNamespace);
+}
+
+/**
+ * Puts exact matches of paths in front: a proxy counts matched characters, so that an exact path and a prefix of the same
+ * length are equal to it, and takes the first. Gateway API wants the exact one. A route with both is sent in two parts.
+ */
+export function exactFirst(routes: readonly HttpRoute[]): readonly HttpRoute[] {
+  const part = (isExact: boolean): readonly HttpRoute[] =>
+    routes.flatMap((route) => {
+      const rules = route.rules.flatMap((rule) => {
+        const matches = rule.matches.filter(({ path }) => (path?.kind === 'exact') === isExact);
+        return matches.length > 0 ? [{ ...rule, matches }] : [];
+      });
+      return rules.length > 0 ? [{ ...route, rules }] : [];
+    });
+  return [...part(true), ...part(false)];
+}
