@@ -14,6 +14,13 @@ export const PROXY_ERROR_STATUS = {
   'peer-identity': 502, // TLS to the peer failed: no trusted certificate of the expected name
   'no-credentials': 502, // mutual TLS is needed and this proxy holds no valid certificate
   'no-endpoint': 504, // the service has had no endpoint for the fail-fast time
+  'endpoints-ejected': 504, // every endpoint of the backend has failed too often and waits for its next probe
+  'no-backend': 502, // the route names no backend that exists
+  'request-timeout': 504, // the route's limit for request and response with all attempts
+  'response-timeout': 504, // the route's limit from the end of the request to the end of the response
+  'attempt-timeout': 504, // the route's limit for the response head of one attempt
+  'idle-timeout': 504, // the route's limit without a byte in either direction
+  'policy-invalid': 500, // the outbound policy of the target cannot be understood
   'load-shed': 503, // more requests in flight than the limit
   loop: 508, // the destination is this proxy itself
   'server-closed': 502, // the server closed the connection before it answered

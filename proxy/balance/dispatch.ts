@@ -19,6 +19,8 @@ export type DispatchOptions = {
   readonly now: () => number;
   /** Called when the proxy itself fails a request. */
   readonly onError: (error: ProxyError) => void;
+  /** Whether a request that may have reached an application may be sent again now; absent: always. */
+  readonly mayRepeat?: () => boolean;
   /** Called once per dispatch, when it needs no more of the proxy's capacity. */
   readonly onDone: () => void;
 };
@@ -119,12 +121,13 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     return hasRoom;
   }
 
-  abort(): void {
+  /** @param cause  why the proxy itself ends the request; absent: the client is gone */
+  abort(cause?: ProxyError): void {
     if (this.#isOver) return;
     const endpoint = this.#endpoint;
     const server = this.#server;
     if (server === undefined) endpoint?.pool.giveUp(this);
-    else if (!this.#isResponseDone) endpoint?.requests.failure(499, 'client-closed');
+    else if (!this.#isResponseDone) endpoint?.requests.failure(cause?.status ?? 499, cause?.code ?? 'client-closed');
     this.#finish();
     server?.abort();
   }
@@ -199,7 +202,8 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   #mayRepeat(retry: Retry): boolean {
     if (!this.#body.isWhole) return false;
     if (retry === 'safe') return true;
-    return retry === 'idempotent' && this.#isRepeatable && this.#sentAttempts < SENT_ATTEMPTS_MAX;
+    if (retry !== 'idempotent' || !this.#isRepeatable || this.#sentAttempts >= SENT_ATTEMPTS_MAX) return false;
+    return this.#options.mayRepeat?.() ?? true;
   }
 
   /** A peer proxy says that it could not deliver the request: then another endpoint may. */
