@@ -10,6 +10,7 @@ import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { opaquePortsOfPod, opaquePortsOfService } from '../dialects/opaque-ports.ts';
+import { TrafficObjects } from '../policy/traffic-objects.ts';
 import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
 import type { Stores } from './stores.ts';
 import type { Consumer } from './consumer.ts';
@@ -28,15 +29,23 @@ const EMPTY: Profile = { isOpaque: false };
 export class ProfileIndex {
   readonly #stores: Stores;
   readonly #settings: ProfileSettings;
+  readonly #traffic: TrafficObjects;
   readonly #values = new DerivedValues<ProfileState>();
   readonly #servicesByIp = new MultiMap<string, string>();
   readonly #podsByIp = new MultiMap<string, string>();
   readonly #podsByHostIp = new MultiMap<string, string>(); // only pods with host ports
 
-  constructor(stores: Stores, settings: ProfileSettings) {
+  constructor(stores: Stores, settings: ProfileSettings, traffic = new TrafficObjects(settings.clusterDomain)) {
     this.#stores = stores;
+    this.#traffic = traffic;
     this.#settings = settings;
     stores.services.onChange((next, previous) => this.#indexService(next, previous));
+    traffic.onChange((key) => {
+      const service = stores.services.getByKey(key);
+      if (service === undefined) return;
+      for (const ip of canonicalIps(service.clusterIps)) this.#values.touch(ipTopic(ip));
+      this.#values.touch(nameTopic(service.namespace, service.name));
+    });
     stores.pods.onChange((next, previous) => this.#indexPod(next, previous));
     stores.slices.onChange((next, previous) => {
       for (const slice of [next, previous]) {
@@ -54,13 +63,13 @@ export class ProfileIndex {
 
   /** @param ip  canonical text of an address */
   watchAddress(ip: string, port: number, consumer: Consumer): Lease<ProfileState> {
-    const key = JSON.stringify(['ip', ip, port, consumer.nodeName]);
+    const key = JSON.stringify(['ip', ip, port, consumer.nodeName, consumer.namespace]);
     return this.#values.acquire(key, [ipTopic(ip)], () => this.#ofAddress(ip, port, consumer));
   }
 
   watchName(target: ServiceTarget, consumer: Consumer): Lease<ProfileState> {
     const { namespace, service, hostname, port } = target;
-    const key = JSON.stringify(['name', namespace, service, hostname, port, consumer.nodeName]);
+    const key = JSON.stringify(['name', namespace, service, hostname, port, consumer.nodeName, consumer.namespace]);
     const topics = [nameTopic(namespace, service), ...(hostname === undefined ? [] : [podTopic(namespace, hostname)])];
     return this.#values.acquire(key, topics, () => this.#ofName(target, consumer));
   }
@@ -73,7 +82,7 @@ export class ProfileIndex {
   #ofAddress(ip: string, port: number, consumer: Consumer): ProfileState {
     const [service, other] = [...this.#servicesByIp.get(ip)].map((key) => this.#stores.services.getByKey(key));
     if (other !== undefined) return failed(status.FAILED_PRECONDITION, `more than one Service has the address ${ip}`);
-    if (service !== undefined) return this.#ofService(service, port);
+    if (service !== undefined) return this.#ofService(service, port, consumer);
     const [pod] = [...this.#podsByIp.get(ip)].flatMap((key) => this.#stores.pods.getByKey(key) ?? []);
     if (pod !== undefined) return this.#ofPod(pod, ip, port, consumer);
     for (const key of this.#podsByHostIp.get(ip)) {
@@ -93,7 +102,7 @@ export class ProfileIndex {
     if (service === undefined) {
       return failed(status.NOT_FOUND, `Service ${target.namespace}/${target.service} not found`);
     }
-    if (target.hostname === undefined) return this.#ofService(service, target.port);
+    if (target.hostname === undefined) return this.#ofService(service, target.port, consumer);
     const pod = this.#stores.pods.get(target.namespace, target.hostname);
     const ip = pod?.ips[0];
     if (pod === undefined || ip === undefined) {
@@ -105,7 +114,7 @@ export class ProfileIndex {
     return this.#ofPod(pod, ip, target.port, consumer);
   }
 
-  #ofService(service: Service, port: number): ProfileState {
+  #ofService(service: Service, port: number, consumer: Consumer): ProfileState {
     const { namespace, name } = service;
     const declared = service.ports.find((one) => one.port === port);
     if (declared === undefined) return profile(EMPTY);
@@ -115,6 +124,7 @@ export class ProfileIndex {
       isOpaque: hasPort(opaquePortsOfService(service, this.#settings.opaquePorts), port),
       retryBudget: DEFAULT_RETRY_BUDGET,
       parent,
+      ...this.#traffic.ofService(namespace, name, port, consumer.namespace),
     });
   }
 

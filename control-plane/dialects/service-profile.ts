@@ -37,6 +37,9 @@ export function compileServiceProfile({ spec }: CustomObject, port: number): Com
     return target === undefined ? [] : [target];
   });
   const retryBudget = readBudget(spec['retryBudget'], problems);
+  if (asList(spec['opaquePorts']).length > 0) {
+    problems.add('spec.opaquePorts', 'is not supported: annotate the Service with config.linkerd.io/opaque-ports');
+  }
   return { routes, targets, ...(retryBudget && { retryBudget }), problems: problems.found };
 }
 
