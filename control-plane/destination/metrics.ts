@@ -14,6 +14,8 @@ export type DestinationGauges = {
   readonly watched: () => Readonly<Record<string, number>>;
   /** Seconds until the own certificate ends; nothing without one. */
   readonly certificateTtl: () => number | undefined;
+  /** Fields of authorization objects that are wrong or point at nothing. */
+  readonly ineffectivePolicies: () => number;
 };
 
 export function createDestinationMetrics(gauges: DestinationGauges): DestinationMetrics {
@@ -42,6 +44,12 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
     collect() {
       for (const [index, count] of Object.entries(gauges.watched())) watched.set({ index }, count);
     },
+  });
+  const ineffective: Gauge = new Gauge({
+    name: 'policy_fields_without_effect',
+    help: 'Fields of authorization objects that are wrong or point at nothing; the log names them',
+    registers,
+    collect: () => ineffective.set(gauges.ineffectivePolicies()),
   });
   const ttl: Gauge = new Gauge({
     name: 'own_certificate_ttl_seconds',

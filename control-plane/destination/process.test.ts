@@ -24,6 +24,7 @@ import { readIdentityConfig } from '../identity/config.ts';
 import { startIdentity } from '../identity/process.ts';
 import { destinationManifests } from '../install/manifests/destination.ts';
 import { identityManifests } from '../install/manifests/identity.ts';
+import { renderCrds } from '../install/render.ts';
 import { readDestinationConfig } from './config.ts';
 import { startDestination } from './process.ts';
 import { podAddress, podObject, serviceObject, sliceObject } from './testing.ts';
@@ -189,6 +190,49 @@ test('discovery and policy follow the cluster, over TLS and with no more rights 
     [get, policy, ...profiles].map(({ end }) => end()),
     ['OK', 'OK', 'OK', 'OK', 'OK'],
   );
+});
+
+test('policy objects change what a watched port allows within a second, once their definitions are there', async () => {
+  await using all = await startAll();
+  const { client } = all.cluster.server;
+  await all.cluster.token('shop', 'web'); // makes the service account
+  const pod = podObject('web-1', '10.42.0.1', { spec: { containers: [{ name: 'web', image: 'web' }] } });
+  await client.create('pods', { ...pod, metadata: { namespace: 'shop', name: 'web-1', labels: { app: 'web' } } });
+  const workload = '{"ns":"shop","pod":"web-1"}\n';
+  const policy = collect(all.clients.policy.watchPort({ workload, port: 8080 }), decodeInboundServer);
+  await eventually('the default policy', () => policy.seen.at(-1)?.ref.name === 'all-unauthenticated');
+
+  for (const definition of renderCrds().filter(({ metadata }) => metadata.name.endsWith('policy.linkerd.io')))
+    await client.create('customresourcedefinitions.apiextensions.k8s.io', definition);
+  const create = (plural: string, version: string, kind: string, name: string, spec: object) =>
+    client.create(`${plural}.policy.linkerd.io`, {
+      apiVersion: `policy.linkerd.io/${version}`,
+      kind,
+      metadata: { namespace: 'shop', name },
+      spec,
+    });
+  const authorizations = () => policy.seen.at(-1)?.authorizations.map(({ ref }) => ref.name);
+  await create('servers', 'v1beta3', 'Server', 'web', { podSelector: { matchLabels: { app: 'web' } }, port: 8080 });
+  await eventually('the Server', () => policy.seen.at(-1)?.ref.name === 'web', 6000);
+  assert.deepEqual(authorizations(), []);
+
+  await create('authorizationpolicies', 'v1alpha1', 'AuthorizationPolicy', 'ops', {
+    targetRef: { group: 'policy.linkerd.io', kind: 'Server', name: 'web' },
+    requiredAuthenticationRefs: [{ group: 'policy.linkerd.io', kind: 'MeshTLSAuthentication', name: 'ops' }],
+  });
+  const metric = async (): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${all.destination.adminPort}/metrics`)).text();
+  let seen = '';
+  await eventually('the dangling reference', () => {
+    void metric().then((text) => (seen = text));
+    return seen.includes('policy_fields_without_effect 1');
+  });
+  assert.deepEqual(authorizations(), []);
+
+  await create('meshtlsauthentications', 'v1alpha1', 'MeshTLSAuthentication', 'ops', { identities: ['*'] });
+  await eventually('the authorization', () => authorizations()?.[0] === 'ops', 1000);
+  await client.delete('servers.policy.linkerd.io', 'shop', 'web');
+  await eventually('the default again', () => policy.seen.at(-1)?.ref.name === 'all-unauthenticated', 1000);
 });
 
 test("questions that make no sense get the codes that end a proxy's retries", async () => {

@@ -13,16 +13,20 @@ import { CONFIG_MAPS, type ConfigMap } from '#k8s/resources/config-map.ts';
 import { ENDPOINT_SLICES } from '#k8s/resources/endpoint-slice.ts';
 import { NODES } from '#k8s/resources/node.ts';
 import { PODS } from '#k8s/resources/pod.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS } from '#k8s/resources/custom-resource-definition.ts';
 import { SERVICES } from '#k8s/resources/service.ts';
-import { workloadIdentity } from '#pki/names.ts';
+import { ServedKinds } from '#k8s/served-kinds.ts';
+import { identitySuffix, workloadIdentity } from '#pki/names.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { InboundIndex } from '../policy/inbound-index.ts';
-import { annotationProblem } from '../policy/inbound-policy.ts';
+import { annotationProblem, policyContext } from '../policy/inbound-policy.ts';
 import { inboundPoliciesService } from '../policy/inbound-server.ts';
 import { OutboundIndex } from '../policy/outbound-index.ts';
 import { outboundPoliciesService } from '../policy/outbound-server.ts';
+import { PolicyFindings } from '../policy/policy-findings.ts';
+import { PolicyStore } from '../policy/policy-store.ts';
 import { requestCertificate } from './certify-client.ts';
 import type { DestinationConfig } from './config.ts';
 import { EndpointIndex } from './endpoint-index.ts';
@@ -51,7 +55,19 @@ export async function startDestination(
   const roots = new ResourceStore<ConfigMap>();
   const endpoints = new EndpointIndex(stores, config);
   const profiles = new ProfileIndex(stores, config);
-  const inbound = new InboundIndex(stores.pods, { ...config, defaultPolicy: config.defaultInboundPolicy });
+  const policies = new PolicyStore();
+  const inboundSettings = {
+    ...config,
+    defaultPolicy: config.defaultInboundPolicy,
+    identitySuffix: identitySuffix(config.domain),
+  };
+  const inbound = new InboundIndex(stores.pods, policies, inboundSettings);
+  const findings = new PolicyFindings({
+    store: policies,
+    context: policyContext(inboundSettings),
+    clock: systemClock,
+    report: (object, problem) => log.warn({ object }, `has no effect: ${problem}`),
+  });
   const outbound = new OutboundIndex(stores.services, config);
   const metrics = createDestinationMetrics({
     watched: () => ({
@@ -60,6 +76,7 @@ export async function startDestination(
       inbound: inbound.watchedCount,
       outbound: outbound.watchedCount,
     }),
+    ineffectivePolicies: () => findings.count,
     certificateTtl: () =>
       certificate.notAfterMs === undefined ? undefined : (certificate.notAfterMs - systemClock.now()) / 1000,
   });
@@ -82,6 +99,7 @@ export async function startDestination(
         serveWhenReady();
       },
     });
+  const kinds = new ServedKinds([...policies.kinds], inform);
   const { controlPlaneNamespace: namespace } = config.domain;
   const fieldSelector = `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`;
   const informers = [
@@ -90,6 +108,7 @@ export async function startDestination(
     inform(PODS, stores.pods),
     inform(NODES, stores.nodes),
     inform(CONFIG_MAPS, roots, { namespace, fieldSelector }),
+    inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
 
   const identityServer = {
@@ -122,8 +141,12 @@ export async function startDestination(
   const servers: GrpcServer[] = [];
   let isListening = false;
   const listening = Promise.withResolvers<{ destination: number; policy: number }>();
+  const waiting = (): readonly string[] => [
+    ...informers.filter((informer) => !informer.isSynced).map((informer) => informer.plural),
+    ...kinds.waiting,
+  ];
   const serveWhenReady = (): void => {
-    if (identity === undefined || servers.length > 0 || !informers.every((informer) => informer.isSynced)) return;
+    if (identity === undefined || servers.length > 0 || waiting().length > 0) return;
     const destination = new GrpcServer(identity);
     const policy = new GrpcServer(identity);
     servers.push(destination, policy);
@@ -161,9 +184,9 @@ export async function startDestination(
   };
 
   const notReady = (): readonly string[] => {
-    const waiting = informers.filter((informer) => !informer.isSynced).map((informer) => informer.plural);
+    const missing = waiting();
     return [
-      ...(waiting.length > 0 ? [`not yet listed: ${waiting.join(', ')}`] : []),
+      ...(missing.length > 0 ? [`not yet listed: ${missing.join(', ')}`] : []),
       ...(certificate.problem === undefined ? [] : [certificate.problem]),
       ...(isListening ? [] : ['the gRPC servers do not listen yet']),
     ];
@@ -178,6 +201,8 @@ export async function startDestination(
       certificate[Symbol.dispose]();
       await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));
       for (const informer of informers) informer[Symbol.dispose]();
+      kinds[Symbol.dispose]();
+      findings[Symbol.dispose]();
       client[Symbol.dispose]();
       admin.close();
       admin.closeAllConnections();

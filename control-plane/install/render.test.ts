@@ -169,6 +169,8 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
   'ClusterRole tulle-tulle-destination': [
     'pods,services,nodes: list,watch',
     'discovery.k8s.io/endpointslices: list,watch',
+    'apiextensions.k8s.io/customresourcedefinitions: list,watch',
+    'policy.linkerd.io/authorizationpolicies,meshtlsauthentications,networkauthentications,serverauthorizations,servers: list,watch',
   ],
   'Role tulle-destination': ['configmaps [linkerd-identity-trust-roots]: list,watch'],
   'ClusterRole tulle-tulle-injector': [

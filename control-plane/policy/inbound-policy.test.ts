@@ -12,6 +12,7 @@ const SETTINGS: InboundSettings = {
   opaquePorts: { ranges: [[3306, 3306]] },
   clusterNetworks: [parseNetwork('10.0.0.0/8')!],
   probeNetworks: [parseNetwork('0.0.0.0/0')!],
+  identitySuffix: 'serviceaccount.identity.tulle.cluster.local',
 };
 const MESHED: Client = { address: '10.1.1.1', tls: { kind: 'mesh', identity: 'web.shop' } };
 const PLAIN: Client = { address: '10.1.1.1', tls: { kind: 'none' } };

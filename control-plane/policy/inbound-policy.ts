@@ -1,9 +1,11 @@
 import { DEFAULT_INBOUND_POLICIES, type DefaultInboundPolicy } from '#config/values.ts';
 import { network, type Network } from '#model/address.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
-import type { InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
+import type { PolicyContext, ServerProtocol } from '../dialects/linkerd-policy.ts';
+import { selectServer, type PolicyObjects } from '../dialects/linkerd-servers.ts';
 import { annotatedPorts, opaquePortsOfPod } from '../dialects/opaque-ports.ts';
 
 /** What policies depend on besides the objects of the cluster. */
@@ -12,6 +14,7 @@ export type InboundSettings = {
   readonly opaquePorts: PortSet; // of pods without an annotation
   readonly clusterNetworks: readonly Network[];
   readonly probeNetworks: readonly Network[];
+  readonly identitySuffix: string; // what follows `<service account>.<namespace>.` in an identity
 };
 
 const DEFAULT_POLICY = 'config.linkerd.io/default-inbound-policy';
@@ -20,6 +23,42 @@ const DETECT_TIMEOUT_MS = 10_000;
 
 const EVERYWHERE: readonly Network[] = [network([0], 0), network([0, 0, 0, 0], 0)];
 const ANY_IDENTITY: Authentication = { kind: 'identities', names: [], suffixes: [[]] };
+
+/** The policy of a port of a pod: of the Server that selects it, else the default. */
+export function inboundServer(
+  pod: Pod,
+  port: number,
+  objects: PolicyObjects,
+  settings: InboundSettings,
+): InboundServer {
+  const selected = selectServer(pod, port, objects, policyContext(settings));
+  if (selected === undefined) return defaultInboundServer(pod, port, settings);
+  const { ref, policy, authorizations } = selected;
+  const access = DEFAULT_INBOUND_POLICIES.find((name) => name === policy.accessPolicy) ?? 'deny';
+  return {
+    ref,
+    protocol: protocolOf(policy.protocol, defaultRoutes(pod, port, settings)),
+    authorizations: [...authorizations, ...defaultAuthorizations(access, settings)],
+  };
+}
+
+/** What policy objects are read with. */
+export function policyContext({ clusterNetworks, identitySuffix }: InboundSettings): PolicyContext {
+  return { clusterNetworks, identitySuffix, accessPolicies: DEFAULT_INBOUND_POLICIES };
+}
+
+function protocolOf(kind: ServerProtocol, routes: readonly InboundRoute[]): InboundProtocol {
+  switch (kind) {
+    case 'detect':
+      return { kind, timeoutMs: DETECT_TIMEOUT_MS, routes };
+    case 'http1':
+    case 'http2':
+      return { kind, routes };
+    case 'opaque':
+    case 'tls':
+      return { kind };
+  }
+}
 
 /** The policy of a port that no policy object selects. Source: linkerd2 `policy-controller`, defaults. */
 export function defaultInboundServer(pod: Pod, port: number, settings: InboundSettings): InboundServer {

@@ -23,6 +23,18 @@ export function destinationManifests(values: Values): readonly Manifest[] {
     clusterRules: [
       { apiGroups: [''], resources: ['pods', 'services', 'nodes'], verbs: ['list', 'watch'] },
       { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
+      { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['list', 'watch'] },
+      {
+        apiGroups: ['policy.linkerd.io'],
+        resources: [
+          'authorizationpolicies',
+          'meshtlsauthentications',
+          'networkauthentications',
+          'serverauthorizations',
+          'servers',
+        ],
+        verbs: ['list', 'watch'],
+      },
     ],
     namespaceRules: [
       {
