@@ -2,8 +2,11 @@ import { join } from 'node:path';
 import type { Logger } from '#runtime/log.ts';
 import { startApiServer, type ListenTarget } from './apiserver/server.ts';
 import { startControllers } from './controllers/controllers.ts';
-import { DNS_IP, NODE_IP } from './network/addresses.ts';
+import { DEFAULT_ADDRESSES, type ClusterAddresses } from './network/addresses.ts';
 import { startClusterNetwork } from './network/cluster-network.ts';
+import { startLoadBalancers } from './network/load-balancers.ts';
+import { peerSocket } from './network/peer-route.ts';
+import { Peers } from './network/peers.ts';
 import { PodNetworks } from './network/pod-network.ts';
 import { defaultImages, type Image } from './node/images.ts';
 import { startNode } from './node/node.ts';
@@ -12,6 +15,7 @@ export type ClusterOptions = {
   readonly stateDirectory: string;
   readonly checkout: string; // folder of the repository, with the bundles in `dist`
   readonly publicListener: ListenTarget; // where the machine reaches the API server
+  readonly addresses?: ClusterAddresses;
   readonly log: Logger;
 };
 
@@ -24,13 +28,20 @@ export type RunningCluster = { readonly kubeconfig: string; readonly close: () =
 
 /** Puts API server, controllers, network, DNS and node together. */
 export async function startCluster(options: ClusterOptions): Promise<RunningCluster> {
-  const { stateDirectory, checkout, log } = options;
-  const networks = new PodNetworks([DNS_IP]);
-  const server = await startApiServer({ log: log.child({ part: 'apiserver' }), names: [NODE_IP, PUBLIC_HOST] });
+  const { stateDirectory, checkout, addresses = DEFAULT_ADDRESSES, log } = options;
+  const { nodeIP, dnsIP, serviceNetwork } = addresses;
+  const networks = new PodNetworks([dnsIP], addresses);
+  const server = await startApiServer({
+    log: log.child({ part: 'apiserver' }),
+    names: [nodeIP, PUBLIC_HOST],
+    serviceNetwork,
+  });
   const { port } = await server.listen(options.publicListener);
-  await server.listen({ host: NODE_IP, port: API_PORT });
-  await server.publish(NODE_IP, API_PORT);
-  const network = await startClusterNetwork(server.client, { log: log.child({ part: 'network' }) });
+  await server.listen({ host: nodeIP, port: API_PORT });
+  await server.publish(nodeIP, API_PORT);
+  const network = await startClusterNetwork(server.client, { addresses, log: log.child({ part: 'network' }) });
+  const balancers = startLoadBalancers(server.client, nodeIP, log);
+  const peers = await Peers.start(peerSocket(stateDirectory), nodeIP, log.child({ part: 'peers' }));
   const controllers = startControllers(server.client, {
     caCertificate: server.caCertificate,
     log: log.child({ part: 'controllers' }),
@@ -40,8 +51,8 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     networks,
     checkout,
     images: images(join(checkout, 'dist')),
-    ip: NODE_IP,
-    dnsIP: DNS_IP,
+    ip: nodeIP,
+    dnsIP,
     log: log.child({ part: 'node' }),
   });
   server.connectNode(node);
@@ -52,6 +63,8 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     close: async () => {
       controllers[Symbol.dispose]();
       await node.close();
+      balancers[Symbol.dispose]();
+      await peers[Symbol.asyncDispose]();
       await network[Symbol.asyncDispose]();
       await server.close();
     },

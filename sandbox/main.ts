@@ -7,6 +7,7 @@ import { createLogger } from '#runtime/log.ts';
 import { onShutdown } from '#runtime/shutdown.ts';
 import { startCluster } from './cluster.ts';
 import { launch, readLaunch, type Launched } from './launch.ts';
+import { clusterAddresses, type ClusterAddresses } from './network/addresses.ts';
 import { PreflightError } from './network/preflight.ts';
 
 const CHECKOUT = join(import.meta.dirname, '..');
@@ -17,12 +18,12 @@ const ORPHAN_MS = 2_000;
 const EXIT_USAGE = 2;
 
 /** Runs in the sandbox's namespaces: the cluster itself. */
-async function inner(launched: Launched): Promise<void> {
+async function inner(launched: Launched, addresses: ClusterAddresses): Promise<void> {
   const { stateDirectory } = launched;
   const log = createLogger('sandbox');
   const fd = launched.listeners.get(API_LISTENER);
   if (fd === undefined) throw new Error(`no inherited socket named ${API_LISTENER}`);
-  const cluster = await startCluster({ stateDirectory, checkout: CHECKOUT, publicListener: { fd }, log });
+  const cluster = await startCluster({ stateDirectory, checkout: CHECKOUT, publicListener: { fd }, addresses, log });
   onShutdown(log, CLOSE_MS_MAX, cluster.close);
   const fresh = join(stateDirectory, 'ready.new');
   writeFileSync(fresh, '');
@@ -30,7 +31,7 @@ async function inner(launched: Launched): Promise<void> {
 }
 
 /** Runs in the machine's namespaces: starts the inner one and says when it is ready. */
-async function outer(stateDirectory: string, port: number): Promise<number> {
+async function outer(stateDirectory: string, port: number, networks: readonly string[]): Promise<number> {
   mkdirSync(stateDirectory, { recursive: true });
   const log = join(stateDirectory, 'sandbox.log');
   const poll = setInterval(() => {
@@ -58,6 +59,7 @@ async function outer(stateDirectory: string, port: number): Promise<number> {
         process.execPath,
         '--disable-warning=ExperimentalWarning',
         import.meta.filename,
+        ...networks,
       ],
       stateDirectory,
       listeners: [{ name: API_LISTENER, address: '127.0.0.1', port }],
@@ -75,16 +77,30 @@ function readyFile(stateDirectory: string): string {
 
 async function main(): Promise<void> {
   const launched = readLaunch(process.env);
-  if (launched !== undefined) {
-    await inner(launched);
-    return;
-  }
-  const { values } = parseArgs({ options: { state: { type: 'string' }, port: { type: 'string', default: '0' } } });
-  if (values.state === undefined) {
-    process.stderr.write('tulle: usage: main.ts --state DIRECTORY [--port PORT]\n');
+  const { values } = parseArgs({
+    options: {
+      state: { type: 'string' },
+      port: { type: 'string', default: '0' },
+      // First two numbers of a /16 each; clusters that reach each other need different ones.
+      pods: { type: 'string', default: '10.42' },
+      services: { type: 'string', default: '10.96' },
+    },
+  });
+  for (const network of [values.pods, values.services]) {
+    if (/^(10|172|192)\.\d{1,3}$/.test(network)) continue;
+    process.stderr.write(`tulle: "${network}" is not the first two numbers of a private /16, such as 10.42\n`);
     process.exit(EXIT_USAGE);
   }
-  process.exit(await outer(values.state, Number(values.port)));
+  if (launched !== undefined) {
+    await inner(launched, clusterAddresses(values.pods, values.services));
+    return;
+  }
+  if (values.state === undefined) {
+    process.stderr.write('tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B]\n');
+    process.exit(EXIT_USAGE);
+  }
+  const networks = ['--pods', values.pods, '--services', values.services];
+  process.exit(await outer(values.state, Number(values.port), networks));
 }
 
 main().catch((error: unknown) => {

@@ -2,11 +2,14 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { clusterAddresses } from './network/addresses.ts';
+import { peerSocket, routeToPeer } from './network/peer-route.ts';
 
 /** A running sandbox, seen from the machine. */
 export type Sandbox = {
   readonly kubeconfig: string; // path
   readonly stateDirectory: string;
+  readonly nodeIP: string; // as its own pods, and those of sandboxes linked to it, reach it
   /** Resolves when the sandbox has ended, whoever ended it. */
   readonly exited: Promise<number>;
   /** Ends everything inside and removes the state directory. May be called twice. */
@@ -15,6 +18,9 @@ export type Sandbox = {
 
 export type SandboxOptions = {
   readonly port?: number; // of the API server on 127.0.0.1; default: any
+  /** First two numbers of the /16 of the pods, and of the Services. Sandboxes that are linked have different ones. */
+  readonly podNetwork?: string;
+  readonly serviceNetwork?: string;
   readonly onLine?: (line: string) => void; // what the sandbox says on standard error
   readonly signal?: AbortSignal; // gives up a start; afterwards it does nothing
 };
@@ -34,6 +40,7 @@ const STOP_TIMEOUT_MS = 30_000;
  * @throws SandboxError
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const addresses = clusterAddresses(options.podNetwork, options.serviceNetwork);
   const stateDirectory = mkdtempSync(join(tmpdir(), 'tulle-sandbox-'));
   const child = spawn(
     process.execPath,
@@ -44,6 +51,10 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       stateDirectory,
       '--port',
       String(options.port ?? 0),
+      '--pods',
+      addresses.podNetwork,
+      '--services',
+      addresses.serviceNetwork,
     ],
     // A process group of its own: Ctrl-C is for the caller, who then stops the sandbox in order.
     { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true },
@@ -70,7 +81,23 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     throw error;
   }
   const stop = (): Promise<void> => end('SIGTERM');
-  return { kubeconfig: join(stateDirectory, 'kubeconfig'), stateDirectory, exited, stop };
+  const { nodeIP } = addresses;
+  return { kubeconfig: join(stateDirectory, 'kubeconfig'), stateDirectory, nodeIP, exited, stop };
+}
+
+/**
+ * From now on programs of each sandbox reach the other's node by its address: the API server at port 6443, node ports and
+ * load balancers. Pods do not reach each other directly.
+ */
+export async function linkSandboxes(a: Sandbox, b: Sandbox): Promise<void> {
+  if (a.nodeIP === b.nodeIP)
+    throw new SandboxError(`both sandboxes have the node address ${a.nodeIP}: start one with another podNetwork`);
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    await routeToPeer(peerSocket(from.stateDirectory), { address: to.nodeIP, socket: peerSocket(to.stateDirectory) });
+  }
 }
 
 /** The last lines of what happened inside, for error messages. */

@@ -4,9 +4,8 @@ import { internalError, invalid } from './status-error.ts';
 import type { Store } from './store.ts';
 import type { Mutator } from './admission.ts';
 
-const NETWORK = '10.96'; // 10.96.0.0/16
 const HOST_MAX = 65_534;
-/** The low part is left to addresses that people choose: 10.96.0.1 is the API, 10.96.0.10 the DNS. */
+/** The low part is left to addresses that people choose: the first is the API, the tenth the DNS. */
 const DYNAMIC_HOST_MIN = 257;
 const NODE_PORT_MIN = 30_000;
 const NODE_PORT_MAX = 32_767;
@@ -14,11 +13,14 @@ const NODE_PORT_MAX = 32_767;
 /** Gives Services their cluster IP and node ports. What is taken is read from the Services themselves. */
 export class ServiceAllocator {
   readonly #store: Store;
+  readonly #network: string;
   #nextHost = DYNAMIC_HOST_MIN;
   #nextNodePort = NODE_PORT_MIN;
 
-  constructor(store: Store) {
+  /** @param network  first two numbers of the /16 of cluster IPs */
+  constructor(store: Store, network: string) {
     this.#store = store;
+    this.#network = network;
   }
 
   readonly mutate: Mutator = ({ operation, type, object, current, subresource }) => {
@@ -44,14 +46,14 @@ export class ServiceAllocator {
 
   #checkAddress(address: string, name: string, type: Parameters<typeof invalid>[0]): void {
     const [a, b, c, d] = address.split('.').map(Number);
-    const isInRange = /^\d+\.\d+\.\d+\.\d+$/.test(address) && `${a}.${b}` === NETWORK;
+    const isInRange = /^\d+\.\d+\.\d+\.\d+$/.test(address) && `${a}.${b}` === this.#network;
     const host = (c ?? 256) * 256 + (d ?? 256);
     const fail = (why: string): never => {
       const message = `Invalid value: []string{${JSON.stringify(address)}}: failed to allocate IP ${address}: ${why}`;
       throw invalid(type, name, [{ reason: 'FieldValueInvalid', message, field: 'spec.clusterIPs' }]);
     };
     if (!isInRange || (c ?? 256) > 255 || (d ?? 256) > 255 || host < 1 || host > HOST_MAX) {
-      fail(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${NETWORK}.0.0/16`);
+      fail(`the provided IP (${address}) is not in the valid range. The range of valid IPs is ${this.#network}.0.0/16`);
     }
     if (this.#takenAddresses().has(address)) fail('provided IP is already allocated');
   }
@@ -62,7 +64,7 @@ export class ServiceAllocator {
     for (let tries = DYNAMIC_HOST_MIN; tries <= HOST_MAX; tries += 1) {
       const host = this.#nextHost;
       this.#nextHost = host >= HOST_MAX ? DYNAMIC_HOST_MIN : host + 1;
-      const address = `${NETWORK}.${host >> 8}.${host & 0xff}`;
+      const address = `${this.#network}.${host >> 8}.${host & 0xff}`;
       if (!taken.has(address)) return address;
     }
     throw internalError('failed to allocate a serviceIP: range is full');

@@ -45,7 +45,7 @@ const SERVER_NAMES = [
 ];
 const LIFETIME_MS = 365 * 24 * 3600 * 1000;
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
-const SERVICE_IP = '10.96.0.1';
+const SERVICE_NETWORK = '10.96';
 const HEADER_BYTES_MAX = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 20_000;
 const CONNECTIONS_MAX = 4096;
@@ -56,6 +56,8 @@ export type ApiServerOptions = {
   readonly log?: Logger;
   /** Names and addresses of the serving certificate besides the usual ones. */
   readonly names?: readonly string[];
+  /** First two numbers of the /16 of cluster IPs; the first address there is Service `kubernetes`. */
+  readonly serviceNetwork?: string;
   /** Finds the address behind a Service for calls to webhooks; without it the Service's cluster IP. */
   readonly resolveService?: ResolveService;
   /** How many events per resource a watch can catch up on. */
@@ -72,6 +74,7 @@ export class ApiServer {
   /** PEM certificate that clients verify the server with. */
   readonly caCertificate: string;
   readonly #adminCredentials: Credentials;
+  readonly #serviceIP: string;
   readonly #servers = new Set<Server>();
   /** Also those that are still shaking hands, which the HTTP server does not know yet. */
   readonly #sockets = new Set<Socket>();
@@ -83,6 +86,7 @@ export class ApiServer {
     client: LocalClient;
     caCertificate: string;
     adminCredentials: Credentials;
+    serviceIP: string;
     createServer: () => Server;
     connectNode: (agent: NodeAgent) => void;
     stop: () => void;
@@ -90,6 +94,7 @@ export class ApiServer {
     this.client = parts.client;
     this.caCertificate = parts.caCertificate;
     this.#adminCredentials = parts.adminCredentials;
+    this.#serviceIP = parts.serviceIP;
     this.#createServer = parts.createServer;
     this.#connectNode = parts.connectNode;
     this.#stop = parts.stop;
@@ -122,7 +127,7 @@ export class ApiServer {
 
   /** Tells pods where the API is: the Service `kubernetes` with this address behind it. */
   publish(address: string, port: number): Promise<void> {
-    return publishEndpoint(this.client, { serviceIp: SERVICE_IP, address, port });
+    return publishEndpoint(this.client, { serviceIp: this.#serviceIP, address, port });
   }
 
   /** A kubeconfig with all rights. @param server  URL such as `https://127.0.0.1:6443` */
@@ -154,7 +159,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const log = options.log ?? createLogger('apiserver', 'warn');
   const nowMs = options.nowMs ?? Date.now;
   const ca = CertificateAuthority.create('tulle-sandbox-ca', nowMs());
-  const names = [...new Set([...SERVER_NAMES, SERVICE_IP, ...(options.names ?? [])])];
+  const { serviceNetwork = SERVICE_NETWORK } = options;
+  const serviceIP = `${serviceNetwork}.0.1`;
+  const names = [...new Set([...SERVER_NAMES, serviceIP, ...(options.names ?? [])])];
   const serving = ca.issue({ commonName: 'kube-apiserver', names, lifetimeMs: LIFETIME_MS }, nowMs());
   const adminCredentials = ca.issue(
     { commonName: 'kubernetes-admin', organizations: ['system:masters'], lifetimeMs: LIFETIME_MS },
@@ -165,7 +172,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const tokens = new ServiceAccountTokens(ISSUER, generateSigningKey(), store, nowMs);
   const tokenRequests = new TokenRequests(tokens, store);
   const authorizer = new Authorizer(store);
-  const services = new ServiceAllocator(store);
+  const services = new ServiceAllocator(store, serviceNetwork);
   const webhooks = new Webhooks(store, registry, options.resolveService ?? clusterIpOf(store), log);
   const admission = new Admission(
     [...podMutators(store), services.mutate],
@@ -194,7 +201,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     authorizer,
     resources,
     reviews: new ReviewHandler(authorizer, tokens),
-    paths: new PathHandler(registry, tokens, () => `${SERVICE_IP}:443`),
+    paths: new PathHandler(registry, tokens, () => `${serviceIP}:443`),
     log,
   });
   const app = await createApp(gateway);
@@ -203,6 +210,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     client,
     caCertificate: ca.certificate,
     adminCredentials,
+    serviceIP,
     stop: () => {
       resources.closeWatches();
       podStreams[Symbol.dispose]();

@@ -1,7 +1,7 @@
 import type { Logger } from '#runtime/log.ts';
 
 import type { LocalClient } from '../apiserver/local-client.ts';
-import { CLUSTER_DOMAIN, DNS_IP, DNS_PORT } from './addresses.ts';
+import { CLUSTER_DOMAIN, DEFAULT_ADDRESSES, DNS_PORT, type ClusterAddresses } from './addresses.ts';
 import { DnsServer } from './dns.ts';
 import { ServiceIndex } from './service-index.ts';
 import { ServiceTranslation } from './services.ts';
@@ -20,14 +20,16 @@ export async function startClusterNetwork(
   options: {
     readonly log: Logger;
     readonly clusterDomain?: string;
+    readonly addresses?: ClusterAddresses;
     readonly forward?: (query: Buffer) => Promise<Buffer>;
   },
 ): Promise<ClusterNetwork> {
-  const { log, clusterDomain = CLUSTER_DOMAIN, forward } = options;
+  const { log, clusterDomain = CLUSTER_DOMAIN, addresses = DEFAULT_ADDRESSES, forward } = options;
+  const { dnsIP } = addresses;
   await using stack = new AsyncDisposableStack();
   const index = stack.use(new ServiceIndex(client));
-  const services = stack.use(new ServiceTranslation(index, [DNS_IP], log));
-  const dnsOptions = { address: DNS_IP, port: DNS_PORT, clusterDomain, log };
+  const services = stack.use(new ServiceTranslation(index, [dnsIP], log, addresses));
+  const dnsOptions = { address: dnsIP, port: DNS_PORT, clusterDomain, log };
   const dns = stack.use(await DnsServer.start(index, forward === undefined ? dnsOptions : { ...dnsOptions, forward }));
   const started = stack.move();
   return { services, dns, [Symbol.asyncDispose]: () => started.disposeAsync() };

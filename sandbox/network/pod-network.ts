@@ -17,7 +17,7 @@ import {
 import { createNetns, inNetns } from '#netlink/namespace.ts';
 import { Netlink } from '#netlink/socket.ts';
 
-import { NODE_IP, SERVICE_PREFIX, SERVICE_SUBNET } from './addresses.ts';
+import { DEFAULT_ADDRESSES, SERVICE_PREFIX, type ClusterAddresses } from './addresses.ts';
 
 /** A pod's network. The descriptor is this module's: it is closed by `remove`. */
 export type PodNetwork = {
@@ -26,9 +26,8 @@ export type PodNetwork = {
   readonly ip: string;
 };
 
-const SUBNET = '10.42';
 const HOST_MAX = 65_534;
-/** 10.42.0.1 is the node. */
+/** The first one is the node. */
 const FIRST_HOST = 2;
 const POD_LINK = 'eth0';
 const PREFIX_HOST = 32;
@@ -40,7 +39,7 @@ type Pod = PodNetwork & { readonly link: number; readonly host: number };
 
 /**
  * The networks of the pods of one node: per pod a namespace and one link to the node, routed, without a bridge. Pods
- * see each other's addresses, the node at 10.42.0.1, and nothing of the machine.
+ * see each other's addresses, the node, and nothing of the machine.
  *
  * Lives in the network namespace it is made in, which must be the sandbox's own.
  */
@@ -49,20 +48,23 @@ export class PodNetworks implements Disposable {
   readonly #pods = new Map<string, Pod>();
   readonly #takenHosts = new Set<number>();
   #nextHost = FIRST_HOST;
+  readonly #addresses: ClusterAddresses;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param localAddresses  further addresses that programs of the node listen on, such as the DNS server's */
-  constructor(localAddresses: readonly string[] = []) {
+  constructor(localAddresses: readonly string[] = [], addresses: ClusterAddresses = DEFAULT_ADDRESSES) {
+    this.#addresses = addresses;
+    const { nodeIP, serviceNetwork } = addresses;
     startLink(this.#netlink, LOOPBACK_INDEX);
-    for (const address of [NODE_IP, ...localAddresses]) {
+    for (const address of [nodeIP, ...localAddresses]) {
       addAddress(this.#netlink, LOOPBACK_INDEX, address, PREFIX_HOST);
     }
     // Routing comes before the translation of Service addresses: without a route there would be none.
     addRoute(this.#netlink, {
-      destination: SERVICE_SUBNET,
+      destination: `${serviceNetwork}.0.0`,
       prefix: SERVICE_PREFIX,
       link: LOOPBACK_INDEX,
-      source: NODE_IP,
+      source: nodeIP,
     });
   }
 
@@ -78,7 +80,7 @@ export class PodNetworks implements Disposable {
     const host = this.#freeHost();
     const netns = createNetns();
     try {
-      const ip = `${SUBNET}.${host >> 8}.${host & 0xff}`;
+      const ip = `${this.#addresses.podNetwork}.${host >> 8}.${host & 0xff}`;
       const link = this.#connect(netns, ip, `pod${host.toString(16).padStart(4, '0')}`);
       const pod: Pod = { netns, netnsPath: descriptorPath(netns), ip, link, host };
       this.#pods.set(podUid, pod);
@@ -102,7 +104,7 @@ export class PodNetworks implements Disposable {
     if (pod === undefined) return;
     this.#pods.delete(podUid);
     this.#takenHosts.delete(pod.host);
-    removeRoute(this.#netlink, routeTo(pod.ip, pod.link));
+    removeRoute(this.#netlink, this.#routeTo(pod.ip, pod.link));
     try {
       setLinkGroup(this.#netlink, pod.link, GONE_GROUP);
     } finally {
@@ -129,16 +131,20 @@ export class PodNetworks implements Disposable {
     const link = linkIndex(this.#netlink, name);
     try {
       // The node's address on every link: ARP answers for it then do not depend on the machine's settings.
-      addAddress(this.#netlink, link, NODE_IP, PREFIX_HOST);
+      addAddress(this.#netlink, link, this.#addresses.nodeIP, PREFIX_HOST);
       startLink(this.#netlink, link, true);
-      setUpPod(netns, ip);
-      addRoute(this.#netlink, routeTo(ip, link));
+      setUpPod(netns, ip, this.#addresses.nodeIP);
+      addRoute(this.#netlink, this.#routeTo(ip, link));
       awaitLink(this.#netlink, link); // if it takes too long only the first packets are slow
       return link;
     } catch (error) {
       removeLink(this.#netlink, link);
       throw error;
     }
+  }
+
+  #routeTo(ip: string, link: number): Route {
+    return { destination: ip, prefix: PREFIX_HOST, link, source: this.#addresses.nodeIP };
   }
 
   /** Goes round the range, so that an address is not used again soon after its pod is gone. */
@@ -149,22 +155,18 @@ export class PodNetworks implements Disposable {
       const lastByte = host & 0xff;
       if (lastByte !== 0 && lastByte !== 0xff && !this.#takenHosts.has(host)) return host;
     }
-    throw new Error(`no free pod address in ${SUBNET}.0.0/16`);
+    throw new Error(`no free pod address in ${this.#addresses.podNetwork}.0.0/16`);
   }
 }
 
-function routeTo(ip: string, link: number): Route {
-  return { destination: ip, prefix: PREFIX_HOST, link, source: NODE_IP };
-}
-
-function setUpPod(netns: number, ip: string): void {
+function setUpPod(netns: number, ip: string, nodeIP: string): void {
   using netlink = new Netlink('route', netns);
   const link = linkIndex(netlink, POD_LINK);
   startLink(netlink, LOOPBACK_INDEX);
   addAddress(netlink, link, ip, PREFIX_HOST);
   startLink(netlink, link);
-  addRoute(netlink, { destination: NODE_IP, prefix: PREFIX_HOST, link });
-  addRoute(netlink, { destination: '0.0.0.0', prefix: 0, link, gateway: NODE_IP });
+  addRoute(netlink, { destination: nodeIP, prefix: PREFIX_HOST, link });
+  addRoute(netlink, { destination: '0.0.0.0', prefix: 0, link, gateway: nodeIP });
   awaitLink(netlink, link);
   allowLowPorts(netns);
 }

@@ -11,6 +11,7 @@ export type ServiceView = {
   readonly name: string;
   readonly clusterIP?: string; // absent if headless or an external name
   readonly externalName?: string;
+  readonly isLoadBalancer: boolean;
   readonly ports: readonly ServicePort[];
 };
 export type ServicePort = {
@@ -147,6 +148,7 @@ function readService(object: KubeObject): ServiceView {
     namespace,
     ...(typeof clusterIP === 'string' && isIPv4(clusterIP) ? { clusterIP } : {}),
     ...(type === 'ExternalName' && typeof externalName === 'string' ? { externalName } : {}),
+    isLoadBalancer: type === 'LoadBalancer',
     ports: readPorts(spec['ports']),
   };
 }

@@ -25,7 +25,7 @@ import {
 } from '#netlink/expressions.ts';
 import { HOOK, PRIORITY, type NftSet, type Table } from '#netlink/nftables.ts';
 
-import { NODE_IP, SERVICE_PREFIX, SERVICE_SUBNET } from './addresses.ts';
+import { DEFAULT_ADDRESSES, SERVICE_PREFIX, type ClusterAddresses } from './addresses.ts';
 import type { ServiceIndex, ServicePort, ServiceView } from './service-index.ts';
 
 /** An address and port that clients use, and where their connections go. */
@@ -52,8 +52,8 @@ const concatenated = (...types: number[]): number => types.reduce((packed, type)
 // Words of the register file: an address in register 1 (word 8), then what follows it in concatenated keys.
 const WORD = { protocol: 9, port: 10, index: 11 } as const;
 
-/** What Services and EndpointSlices say, as frontends: cluster IPs, and node ports on the node's address. */
-export function frontendsOf(index: ServiceIndex): Frontend[] {
+/** What Services and EndpointSlices say, as frontends: cluster IPs, and node ports and load balancers on the node's address. */
+export function frontendsOf(index: ServiceIndex, { nodeIP }: ClusterAddresses = DEFAULT_ADDRESSES): Frontend[] {
   const frontends: Frontend[] = [];
   for (const service of index.services()) {
     if (service.clusterIP === undefined) continue;
@@ -62,7 +62,8 @@ export function frontendsOf(index: ServiceIndex): Frontend[] {
       if (protocol === 'SCTP') continue;
       const endpoints = endpointsOf(index, service, port);
       frontends.push({ address: service.clusterIP, protocol, port: port.port, endpoints });
-      if (port.nodePort !== undefined) frontends.push({ address: NODE_IP, protocol, port: port.nodePort, endpoints });
+      if (port.nodePort !== undefined) frontends.push({ address: nodeIP, protocol, port: port.nodePort, endpoints });
+      if (service.isLoadBalancer) frontends.push({ address: nodeIP, protocol, port: port.port, endpoints });
     }
   }
   return frontends;
@@ -86,7 +87,11 @@ function endpointsOf(index: ServiceIndex, service: ServiceView, port: ServicePor
  *
  * @param local  addresses in the Service range that programs of the node itself listen on
  */
-export function serviceTable(frontends: readonly Frontend[], local: readonly string[] = []): Table {
+export function serviceTable(
+  frontends: readonly Frontend[],
+  local: readonly string[] = [],
+  { nodeIP, serviceNetwork }: ClusterAddresses = DEFAULT_ADDRESSES,
+): Table {
   const served = unique(frontends).filter(({ endpoints }) => endpoints.length > 0);
   const counts = [...new Set(served.map(({ endpoints }) => endpoints.length))].sort((a, b) => a - b);
   const addresses = [...new Set(served.flatMap(({ endpoints }) => endpoints.map(({ address }) => address)))];
@@ -122,14 +127,14 @@ export function serviceTable(frontends: readonly Frontend[], local: readonly str
           payload(HEADER.network, IP.source, IP.length),
           payload(HEADER.network, IP.destination, IP.length, WORD.protocol),
           lookup('hairpin'),
-          ...snat(FAMILY_ID, addressBytes(NODE_IP)),
+          ...snat(FAMILY_ID, addressBytes(nodeIP)),
         ],
       },
       // What still goes to a Service address here is not served: say so at once instead of losing it.
       ...['forwarded', 'local'].map((chain) => ({
         chain,
         comment: 'service range',
-        expressions: [...isToServiceRange(), verdict(VERDICT.jump, 'unserved')],
+        expressions: [...isToServiceRange(serviceNetwork), verdict(VERDICT.jump, 'unserved')],
       })),
       ...local.map((address) => ({
         chain: 'unserved',
@@ -211,8 +216,8 @@ function loadFrontend(): Expression[] {
   ];
 }
 
-function isToServiceRange(): Expression[] {
-  const subnet = addressBytes(SERVICE_SUBNET);
+function isToServiceRange(serviceNetwork: string): Expression[] {
+  const subnet = addressBytes(`${serviceNetwork}.0.0`);
   const mask = Buffer.alloc(4);
   mask.writeUInt32BE((0xffff_ffff << (32 - SERVICE_PREFIX)) >>> 0);
   return [payload(HEADER.network, IP.destination, IP.length), and(mask), equals(subnet)];

@@ -3,6 +3,7 @@ import { applyTables, removeTables } from '#netlink/nftables.ts';
 import { Netlink } from '#netlink/socket.ts';
 
 import type { ServiceIndex } from './service-index.ts';
+import { DEFAULT_ADDRESSES, type ClusterAddresses } from './addresses.ts';
 import { frontendsOf, serviceTable } from './service-tables.ts';
 
 /** Changes come in bursts, as pods of a deployment do: one application for all within this time. */
@@ -23,6 +24,7 @@ export class ServiceTranslation implements Disposable {
   readonly #index: ServiceIndex;
   readonly #local: readonly string[];
   readonly #log: Logger;
+  readonly #addresses: ClusterAddresses;
   readonly #subscription: Disposable;
   #timer: NodeJS.Timeout | undefined;
   #applied = '';
@@ -32,7 +34,13 @@ export class ServiceTranslation implements Disposable {
    * @param local  addresses in the Service range that programs of the node itself listen on
    * @throws NetlinkError, SystemCallError  if the kernel refuses the first program; see `nftablesRemedy`
    */
-  constructor(index: ServiceIndex, local: readonly string[], log: Logger) {
+  constructor(
+    index: ServiceIndex,
+    local: readonly string[],
+    log: Logger,
+    addresses: ClusterAddresses = DEFAULT_ADDRESSES,
+  ) {
+    this.#addresses = addresses;
     this.#index = index;
     this.#local = local;
     this.#log = log;
@@ -74,11 +82,11 @@ export class ServiceTranslation implements Disposable {
   }
 
   #apply(): void {
-    const frontends = frontendsOf(this.#index);
+    const frontends = frontendsOf(this.#index, this.#addresses);
     const wanted = JSON.stringify(frontends);
     if (wanted === this.#applied) return;
     const startedAtMs = performance.now();
-    applyTables(this.#netlink, [serviceTable(frontends, this.#local)]);
+    applyTables(this.#netlink, [serviceTable(frontends, this.#local, this.#addresses)]);
     this.#applied = wanted;
     this.#lastTookMs = performance.now() - startedAtMs;
     this.#log.debug({ frontends: frontends.length, tookMs: Math.round(this.#lastTookMs) }, 'Services are in force');

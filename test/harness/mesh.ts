@@ -6,7 +6,7 @@ import { bundleAll } from '../../control-plane/install/bundle.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
 import { applyAll } from '../../sandbox/demo/apply.ts';
 import { waitForDeployments } from '../../sandbox/demo/wait.ts';
-import { sandboxLog, startSandbox, type Sandbox } from '../../sandbox/sandbox.ts';
+import { sandboxLog, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox/sandbox.ts';
 import { until } from './until.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
@@ -25,9 +25,9 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** An empty cluster. */
-  static async start(): Promise<Mesh> {
+  static async start(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'> = {}): Promise<Mesh> {
     await bundleAll();
-    const sandbox = await startSandbox({});
+    const sandbox = await startSandbox(options);
     return new Mesh(sandbox, await connect({ kubeconfig: sandbox.kubeconfig }));
   }
 
