@@ -3,7 +3,7 @@ import { DEFAULT_INBOUND_POLICIES } from '#config/values.ts';
 import { parseDurationMs } from '#runtime/duration.ts';
 
 /** What a sidecar is made of: the installation's values with the annotations of namespace and pod applied. */
-export type ProxySettings = Omit<ProxyValues, 'resources'> & {
+export type ProxySettings = Omit<ProxyValues, 'resources' | 'tapServiceAccount'> & {
   readonly cpuRequest: string | undefined;
   readonly cpuLimit: string | undefined;
   readonly memoryRequest: string | undefined;

@@ -61,6 +61,7 @@ test('the redirect and the proxy come before the init containers of the applicat
     '$(_pod_sa).$(_pod_ns).serviceaccount.identity.tulle.cluster.local',
   );
   assert.equal(env['LINKERD2_PROXY_DESTINATION_SVC_ADDR'], 'tulle-dst-headless.tulle.svc.cluster.local.:8086');
+  assert.equal(env['LINKERD2_PROXY_TAP_SVC_NAME'], 'metrics-api.tulle-viz.serviceaccount.identity.tulle.cluster.local');
   // The environment refers to variables that must stand before their use.
   const order = proxy.env.map(({ name }) => name);
   assert.ok(order.indexOf('_pod_sa') < order.indexOf('LINKERD2_PROXY_IDENTITY_LOCAL_NAME'));

@@ -164,6 +164,9 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     proxy('OUTBOUND_CONNECT_TIMEOUT', '1000ms'),
     proxy('OUTBOUND_DISCOVERY_IDLE_TIMEOUT', '5s'),
     proxy('INBOUND_DISCOVERY_IDLE_TIMEOUT', '90s'),
+    ...(values.proxy.tapServiceAccount === ''
+      ? []
+      : [proxy('TAP_SVC_NAME', `${values.proxy.tapServiceAccount}.${identitySuffix(values)}`)]),
     proxy('CONTROL_LISTEN_ADDR', `0.0.0.0:${settings.controlPort}`),
     proxy('ADMIN_LISTEN_ADDR', `0.0.0.0:${settings.adminPort}`),
     proxy('INBOUND_LISTEN_ADDR', `0.0.0.0:${settings.inboundPort}`),

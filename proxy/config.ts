@@ -17,7 +17,8 @@ export type Config = {
   readonly inboundListen: ListenAddress; // INBOUND_LISTEN_ADDR
   readonly outboundListen: ListenAddress; // OUTBOUND_LISTEN_ADDR
   readonly adminListen: ListenAddress; // ADMIN_LISTEN_ADDR
-  readonly controlPort: number; // of CONTROL_LISTEN_ADDR; reserved, nothing listens there yet
+  readonly controlListen: ListenAddress; // CONTROL_LISTEN_ADDR
+  readonly tapClient: string | undefined; // TAP_SVC_NAME; absent: no tap
   readonly destination: ControlAddress; // DESTINATION_SVC_ADDR, DESTINATION_SVC_NAME
   readonly destinationContext: string; // DESTINATION_CONTEXT
   readonly policy: ControlAddress; // POLICY_SVC_ADDR, POLICY_SVC_NAME
@@ -75,7 +76,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     inboundListen: env.listen('INBOUND_LISTEN_ADDR', '0.0.0.0:4143'),
     outboundListen: env.listen('OUTBOUND_LISTEN_ADDR', '127.0.0.1:4140'),
     adminListen: env.listen('ADMIN_LISTEN_ADDR', '127.0.0.1:4191'),
-    controlPort: env.listen('CONTROL_LISTEN_ADDR', '0.0.0.0:4190').port,
+    controlListen: env.listen('CONTROL_LISTEN_ADDR', '0.0.0.0:4190'),
+    tapClient: env.optionalIdentity('TAP_SVC_NAME'),
     destination: env.control('DESTINATION_SVC'),
     destinationContext: env.text('DESTINATION_CONTEXT', ''),
     policy: env.control('POLICY_SVC'),
@@ -180,6 +182,11 @@ class Environment {
       this.#wrong(name, `"${value}" is not a DNS name in lower case`);
     }
     return value;
+  }
+
+  /** An identity that may be left out or empty. */
+  optionalIdentity(name: string): string | undefined {
+    return (this.#env[PREFIX + name] ?? '') === '' ? undefined : this.identity(name);
   }
 
   ports(name: string): readonly number[] {

@@ -14,6 +14,8 @@ import { defaultServer } from './inbound/default-policy.ts';
 import { registerProcessMetrics } from './metrics/process.ts';
 import { TrafficMetrics } from './metrics/registry.ts';
 import { Outbound } from './outbound/assemble.ts';
+import { TapHub } from './tap/hub.ts';
+import { TapServer } from './tap/server.ts';
 
 /** Uid that the redirection exempts. Source: Linkerd's proxy image and the injector. */
 const PROXY_UID = 2102;
@@ -52,6 +54,7 @@ export class Proxy implements Disposable {
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
   readonly #gateway: Gateway;
+  readonly #tap: TapServer | undefined;
   readonly #timers: NodeJS.Timeout[] = [];
   #admin: Server | undefined;
   #inboundListener: Listener | undefined;
@@ -78,8 +81,20 @@ export class Proxy implements Disposable {
       registry: this.#metrics.registry,
     });
     registerProcessMetrics(this.#metrics.registry, environment.version);
+    const hub = new TapHub(() => performance.now());
+    if (config.tapClient !== undefined) {
+      this.#tap = new TapServer({
+        ...config.controlListen,
+        client: config.tapClient,
+        credentials: () => this.#identity.current,
+        hub,
+        log,
+        timeoutMs: config.inboundDetectMs,
+      });
+    }
     const shared = {
       log,
+      tap: hub,
       metrics: this.#metrics,
       credentials: () => this.#identity.current,
       exemption: exempt,
@@ -129,7 +144,7 @@ export class Proxy implements Disposable {
       connectTimeoutMs: config.inboundConnectMs,
       poolIdleMs: config.inboundPoolIdleMs,
       poolIdleMax: config.inboundPoolMax,
-      isOwnPort: (port) => port === this.inboundPort || port === this.outboundPort || port === config.controlPort,
+      isOwnPort: (port) => port === this.inboundPort || port === this.outboundPort || port === this.controlPort,
       listenPort: () => this.inboundPort,
       detectTimeoutMs: config.inboundDetectMs,
       policyIdleMs: config.inboundIdleMs,
@@ -145,6 +160,11 @@ export class Proxy implements Disposable {
 
   get outboundPort(): number {
     return this.#outboundListener?.port ?? this.#config.outboundListen.port;
+  }
+
+  /** Port that taps are served on, and that is never forwarded to. */
+  get controlPort(): number {
+    return this.#tap?.port ?? this.#config.controlListen.port;
   }
 
   get adminPort(): number {
@@ -181,6 +201,7 @@ export class Proxy implements Disposable {
     };
     this.#outboundListener = await listen(outboundListen, this.#outbound);
     this.#inboundListener = await listen(inboundListen, this.#inbound);
+    await this.#tap?.listen();
     this.#identity.start();
     this.#every(SWEEP_MS, () => {
       this.#outbound.sweep();
@@ -218,6 +239,7 @@ export class Proxy implements Disposable {
     for (const timer of this.#timers) clearInterval(timer);
     this.#inboundListener?.[Symbol.dispose]();
     this.#outboundListener?.[Symbol.dispose]();
+    this.#tap?.[Symbol.dispose]();
     this.#admin?.close();
     this.#admin?.closeAllConnections();
     this.#identity[Symbol.dispose]();

@@ -40,6 +40,7 @@ export type ProxyValues = {
   readonly outboundPort: number;
   readonly controlPort: number;
   readonly adminPort: number;
+  readonly tapServiceAccount: string; // `name.namespace` of who may tap the proxies; empty: nobody
   readonly skipInboundPorts: string; // port list: `25,3000-3010`
   readonly skipOutboundPorts: string;
   readonly opaquePorts: string;
@@ -75,6 +76,7 @@ export function defaultValues(version: string): Values {
       outboundPort: 4140,
       controlPort: 4190,
       adminPort: 4191,
+      tapServiceAccount: 'metrics-api.tulle-viz',
       skipInboundPorts: '4567,4568',
       skipOutboundPorts: '4567,4568',
       opaquePorts: '25,587,3306,4444,5432,6379,9300,11211',
@@ -123,6 +125,11 @@ export function validateValues(values: Values): readonly string[] {
     if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(values[name])) {
       problems.push(`${name} is "${values[name]}": use a DNS name in lower case, such as cluster.local`);
     }
+  }
+  if (!/^([a-z0-9]([-a-z0-9]*[a-z0-9])?\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$/.test(values.proxy.tapServiceAccount)) {
+    problems.push(
+      `proxy.tapServiceAccount is "${values.proxy.tapServiceAccount}": use NAME.NAMESPACE of a service account, or nothing`,
+    );
   }
   if (!LOG_FILTER.test(values.proxy.logLevel)) {
     problems.push(`proxy.logLevel is "${values.proxy.logLevel}": use a level such as info, or warn,linkerd=debug`);

@@ -1,3 +1,4 @@
+import type { EndpointMeta } from '../tap/hub.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
 import type { Candidate } from './p2c.ts';
 import type { Pool } from './pool.ts';
@@ -8,6 +9,8 @@ export interface ServerEndpoint extends Candidate {
   readonly requests: RequestMetrics;
   /** Identity that every connection to it has proved; absent: plain text. */
   readonly verifiedIdentity: string | undefined;
+  /** What a tap shows of it. */
+  readonly meta?: EndpointMeta;
   /** A request begins and ends here: what the load is made of. */
   begin(): void;
   end(): void;

@@ -3,6 +3,7 @@ import type { Http1Client } from '../http/client.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { isIdempotent, ReplayBody } from '../http/replay.ts';
+import type { TapExchange } from '../tap/hub.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { Destination, ServerEndpoint } from './destination.ts';
 import type { Waiter } from './pool.ts';
@@ -35,6 +36,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   readonly #head: RequestHead;
   readonly #fields: string;
   readonly #client: ResponseSink;
+  readonly #tap: TapExchange | undefined;
   readonly #body: ReplayBody;
   readonly #startedMs: number;
   readonly #isRepeatable: boolean;
@@ -59,6 +61,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
       readonly fields: string;
       readonly body: Buffer | undefined;
       readonly isEnd: boolean;
+      readonly tap?: TapExchange | undefined;
     },
     client: ResponseSink,
   ) {
@@ -67,6 +70,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#head = request.head;
     this.#fields = request.fields;
     this.#client = client;
+    this.#tap = request.tap;
     this.#body = new ReplayBody(request.body, request.isEnd);
     this.#isRepeatable = isIdempotent(request.head.method);
     this.#startedMs = options.now();
@@ -98,6 +102,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#sentMs = this.#options.now();
     this.#sentAttempts += 1;
     this.#endpoint?.requests.request();
+    this.#tap?.sent(this.#endpoint?.meta);
     const body = this.#body;
     const hasRoom = server.start(this.#head, this.#fields, body.content, body.isEnded, this);
     body.trim();
@@ -127,7 +132,10 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     const endpoint = this.#endpoint;
     const server = this.#server;
     if (server === undefined) endpoint?.pool.giveUp(this);
-    else if (!this.#isResponseDone) endpoint?.requests.failure(cause?.status ?? 499, cause?.code ?? 'client-closed');
+    else if (!this.#isResponseDone) {
+      endpoint?.requests.failure(cause?.status ?? 499, cause?.code ?? 'client-closed');
+      this.#tap?.ended('cancelled');
+    }
     this.#finish();
     server?.abort();
   }
@@ -138,6 +146,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
 
   respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
     if (this.#isOver) return true;
+    this.#tap?.received(head, body);
     let shown = head;
     if (head !== undefined) {
       if (head.proxyError !== undefined) {
@@ -154,6 +163,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     if (isEnd) {
       this.#isResponseDone = true;
       this.#endpoint?.requests.response(this.#status, this.#latencyMs);
+      this.#tap?.ended('complete');
       if (this.#body.isEnded) this.#finish();
     }
     return this.#client.respond(shown, body, isEnd);
@@ -166,6 +176,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
       this.#finish();
       return;
     }
+    this.#tap?.ended('failed');
     this.#endpoint?.requests.failure(this.#status === 0 ? error.status : this.#status, error.code);
     this.#failAttempt(error);
   }
@@ -180,6 +191,8 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
 
   switchProtocols(head: ResponseHead, server: Connection, early: Buffer): void {
     this.#endpoint?.requests.response(head.status, this.#options.now() - this.#sentMs);
+    this.#tap?.received(head, undefined);
+    this.#tap?.ended('complete');
     this.#finish();
     this.#client.switchProtocols(head, server, early);
   }
@@ -211,6 +224,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     const retry = retryOfPeerError(head.proxyError ?? '');
     if (retry === 'never' || !this.#mayRepeat(retry)) return false;
     this.#endpoint?.requests.response(head.status, this.#options.now() - this.#sentMs);
+    this.#tap?.ended('complete');
     if (!isEnd) this.#server?.abort();
     // The connection is fine, the application behind it is not: another endpoint is needed.
     this.#server = undefined;

@@ -17,6 +17,7 @@ import type { ServerTimeouts } from '../http/server.ts';
 import type { ServeRequest } from '../http/exchange.ts';
 import type { Labels } from '../metrics/family.ts';
 import { noTlsLabels, refLabels } from '../metrics/labels.ts';
+import { remoteOf } from '../tap/origin.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import {
@@ -318,7 +319,14 @@ export class Inbound implements Disposable {
   }
 
   #serveHttp(connection: Connection, port: InboundPort, arrival: Arrival, early: Buffer): void {
-    const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, this.#dispatch);
+    const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, this.#dispatch, {
+      hub: this.#options.tap,
+      origin: () => ({
+        direction: 'inbound',
+        source: remoteOf(connection.socket),
+        sourceLabels: arrival.tlsLabels,
+      }),
+    });
     const serve: ServeRequest = (head, body, isEnd, response) => {
       this.#inFlight += 1;
       if (this.#inFlight > this.#options.inFlightMax) {

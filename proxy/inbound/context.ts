@@ -3,12 +3,14 @@ import type { Exemption } from '#netlink/exemption.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { GrpcClient } from '../discovery/grpc-client.ts';
 import type { Credentials } from '../identity/credentials.ts';
+import type { TapHub } from '../tap/hub.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 
 /** What every part of the inbound side needs. One per proxy. */
 export type InboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
+  readonly tap: TapHub;
   readonly identity: string; // of this workload
   readonly credentials: () => Credentials | undefined;
   readonly exemption: Exemption;

@@ -12,6 +12,7 @@ import type { CounterMetrics } from '../metrics/counter.ts';
 import type { Labels } from '../metrics/family.ts';
 import { refLabels } from '../metrics/labels.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
+import type { EndpointMeta, TapHub, TapOrigin } from '../tap/hub.ts';
 import type { InboundPort } from './port.ts';
 
 const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
@@ -23,9 +24,12 @@ class Application implements ServerEndpoint, Destination {
   readonly verifiedIdentity = undefined;
   readonly isDynamic = false;
   readonly name: string;
+  readonly meta: EndpointMeta;
   readonly endpoints: readonly ServerEndpoint[] = [this];
 
-  constructor(port: InboundPort, requests: RequestMetrics) {
+  /** @param labels  of the policy's verdict, for taps */
+  constructor(port: InboundPort, requests: RequestMetrics, labels: Labels) {
+    this.meta = { address: port.address, port: port.port, labels };
     this.pool = port.pool;
     this.requests = requests;
     this.name = port.targetLabels['target_addr'] ?? '';
@@ -64,12 +68,20 @@ export class InboundRequests {
   readonly #tlsLabels: Labels;
   readonly #fields: string;
   readonly #dispatch: DispatchOptions;
+  readonly #tap: { readonly hub: TapHub; readonly origin: () => TapOrigin };
   #policyVersion = -1;
   /** The answer for every request, when the policy does not look at requests. */
   #uniform: Prepared | undefined;
   readonly #prepared = new Map<string, Prepared>();
 
-  constructor(port: InboundPort, client: Client, tlsLabels: Labels, dispatch: DispatchOptions) {
+  constructor(
+    port: InboundPort,
+    client: Client,
+    tlsLabels: Labels,
+    dispatch: DispatchOptions,
+    tap: { readonly hub: TapHub; readonly origin: () => TapOrigin },
+  ) {
+    this.#tap = tap;
     this.#port = port;
     this.#client = client;
     this.#tlsLabels = tlsLabels;
@@ -91,7 +103,9 @@ export class InboundRequests {
       this.#dispatch.onDone();
       return NO_SINK;
     }
-    const dispatch = new Dispatch(this.#dispatch, application, { head, fields: this.#fields, body, isEnd }, response);
+    const tap = this.#tap.hub.begin(head, this.#tap.origin);
+    const request = { head, fields: this.#fields, body, isEnd, tap };
+    const dispatch = new Dispatch(this.#dispatch, application, request, response);
     dispatch.attempt();
     return dispatch;
   }
@@ -113,18 +127,17 @@ export class InboundRequests {
     const key = JSON.stringify([route, verdict.isAllowed, decider]);
     const known = this.#prepared.get(key);
     if (known !== undefined) return known;
-    const labels: Labels = {
-      ...this.#port.targetLabels,
-      ...this.#tlsLabels,
+    const policyLabels: Labels = {
       ...refLabels('srv', this.#port.policy.value.ref),
       ...(route === undefined ? {} : refLabels('route', route)),
       ...(verdict.isAllowed ? refLabels('authz', verdict.authorization) : {}),
     };
+    const labels: Labels = { ...this.#port.targetLabels, ...this.#tlsLabels, ...policyLabels };
     const prepared: Prepared = {
       verdict,
       hasRoute: route !== undefined,
       counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
-      application: new Application(this.#port, this.#port.requestMetrics(labels)),
+      application: new Application(this.#port, this.#port.requestMetrics(labels), policyLabels),
     };
     this.#prepared.set(key, prepared);
     return prepared;

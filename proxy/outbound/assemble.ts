@@ -9,6 +9,8 @@ import { ProxyError, toProxyError } from '../errors.ts';
 import type { RequestSink, ServeRequest } from '../http/exchange.ts';
 import { Http1Servers } from '../http/servers.ts';
 import type { ServerTimeouts } from '../http/server.ts';
+import { remoteOf } from '../tap/origin.ts';
+import type { TapOrigin } from '../tap/hub.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import type { OutboundContext } from './context.ts';
@@ -129,11 +131,12 @@ export class Outbound implements Disposable {
     if (opening.kind === 'closed') return;
     if (opening.kind === 'tunnel') await this.#tunnel(connection, target, opening.bytes, opening.server);
     else if (detectProtocol(opening.bytes) === 'http1') {
-      this.#servers.serve(connection, opening.bytes, this.#serveRequest(target));
+      this.#servers.serve(connection, opening.bytes, this.#serveRequest(target, connection.socket));
     } else await this.#tunnel(connection, target, opening.bytes, undefined);
   }
 
-  #serveRequest(target: Target): ServeRequest {
+  #serveRequest(target: Target, socket: Socket): ServeRequest {
+    const origin = (): TapOrigin => ({ direction: 'outbound', source: remoteOf(socket), sourceLabels: {} });
     return (head, body, isEnd, response) => {
       if (this.#inFlight >= this.#options.inFlightMax) {
         const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
@@ -142,7 +145,9 @@ export class Outbound implements Disposable {
         return NO_SINK;
       }
       this.#inFlight += 1;
-      const dispatch = new Dispatch(this.#dispatch, target.destination, { head, fields: '', body, isEnd }, response);
+      const tap = this.#options.tap.begin(head, origin);
+      const request = { head, fields: '', body, isEnd, tap };
+      const dispatch = new Dispatch(this.#dispatch, target.destination, request, response);
       dispatch.attempt();
       return dispatch;
     };

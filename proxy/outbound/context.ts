@@ -1,12 +1,14 @@
 import type { Exemption } from '#netlink/exemption.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Credentials } from '../identity/credentials.ts';
+import type { TapHub } from '../tap/hub.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 
 /** What every part of the outbound side needs. One per proxy; nothing lives in modules. */
 export type OutboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
+  readonly tap: TapHub;
   /** The certificate of this workload, if there is a valid one now. */
   readonly credentials: () => Credentials | undefined;
   readonly exemption: Exemption;

@@ -9,6 +9,7 @@ import { RequestMetrics } from '../metrics/requests.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
 import { connectMesh, connectTcp } from '../transport/connect.ts';
 import { Connection } from '../transport/connection.ts';
+import type { EndpointMeta } from '../tap/hub.ts';
 import type { OutboundContext } from './context.ts';
 
 /** How long an endpoint is passed over after a connection to it failed: doubles up to the maximum. */
@@ -20,6 +21,7 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   readonly endpoint: Endpoint;
   readonly pool: Pool;
   readonly requests: RequestMetrics;
+  readonly meta: EndpointMeta;
   readonly #context: OutboundContext;
   readonly #transport: TransportMetrics;
   readonly #ewma: PeakEwma;
@@ -42,6 +44,11 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
       ...targetLabels(endpoint.address, endpoint.port),
       ...this.#tlsLabels(),
       ...destinationLabels({ ...labels, ...endpoint.labels }),
+    };
+    this.meta = {
+      address: endpoint.address,
+      port: endpoint.port,
+      labels: { ...labels, ...endpoint.labels, ...this.#tlsLabels() },
     };
     this.requests = new RequestMetrics(context.metrics, all);
     this.#transport = new TransportMetrics(context.metrics, { ...all, peer: 'dst' });
