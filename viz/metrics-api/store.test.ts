@@ -39,6 +39,17 @@ test('what a process counted before it was first scraped counts when it started 
   assert.equal(increaseOf(old, 10_000, 60_000), 0);
 });
 
+test('a proxy that is older than the window does not bring its whole life into it when it is first scraped', () => {
+  const store = new MetricsStore(limits);
+  store.ingest('p', 330_000, 0, [sample(3700)]); // 11 a second for 5.5 minutes, and metrics-api is new
+  assert.equal(increaseOf(store, 330_000, 60_000), 0);
+  store.ingest('p', 340_000, 0, [sample(3810)]);
+  assert.equal(increaseOf(store, 340_000, 60_000), 110);
+  assert.equal(store.coveredMs('p', 340_000, 60_000), 10_000);
+  assert.equal(increaseOf(store, 340_000, 400_000), 3810);
+  assert.equal(store.coveredMs('p', 340_000, 400_000), 340_000);
+});
+
 test('a series that appears between two scrapes counted from zero', () => {
   const store = new MetricsStore(limits);
   store.ingest('p', 0, -1e9, []);

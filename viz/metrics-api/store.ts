@@ -17,7 +17,7 @@ export type SeriesView = {
 type Series = {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  readonly isFromZero: boolean; // appeared after the first scrape of its process: it counted from zero
+  readonly zeroMs: number; // no earlier than this it counted from zero; -Infinity: not known
   readonly timesMs: number[];
   readonly values: number[];
 };
@@ -71,8 +71,9 @@ export class MetricsStore {
           this.#droppedCount += 1;
           continue;
         }
-        const isFromZero = !isFirst || startMs >= nowMs - this.#limits.retentionMs;
-        series = { name: sample.name, labels: sample.labels, isFromZero, timesMs: [], values: [] };
+        // In the first scrape it holds all since the process started; later it appeared since the scrape before.
+        const zeroMs = isFirst ? startMs : nowMs;
+        series = { name: sample.name, labels: sample.labels, zeroMs, timesMs: [], values: [] };
         state.series.set(sample.key, series);
         this.#seriesCount += 1;
       }
@@ -103,11 +104,9 @@ export class MetricsStore {
     const state = this.#pods.get(pod);
     const last = state?.scrapesMs.at(-1);
     if (state === undefined || last === undefined) return 0;
-    const sinceMs = Math.max(
-      nowMs - windowMs,
-      state.startMs,
-      state.startMs >= nowMs - this.#limits.retentionMs ? -Infinity : (state.scrapesMs[0] ?? last),
-    );
+    const fromMs = nowMs - windowMs;
+    // What a process counted before its first scrape belongs to the window only when all of it does.
+    const sinceMs = state.startMs >= fromMs ? state.startMs : Math.max(fromMs, state.scrapesMs[0] ?? last);
     return Math.max(0, last - sinceMs);
   }
 
@@ -138,7 +137,7 @@ function increase(series: Series, fromMs: number): number {
     0,
     timesMs.findLastIndex((timeMs) => timeMs <= fromMs),
   );
-  let sum = series.isFromZero && (timesMs[0] ?? 0) > fromMs ? (values[0] ?? 0) : 0;
+  let sum = series.zeroMs >= fromMs && (timesMs[0] ?? 0) > fromMs ? (values[0] ?? 0) : 0;
   for (let index = first + 1; index < values.length; index += 1) {
     const before = values[index - 1] ?? 0;
     const after = values[index] ?? 0;
@@ -154,7 +153,7 @@ function trimSeries(series: Series, horizonMs: number): void {
   if (count === 0) return;
   series.timesMs.splice(0, count);
   series.values.splice(0, count);
-  (series as { isFromZero: boolean }).isFromZero = false;
+  (series as { zeroMs: number }).zeroMs = -Infinity;
 }
 
 function trimBefore(timesMs: number[], horizonMs: number): void {
