@@ -54,7 +54,8 @@ export function decide(pod: PodFacts, namespaceAnnotations: Readonly<Record<stri
   return { kind: 'inject', isIngress: value === 'ingress' };
 }
 
-function isInjectValue(value: string): value is InjectValue {
+/** Whether the annotation has one of the values that mean something. */
+export function isInjectValue(value: string): value is InjectValue {
   return value === 'enabled' || value === 'ingress' || value === 'disabled';
 }
 

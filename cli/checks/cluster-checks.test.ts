@@ -229,6 +229,21 @@ describe('tulle check against an API server', () => {
     ]);
   });
 
+  test('--proxy names namespaces and pods whose linkerd.io/inject means nothing', async () => {
+    await cluster.request('POST', '/api/v1/namespaces', {
+      metadata: { name: 'typo', annotations: { 'linkerd.io/inject': 'on' } },
+    });
+    await cluster.request('POST', '/api/v1/namespaces/typo/serviceaccounts', { metadata: { name: 'default' } });
+    await cluster.request('POST', '/api/v1/namespaces/typo/pods', {
+      metadata: { name: 'bare', annotations: { 'linkerd.io/inject': 'yes' } },
+      spec: { containers: [{ name: 'app', image: 'x' }] },
+    });
+    assert.deepEqual(await findings('--proxy', '-n', 'typo'), [
+      'warning: values of linkerd.io/inject can be understood: typo: linkerd.io/inject is "on": use enabled, ingress or disabled\n' +
+        'typo/bare: linkerd.io/inject is "yes": use enabled, ingress or disabled',
+    ]);
+  });
+
   test('the JSON form has hint and error only where something was found', async () => {
     const { out, code } = await check('-o', 'json', '--proxy');
     assert.equal(code, 1);

@@ -1,7 +1,7 @@
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { proxySettings } from '../../injector/annotations.ts';
-import { decide } from '../../injector/decision.ts';
+import { INJECT_ANNOTATION, decide, isInjectValue } from '../../injector/decision.ts';
 import { allContainers, type Pod } from '../../injector/pod.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
@@ -54,7 +54,7 @@ export function dataPlaneChecks(
         },
         {
           description: 'pods that want a proxy have one',
-          hint: 'they started while the injector was away: `kubectl rollout restart` their workloads',
+          hint: 'they started before the annotation was set or while the injector was away: `kubectl rollout restart` their workloads; create pods without a workload again',
           severity: 'warning',
           run: async () => {
             const namespaces = new Map(
@@ -67,6 +67,26 @@ export function dataPlaneChecks(
               (pod) => isRunning(pod) && wantsProxy(pod, namespaces.get(pod.metadata.namespace ?? '') ?? {}),
             );
             if (missing.length > 0) throw new Finding(`without a proxy: ${names(missing)}`);
+          },
+        },
+        {
+          description: 'values of linkerd.io/inject can be understood',
+          hint: 'correct the annotation and restart the workload; until then its pods get no proxy',
+          severity: 'warning',
+          run: async () => {
+            const namespaces = (await cluster.list('/api/v1/namespaces')).filter(
+              ({ metadata }) => namespace === undefined || metadata.name === namespace,
+            );
+            const found = [
+              ...namespaces.map((object) => [object.metadata.name, object] as const),
+              ...(await pods()).map((pod) => [`${pod.metadata.namespace}/${pod.metadata.name}`, pod] as const),
+            ].flatMap(([name, { metadata }]) => {
+              const value = metadata.annotations?.[INJECT_ANNOTATION];
+              return value === undefined || isInjectValue(value)
+                ? []
+                : [`${name}: ${INJECT_ANNOTATION} is "${value}": use enabled, ingress or disabled`];
+            });
+            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
           },
         },
         {
@@ -107,7 +127,8 @@ export function dataPlaneChecks(
               const storage = versions?.find((version) => version.storage === true)?.name;
               if (storage === undefined) continue;
               const [plural = '', ...group] = name.split('.');
-              const objects = await cluster.list(`/apis/${group.join('.')}/${storage}/${plural}`);
+              const scope = namespace === undefined ? '' : `namespaces/${namespace}/`;
+              const objects = await cluster.list(`/apis/${group.join('.')}/${storage}/${scope}${plural}`);
               found.push(...objects.map((object) => `${plural} ${object.metadata.namespace}/${object.metadata.name}`));
             }
             if (found.length > 0) throw new Finding(`without effect: ${found.slice(0, MAX_NAMED).join(', ')}`);
