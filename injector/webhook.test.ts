@@ -36,6 +36,19 @@ test('a bad annotation is answered with a warning and never with a refusal', () 
   assert.match(response.response.warnings?.[0] ?? '', /skip-inbound-ports.*"http" is not a port.*ignored/);
 });
 
+test('an inject annotation that means nothing is answered with a warning, of the pod as of the namespace', () => {
+  const own = { ...request, object: { ...request.object, metadata: { annotations: { 'linkerd.io/inject': 'yes' } } } };
+  assert.deepEqual(review(parseReview({ request: own }), context).response.response.warnings, [
+    'tulle: no proxy: linkerd.io/inject of the pod is "yes": use enabled, ingress or disabled',
+  ]);
+  const inherited = { ...context, namespaceAnnotations: { 'linkerd.io/inject': 'on' } };
+  assert.deepEqual(review(parseReview({ request }), inherited).response.response.warnings, [
+    'tulle: no proxy: linkerd.io/inject of the namespace is "on": use enabled, ingress or disabled',
+  ]);
+  const unasked = review(parseReview({ request }), { ...context, namespaceAnnotations: {} });
+  assert.equal(unasked.response.response.warnings, undefined);
+});
+
 test('anything but the creation of a pod passes untouched', () => {
   for (const other of [
     { operation: 'UPDATE' },

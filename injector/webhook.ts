@@ -52,7 +52,13 @@ export function review(
     return { response: allow(request.uid, [], []), outcome: undefined };
   }
   const outcome = injectPod(request.object, request.namespace, context);
-  const warnings = outcome.problems.map((problem) => `tulle: ${problem.message} (ignored)`);
+  const { decision } = outcome;
+  // Somebody asked for a proxy, or against one, and nobody understood: the rest are reasons that need no warning.
+  const isMisspelt = decision.kind === 'skip' && decision.reason.startsWith('invalid_inject_annotation');
+  const warnings = [
+    ...(isMisspelt ? [`tulle: no proxy: ${decision.message}`] : []),
+    ...outcome.problems.map((problem) => `tulle: ${problem.message} (ignored)`),
+  ];
   return { response: allow(request.uid, outcome.patch, warnings), outcome };
 }
 
