@@ -53,7 +53,7 @@ export function recordEvent(client: KubeClient, log: Logger, namespace: string, 
   const body = {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { generateName: `${owner.name.slice(0, 40)}.`, namespace },
+    metadata: { generateName: 'tulle-injector-', namespace },
     involvedObject: { apiVersion: API_VERSIONS[owner.kind], kind, name: owner.name, namespace },
     ...event,
     message: event.message.slice(0, MAX_MESSAGE),
@@ -66,5 +66,5 @@ export function recordEvent(client: KubeClient, log: Logger, namespace: string, 
   };
   client
     .request({ method: 'POST', path: `/api/v1/namespaces/${namespace}/events`, body })
-    .catch((error: unknown) => log.debug({ err: error }, 'cannot record an event'));
+    .catch((error: unknown) => log.warn({ err: error, namespace, workload: owner.name }, 'cannot record an event'));
 }
