@@ -1,4 +1,4 @@
-import { renderCrds, renderInstall } from '../../control-plane/install/render.ts';
+import { renderCrds, renderGatewayApiCrds, renderInstall } from '../../control-plane/install/render.ts';
 import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
 import {
   DEFAULT_INBOUND_POLICIES,
@@ -21,6 +21,10 @@ export const install: Command = {
     'keys and certificates are made in the cluster. Applying it again changes nothing.',
   flags: {
     crds: { type: 'boolean', help: 'print only the CustomResourceDefinitions' },
+    'gateway-api': {
+      type: 'boolean',
+      help: 'with --crds: also HTTPRoute, GRPCRoute and ReferenceGrant of Gateway API, for a cluster without them',
+    },
     'identity-issuance-lifetime': {
       type: 'string',
       value: 'DURATION',
@@ -77,13 +81,17 @@ export const install: Command = {
   examples: [
     'tulle install | kubectl apply -f -',
     'tulle install --crds | kubectl apply -f -',
+    'tulle install --crds --gateway-api | kubectl create -f -',
     'tulle install --default-inbound-policy all-authenticated > tulle.yaml',
   ],
   run: async ({ flags, terminal }) => {
     const values = valuesFromFlags(flags);
     const problems = validateValues(values);
     if (problems.length > 0) throw new UsageError(problems.map(inFlags).join('; '));
-    const objects = flags['crds'] === true ? renderCrds() : renderInstall(values);
+    const hasGatewayApi = flags['gateway-api'] === true;
+    if (hasGatewayApi && flags['crds'] !== true) throw new UsageError('--gateway-api needs --crds');
+    const crds = hasGatewayApi ? [...renderCrds(), ...renderGatewayApiCrds()] : renderCrds();
+    const objects = flags['crds'] === true ? crds : renderInstall(values);
     terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
     return 0;
   },

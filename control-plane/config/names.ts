@@ -5,6 +5,7 @@ export const CONFIG_MAP = 'linkerd-config';
 export const TRUST_ROOTS_CONFIG_MAP = 'linkerd-identity-trust-roots';
 export const TRUST_ROOTS_KEY = 'ca-bundle.crt';
 export const WEBHOOK_CONFIGURATION = 'tulle-injector-webhook-config';
+export const POLICY_WEBHOOK_CONFIGURATION = 'tulle-policy-validator-webhook-config';
 export const INJECTOR_CERTIFICATE_SECRET = 'tulle-injector-k8s-tls';
 
 export const IDENTITY = 'tulle-identity';
@@ -42,3 +43,6 @@ export function identitySuffix(domain: Domain): string {
 export function controlIdentity(domain: Domain, serviceAccount: string): string {
   return `${serviceAccount}.${domain.namespace}.${identitySuffix(domain)}`;
 }
+
+/** Lease of the destination process that writes statuses of routes. */
+export const STATUS_LEASE = 'tulle-policy-status';

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
-import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { hostname } from 'node:os';
+import { STATUS_LEASE, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { DestinationService } from '#api/gen/destination.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
 import { OutboundPoliciesService } from '#api/gen/outbound.ts';
@@ -7,6 +8,7 @@ import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
 import { Informer } from '#k8s/informer.ts';
+import { LeaderLease } from '#k8s/lease.ts';
 import type { ResourceIndex, ResourceKind } from '#k8s/resource-index.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
 import { CONFIG_MAPS, type ConfigMap } from '#k8s/resources/config-map.ts';
@@ -27,6 +29,10 @@ import { OutboundIndex } from '../policy/outbound-index.ts';
 import { outboundPoliciesService } from '../policy/outbound-server.ts';
 import { PolicyFindings } from '../policy/policy-findings.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
+import { RouteIndex } from '../policy/route-index.ts';
+import { StatusWriter } from '../policy/status-writer.ts';
+import { TrafficFindings } from '../policy/traffic-findings.ts';
+import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
 import { requestCertificate } from './certify-client.ts';
 import type { DestinationConfig } from './config.ts';
 import { EndpointIndex } from './endpoint-index.ts';
@@ -54,7 +60,9 @@ export async function startDestination(
   const stores = createStores();
   const roots = new ResourceStore<ConfigMap>();
   const endpoints = new EndpointIndex(stores, config);
-  const profiles = new ProfileIndex(stores, config);
+  const traffic = new TrafficObjects(config.clusterDomain);
+  const routes = new RouteIndex(stores.services);
+  const profiles = new ProfileIndex(stores, config, traffic);
   const policies = new PolicyStore();
   const inboundSettings = {
     ...config,
@@ -68,7 +76,10 @@ export async function startDestination(
     clock: systemClock,
     report: (object, problem) => log.warn({ object }, `has no effect: ${problem}`),
   });
-  const outbound = new OutboundIndex(stores.services, config);
+  const outbound = new OutboundIndex(stores.services, config, routes);
+  const ineffective = new TrafficFindings(stores.services, traffic, config.clusterDomain, (object, problem) =>
+    log.warn({ object }, `has no effect: ${problem}`),
+  );
   const metrics = createDestinationMetrics({
     watched: () => ({
       endpoints: endpoints.watchedCount,
@@ -76,7 +87,7 @@ export async function startDestination(
       inbound: inbound.watchedCount,
       outbound: outbound.watchedCount,
     }),
-    ineffectivePolicies: () => findings.count,
+    ineffectivePolicies: () => findings.count + ineffective.count,
     certificateTtl: () =>
       certificate.notAfterMs === undefined ? undefined : (certificate.notAfterMs - systemClock.now()) / 1000,
   });
@@ -99,7 +110,7 @@ export async function startDestination(
         serveWhenReady();
       },
     });
-  const kinds = new ServedKinds([...policies.kinds], inform);
+  const kinds = new ServedKinds([...policies.kinds, ...trafficKinds(traffic, routes)], inform);
   const { controlPlaneNamespace: namespace } = config.domain;
   const fieldSelector = `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`;
   const informers = [
@@ -110,6 +121,29 @@ export async function startDestination(
     inform(CONFIG_MAPS, roots, { namespace, fieldSelector }),
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
+
+  // One of the replicas writes what became of routes into their status.
+  const statuses = new StatusWriter({
+    services: stores.services,
+    routes,
+    clusterDomain: config.clusterDomain,
+    client,
+    clock: systemClock,
+    isWriter: () => lease.isHolder,
+    onError: (object, err) => log.warn({ err, object }, 'status not written'),
+  });
+  const lease = new LeaderLease({
+    client,
+    namespace,
+    name: STATUS_LEASE,
+    holder: `${hostname()}-${process.pid}`,
+    clock: systemClock,
+    onChange(isHolder) {
+      log.info({ lease: STATUS_LEASE, isHolder }, 'writer of statuses');
+      if (isHolder) statuses.resume();
+    },
+    onError: (err) => log.warn({ err, lease: STATUS_LEASE }, 'lease not renewed'),
+  });
 
   const identityServer = {
     address: config.identityAddress,
@@ -173,6 +207,7 @@ export async function startDestination(
         streamOpened: metrics.streamOpened,
       }),
     );
+    lease.start(); // now, when everything is known
     Promise.all([destination.listen(config.port), policy.listen(config.policyPort)]).then(
       ([destinationPort, policyPort]) => {
         isListening = true;
@@ -202,6 +237,8 @@ export async function startDestination(
       await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));
       for (const informer of informers) informer[Symbol.dispose]();
       kinds[Symbol.dispose]();
+      statuses[Symbol.dispose]();
+      lease[Symbol.dispose]();
       findings[Symbol.dispose]();
       client[Symbol.dispose]();
       admin.close();

@@ -15,6 +15,8 @@ export const PROCESSES: Readonly<Record<string, string>> = {
   proxy: 'proxy/main.ts',
   'proxy-init': 'proxy/redirect/main.ts',
   'metrics-api': 'viz/main.ts',
+  'service-mirror': 'multicluster/main.ts',
+  pause: 'multicluster/pause/main.ts',
 };
 
 /**

@@ -7,7 +7,7 @@ import { defaultValues, type Values } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { toJson, toYaml } from './manifest.ts';
 import type { Rule } from './manifests/workload.ts';
-import { renderCrds, renderInstall } from './render.ts';
+import { renderCrds, renderGatewayApiCrds, renderInstall } from './render.ts';
 
 const GOLDEN = join(import.meta.dirname, 'testdata', 'install.yaml');
 const values = defaultValues(VERSION);
@@ -120,6 +120,14 @@ describe('the manifest', () => {
     }
   });
 
+  test('the definitions of Gateway API are apart, whole, and short enough for `kubectl apply`', () => {
+    const names = renderGatewayApiCrds().map(({ metadata }) => metadata.name);
+    const group = 'gateway.networking.k8s.io';
+    assert.deepEqual(names, [`grpcroutes.${group}`, `httproutes.${group}`, `referencegrants.${group}`]);
+    for (const crd of renderGatewayApiCrds()) assert.ok(JSON.stringify(crd).length < 200_000);
+    assert.ok(renderCrds().every(({ metadata }) => !names.includes(metadata.name)));
+  });
+
   test('--crds renders CustomResourceDefinitions only, each with one storage version', () => {
     const crds = renderCrds();
     assert.ok(crds.length >= 6);
@@ -170,13 +178,23 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
     'pods,services,nodes: list,watch',
     'discovery.k8s.io/endpointslices: list,watch',
     'apiextensions.k8s.io/customresourcedefinitions: list,watch',
-    'policy.linkerd.io/authorizationpolicies,meshtlsauthentications,networkauthentications,serverauthorizations,servers: list,watch',
+    'policy.linkerd.io/authorizationpolicies,httproutes,meshtlsauthentications,networkauthentications,serverauthorizations,servers: list,watch',
+    'linkerd.io/serviceprofiles: list,watch',
+    'split.smi-spec.io/trafficsplits: list,watch',
+    'gateway.networking.k8s.io/httproutes,grpcroutes: list,watch',
+    'gateway.networking.k8s.io/httproutes/status,grpcroutes/status: patch',
+    'policy.linkerd.io/httproutes/status: patch',
   ],
-  'Role tulle-destination': ['configmaps [linkerd-identity-trust-roots]: list,watch'],
+  'Role tulle-destination': [
+    'coordination.k8s.io/leases: create',
+    'coordination.k8s.io/leases [tulle-policy-status]: get,update',
+    'configmaps [linkerd-identity-trust-roots]: list,watch',
+  ],
   'ClusterRole tulle-tulle-injector': [
     'namespaces: list,watch',
     'events: create',
     'admissionregistration.k8s.io/mutatingwebhookconfigurations [tulle-injector-webhook-config]: get,patch',
+    'admissionregistration.k8s.io/validatingwebhookconfigurations [tulle-policy-validator-webhook-config]: get,patch',
   ],
   'Role tulle-injector': [
     'configmaps [linkerd-identity-trust-roots]: list,watch',

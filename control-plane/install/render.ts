@@ -12,10 +12,19 @@ const CRD_FOLDER = join(import.meta.dirname, 'crds');
 
 /** The CustomResourceDefinitions, in the order of their file names. */
 export function renderCrds(): readonly Manifest[] {
-  return readdirSync(CRD_FOLDER)
+  return readFolder(CRD_FOLDER);
+}
+
+/** The Gateway API kinds that take effect. Only on request: a cluster has them but once, and they belong to nobody. */
+export function renderGatewayApiCrds(): readonly Manifest[] {
+  return readFolder(join(CRD_FOLDER, 'gateway-api'));
+}
+
+function readFolder(folder: string): readonly Manifest[] {
+  return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
     .sort()
-    .map((file) => parse(readFileSync(join(CRD_FOLDER, file), 'utf8')) as Manifest);
+    .map((file) => parse(readFileSync(join(folder, file), 'utf8')) as Manifest);
 }
 
 /** The whole installation: everything that `kubectl apply -f -` needs, in an order in which it can be created. */

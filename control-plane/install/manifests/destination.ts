@@ -1,4 +1,4 @@
-import { DESTINATION, DESTINATION_PORT, POLICY_PORT, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
+import { DESTINATION, DESTINATION_PORT, POLICY_PORT, STATUS_LEASE, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import type { Manifest } from '../manifest.ts';
 import { componentManifests, domainEnv, service } from './workload.ts';
@@ -28,6 +28,7 @@ export function destinationManifests(values: Values): readonly Manifest[] {
         apiGroups: ['policy.linkerd.io'],
         resources: [
           'authorizationpolicies',
+          'httproutes',
           'meshtlsauthentications',
           'networkauthentications',
           'serverauthorizations',
@@ -35,8 +36,28 @@ export function destinationManifests(values: Values): readonly Manifest[] {
         ],
         verbs: ['list', 'watch'],
       },
+      { apiGroups: ['linkerd.io'], resources: ['serviceprofiles'], verbs: ['list', 'watch'] },
+      { apiGroups: ['split.smi-spec.io'], resources: ['trafficsplits'], verbs: ['list', 'watch'] },
+      {
+        apiGroups: ['gateway.networking.k8s.io'],
+        resources: ['httproutes', 'grpcroutes'],
+        verbs: ['list', 'watch'],
+      },
+      {
+        apiGroups: ['gateway.networking.k8s.io'],
+        resources: ['httproutes/status', 'grpcroutes/status'],
+        verbs: ['patch'],
+      },
+      { apiGroups: ['policy.linkerd.io'], resources: ['httproutes/status'], verbs: ['patch'] },
     ],
     namespaceRules: [
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: [STATUS_LEASE],
+        verbs: ['get', 'update'],
+      },
       {
         apiGroups: [''],
         resources: ['configmaps'],

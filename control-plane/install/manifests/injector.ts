@@ -3,6 +3,7 @@ import {
   INJECTOR,
   INJECTOR_CERTIFICATE_SECRET,
   INJECTOR_PORT,
+  POLICY_WEBHOOK_CONFIGURATION,
   TRUST_ROOTS_CONFIG_MAP,
   WEBHOOK_CONFIGURATION,
 } from '#config/names.ts';
@@ -35,6 +36,12 @@ export function injectorManifests(values: Values): readonly Manifest[] {
           resourceNames: [WEBHOOK_CONFIGURATION],
           verbs: ['get', 'patch'],
         },
+        {
+          apiGroups: ['admissionregistration.k8s.io'],
+          resources: ['validatingwebhookconfigurations'],
+          resourceNames: [POLICY_WEBHOOK_CONFIGURATION],
+          verbs: ['get', 'patch'],
+        },
       ],
       namespaceRules: [
         {
@@ -56,6 +63,7 @@ export function injectorManifests(values: Values): readonly Manifest[] {
       hasIdentityToken: false,
     }),
     webhookConfiguration(values),
+    policyWebhookConfiguration(values),
   ];
 }
 
@@ -85,6 +93,57 @@ function webhookConfiguration(values: Values): Manifest {
         admissionReviewVersions: ['v1'],
         sideEffects: 'NoneOnDryRun',
         failurePolicy: values.webhookFailurePolicy,
+        timeoutSeconds: 5,
+      },
+    ],
+  };
+}
+
+/**
+ * The injector serves it: it has the certificate, the Service and the right to write a caBundle, which another process would
+ * need a second time. Whatever it cannot judge is admitted: the destination process reads every object with the same care.
+ */
+function policyWebhookConfiguration(values: Values): Manifest {
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingWebhookConfiguration',
+    metadata: {
+      name: POLICY_WEBHOOK_CONFIGURATION,
+      labels: objectLabels(values, PROCESS),
+      annotations: createdBy(values),
+    },
+    webhooks: [
+      {
+        name: 'policy-validator.tulle.dev',
+        clientConfig: { service: { name: INJECTOR, namespace: values.namespace, path: '/policy', port: 443 } },
+        rules: [
+          {
+            operations: ['CREATE', 'UPDATE'],
+            apiGroups: ['policy.linkerd.io'],
+            apiVersions: ['*'],
+            resources: [
+              'authorizationpolicies',
+              'meshtlsauthentications',
+              'networkauthentications',
+              'serverauthorizations',
+              'servers',
+            ],
+            scope: 'Namespaced',
+          },
+          {
+            operations: ['CREATE', 'UPDATE'],
+            apiGroups: ['linkerd.io'],
+            apiVersions: ['*'],
+            resources: ['serviceprofiles'],
+            scope: 'Namespaced',
+          },
+        ],
+        namespaceSelector: {
+          matchExpressions: [{ key: 'config.linkerd.io/admission-webhooks', operator: 'NotIn', values: ['disabled'] }],
+        },
+        admissionReviewVersions: ['v1'],
+        sideEffects: 'None',
+        failurePolicy: 'Ignore',
         timeoutSeconds: 5,
       },
     ],

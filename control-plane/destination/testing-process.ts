@@ -1,0 +1,109 @@
+// Identity and destination as they run in a cluster: their service accounts, exactly their rights, TLS between all.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { credentials, status, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
+import { defaultValues } from '#config/values.ts';
+import { DestinationClient } from '#api/gen/destination.ts';
+import { InboundServerPoliciesClient } from '#api/gen/inbound.ts';
+import { OutboundPoliciesClient } from '#api/gen/outbound.ts';
+import type { Connection } from '#k8s/connection.ts';
+import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
+import { createLogger } from '#runtime/log.ts';
+import { readIdentityConfig } from '../identity/config.ts';
+import { startIdentity } from '../identity/process.ts';
+import { destinationManifests } from '../install/manifests/destination.ts';
+import { identityManifests } from '../install/manifests/identity.ts';
+import { readDestinationConfig } from './config.ts';
+import { startDestination } from './process.ts';
+
+const log = createLogger('test', 'silent');
+export const SERVER_NAME = 'tulle-destination.tulle.serviceaccount.identity.tulle.cluster.local';
+const RESOURCES: Readonly<Record<string, string>> = {
+  ServiceAccount: 'serviceaccounts',
+  ClusterRole: 'clusterroles.rbac.authorization.k8s.io',
+  ClusterRoleBinding: 'clusterrolebindings.rbac.authorization.k8s.io',
+  Role: 'roles.rbac.authorization.k8s.io',
+  RoleBinding: 'rolebindings.rbac.authorization.k8s.io',
+};
+
+/** What the installation grants to a process, and a connection that has no more than that. */
+async function connectionOf(cluster: TestCluster, name: string, manifests: readonly object[]): Promise<Connection> {
+  for (const manifest of manifests as readonly { kind: string; metadata: { name: string; namespace?: string } }[]) {
+    const resource = RESOURCES[manifest.kind];
+    if (resource !== undefined) await cluster.server.client.create(resource, manifest);
+  }
+  const token = await cluster.token('tulle', name, 'https://kubernetes.default.svc.cluster.local');
+  return {
+    server: cluster.connection.server,
+    credentials: () =>
+      Promise.resolve({ headers: { authorization: `Bearer ${token}` }, tls: { ca: cluster.server.caCertificate } }),
+    refresh() {},
+  };
+}
+
+/** A cluster with both processes in it, and clients of the three services. */
+export async function startControlPlane() {
+  const cluster = await startTestCluster();
+  const folder = mkdtempSync(join(tmpdir(), 'destination-'));
+  const values = defaultValues('0.0.0');
+  const identityConnection = await connectionOf(cluster, 'tulle-identity', identityManifests(values));
+  const destinationConnection = await connectionOf(cluster, 'tulle-destination', destinationManifests(values));
+  await cluster.server.client.create('namespaces', { metadata: { name: 'shop' } });
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, await cluster.token('tulle', 'tulle-destination'));
+
+  const common = { TULLE_ADMIN_PORT: '0', TULLE_SHUTDOWN_GRACE: '2s' };
+  const identity = await startIdentity(
+    readIdentityConfig({ ...common, TULLE_IDENTITY_PORT: '0' }),
+    identityConnection,
+    log,
+  );
+  const config = readDestinationConfig({
+    ...common,
+    TULLE_DESTINATION_PORT: '0',
+    TULLE_POLICY_PORT: '0',
+    TULLE_IDENTITY_ADDRESS: `127.0.0.1:${await identity.port}`,
+    TULLE_IDENTITY_TOKEN_FILE: tokenFile,
+  });
+  const destination = await startDestination(config, destinationConnection, log);
+  const ports = await destination.ports;
+  const map = cluster.server.client.get('configmaps', 'tulle', 'linkerd-identity-trust-roots');
+  const anchorsPem = (map as unknown as { data: Record<string, string> }).data['ca-bundle.crt'] ?? '';
+  const options = { 'grpc.ssl_target_name_override': SERVER_NAME };
+  const channel = credentials.createSsl(Buffer.from(anchorsPem));
+  const clients = {
+    destination: new DestinationClient(`127.0.0.1:${ports.destination}`, channel, options),
+    policy: new InboundServerPoliciesClient(`127.0.0.1:${ports.policy}`, channel, options),
+    outbound: new OutboundPoliciesClient(`127.0.0.1:${ports.policy}`, channel, options),
+  };
+  return {
+    cluster,
+    destination,
+    ports,
+    anchorsPem,
+    clients,
+    async [Symbol.asyncDispose]() {
+      clients.destination.close();
+      clients.policy.close();
+      clients.outbound.close();
+      await destination.stop();
+      await identity.stop();
+      await cluster[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Everything a stream says, as it comes. */
+export function collect<M, T>(
+  stream: ClientReadableStream<M>,
+  decode: (message: M) => T,
+): { readonly seen: T[]; end: () => string | undefined } {
+  const seen: T[] = [];
+  let end: string | undefined;
+  stream.on('data', (message: M) => seen.push(decode(message)));
+  stream.on('end', () => (end ??= 'OK'));
+  stream.on('error', (error: ServiceError) => (end = status[error.code]));
+  return { seen, end: () => end };
+}
