@@ -2,6 +2,7 @@ import type { Cluster } from '../../cli/cluster.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
 
 const FIELD_MANAGER = 'tulle-demo';
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 /**
  * Applies objects in order by server-side apply, as `kubectl apply --server-side -f -` does, for machines without kubectl.
@@ -22,10 +23,16 @@ export async function applyAll(cluster: Cluster, objects: readonly Manifest[]): 
     await cluster.request(
       'PATCH',
       `${path.root}${scope}/${path.plural}/${name}?fieldManager=${FIELD_MANAGER}&force=true`,
-      object,
+      withLastApplied(object),
       'application/apply-patch+yaml',
     );
   }
+}
+
+/** With the annotation by which a later `kubectl apply` of the same manifest knows what was applied; without it kubectl warns. */
+function withLastApplied(object: Manifest): Manifest {
+  const annotations = { ...object.metadata.annotations, [LAST_APPLIED]: `${JSON.stringify(object)}\n` };
+  return { ...object, metadata: { ...object.metadata, annotations } };
 }
 
 type ResourcePath = { readonly root: string; readonly plural: string; readonly isNamespaced: boolean };

@@ -23,6 +23,7 @@ import { waitForDeployments, waitForTraffic } from './wait.ts';
 const READY_TIMEOUT_MS = 120_000;
 const TRAFFIC_TIMEOUT_MS = 60_000;
 const EXIT_USAGE = 2;
+const PARENT_POLL_MS = 1_000;
 const EXIT_INTERRUPTED = 130;
 
 const terminal = standardTerminal(process);
@@ -141,12 +142,21 @@ The cluster stays up until Ctrl-C. In another terminal:
 `;
 }
 
+/** Whoever started the demo is gone without a word (SIGKILL): nobody is left to press Ctrl-C. */
+function endWithParent(interruption: AbortController): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) interruption.abort();
+  }, PARENT_POLL_MS).unref();
+}
+
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   const progress = new Progress(terminal, process.stderr.isTTY);
   const interruption = new AbortController();
   const { signal } = interruption;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interruption.abort());
+  endWithParent(interruption);
   const interrupted = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   let starting: Promise<Sandbox | undefined> = Promise.resolve(undefined);
   try {
