@@ -6,6 +6,7 @@ import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
 import { version } from './commands/version.ts';
 import { nearest } from './nearest.ts';
+import { MULTICLUSTER_COMMANDS } from '../multicluster/cli/commands.ts';
 import { VIZ_COMMANDS } from '../viz/cli/commands.ts';
 
 export const COMMANDS: readonly Command[] = [
@@ -13,13 +14,14 @@ export const COMMANDS: readonly Command[] = [
   inject,
   check,
   ...VIZ_COMMANDS,
+  ...MULTICLUSTER_COMMANDS,
   proxyMetrics,
   version,
   completion(() => COMMANDS),
 ];
 
 /** Other names of the first words. Source: Linkerd's command line. */
-const ALIASES: Readonly<Record<string, string>> = { dg: 'diagnostics' };
+const ALIASES: Readonly<Record<string, string>> = { dg: 'diagnostics', mc: 'multicluster' };
 
 const EXIT_USAGE = 2;
 

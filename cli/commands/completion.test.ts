@@ -34,7 +34,16 @@ describe('the bash completion', skipUnless('bash'), () => {
   });
 
   test('offers the commands, then those of a group, then its flags', async () => {
-    assert.deepEqual(await offers(''), ['check', 'completion', 'diagnostics', 'inject', 'install', 'version', 'viz']);
+    assert.deepEqual(await offers(''), [
+      'check',
+      'completion',
+      'diagnostics',
+      'inject',
+      'install',
+      'multicluster',
+      'version',
+      'viz',
+    ]);
     assert.deepEqual(await offers('in'), ['inject', 'install']);
     assert.deepEqual(await offers('viz', ''), ['edges', 'install', 'stat']);
     assert.deepEqual(await offers('viz', 'stat', '--name'), ['--namespace']);

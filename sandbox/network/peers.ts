@@ -128,6 +128,12 @@ export class Peers implements AsyncDisposable {
   }
 }
 
+/** Unix sockets know no reset. */
+function reset(socket: Socket): void {
+  if (socket.remoteAddress === undefined) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** Connects two sockets; what ends one without order ends the other so. */
 function join(a: Socket, b: Socket): void {
   for (const [from, to] of [
@@ -136,7 +142,7 @@ function join(a: Socket, b: Socket): void {
   ] as const) {
     from.pipe(to);
     from.once('close', (hadError) => {
-      if (hadError || !from.readableEnded) to.resetAndDestroy();
+      if (hadError || !from.readableEnded) reset(to);
     });
   }
 }
