@@ -13,6 +13,7 @@ import { recordEvent } from './events.ts';
 import { NamespaceAnnotations, NAMESPACES } from './namespaces.ts';
 import { ServingCertificates, type ServingCertificate } from './serving-certificate.ts';
 import { TrustAnchors } from './trust-anchors.ts';
+import { policyContextOf, reviewPolicy } from './policy-webhook.ts';
 import { parseReview, review, ReviewError, type AdmissionRequest } from './webhook.ts';
 
 const EXIT_CONFIGURATION = 64;
@@ -75,12 +76,26 @@ async function start(config: Config, log: Logger): Promise<void> {
     return response;
   };
 
+  const validations = new Counter({
+    name: 'policy_admission_responses_total',
+    help: 'Policy objects decided about.',
+    labelNames: ['allowed'] as const,
+    registers: [registry],
+  });
+  const policyContext = policyContextOf(values);
+  const validate = (body: unknown): unknown => {
+    const answer = reviewPolicy(body, policyContext);
+    validations.inc({ allowed: String(answer.response.allowed) });
+    if (!answer.response.allowed) log.info({ reason: answer.response.status?.message }, 'policy object refused');
+    return answer;
+  };
+
   const certify = async (): Promise<void> => {
     const current = await certificates.ensure();
     if (current.certificatePem !== certificate?.certificatePem) {
       const tls = { key: current.keyPem, cert: current.certificatePem, minVersion: 'TLSv1.2' as const };
       if (server === undefined) {
-        server = createWebhook(tls, admit);
+        server = createWebhook(tls, admit, validate);
         await server.listen({ port: config.port, host: '::' });
       } else {
         (server.server as unknown as { setSecureContext(options: typeof tls): void }).setSecureContext(tls);
@@ -124,18 +139,18 @@ function keepCertified(certify: () => Promise<void>, log: Logger): void {
 function createWebhook(
   tls: { readonly key: string; readonly cert: string; readonly minVersion: 'TLSv1.2' },
   admit: (request: AdmissionRequest, isDryRun: boolean) => unknown,
+  validate: (body: unknown) => unknown,
 ): FastifyInstance {
   const server = fastify({ https: tls, logger: false, bodyLimit: BODY_LIMIT_BYTES, requestTimeout: 10_000 });
-  server.post('/', (request, reply) => {
-    try {
-      const isDryRun = (request.body as { request?: { dryRun?: boolean } } | null)?.request?.dryRun === true;
-      return admit(parseReview(request.body), isDryRun);
-    } catch (error) {
-      if (!(error instanceof ReviewError)) throw error;
-      // The API server follows the failure policy; the pod comes without a proxy.
-      return reply.code(400).send({ error: error.message });
-    }
+  // No review: the API server follows the failure policy; the pod comes without a proxy, the policy object unjudged.
+  server.setErrorHandler((error, _request, reply) =>
+    error instanceof ReviewError ? reply.code(400).send({ error: error.message }) : reply.send(error),
+  );
+  server.post('/', (request) => {
+    const isDryRun = (request.body as { request?: { dryRun?: boolean } } | null)?.request?.dryRun === true;
+    return admit(parseReview(request.body), isDryRun);
   });
+  server.post('/policy', (request) => validate(request.body));
   return server;
 }
 

@@ -39,11 +39,13 @@ describe('the webhook certificate in a cluster', () => {
     cluster = await startTestCluster();
     client = cluster.client;
     api = cluster.server.client;
-    const webhook = injectorManifests(defaultValues('0.0.0-test')).find(
-      ({ kind }) => kind === 'MutatingWebhookConfiguration',
-    );
-    assert.ok(webhook);
-    await api.create('mutatingwebhookconfigurations.admissionregistration.k8s.io', webhook);
+    const group = 'admissionregistration.k8s.io';
+    for (const manifest of injectorManifests(defaultValues('0.0.0-test'))) {
+      if (manifest.kind === 'MutatingWebhookConfiguration')
+        await api.create(`mutatingwebhookconfigurations.${group}`, manifest);
+      if (manifest.kind === 'ValidatingWebhookConfiguration')
+        await api.create(`validatingwebhookconfigurations.${group}`, manifest);
+    }
   });
   after(async () => {
     await cluster[Symbol.asyncDispose]();

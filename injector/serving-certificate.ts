@@ -1,4 +1,4 @@
-import { INJECTOR_CERTIFICATE_SECRET, WEBHOOK_CONFIGURATION } from '#config/names.ts';
+import { INJECTOR_CERTIFICATE_SECRET, POLICY_WEBHOOK_CONFIGURATION, WEBHOOK_CONFIGURATION } from '#config/names.ts';
 import type { KubeClient } from '#k8s/client.ts';
 import { asList, asObject, asText, asTextMap, isObject, type JsonObject } from '#k8s/json.ts';
 import { KubeError } from '#k8s/kube-error.ts';
@@ -71,12 +71,21 @@ export class ServingCertificates {
   }
 
   /**
-   * Writes the authority into the webhook's configuration when it is not there.
+   * Writes the authority into the configurations of both webhooks where it is not there.
    *
    * @returns whether something was written
    */
   async publish(certificate: ServingCertificate): Promise<boolean> {
-    const path = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`;
+    const pods = await this.#publishIn(`mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`, certificate);
+    const policies = await this.#publishIn(
+      `validatingwebhookconfigurations/${POLICY_WEBHOOK_CONFIGURATION}`,
+      certificate,
+    );
+    return pods || policies;
+  }
+
+  async #publishIn(resource: string, certificate: ServingCertificate): Promise<boolean> {
+    const path = `/apis/admissionregistration.k8s.io/v1/${resource}`;
     const configuration = asObject(await this.#client.request({ method: 'GET', path }));
     const caBundle = Buffer.from(certificate.authorityPem).toString('base64');
     const stale = asList(configuration['webhooks'])

@@ -51,6 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/model',
     'control-plane/pki',
     'control-plane/k8s',
+    'control-plane/dialects',
     'control-plane/config',
   ],
   proxy: [

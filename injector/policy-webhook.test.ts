@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { defaultValues } from '#config/values.ts';
+import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
+import { PODS } from '#k8s/resources/pod.ts';
+import { selectServer, type PolicyObjects } from '../control-plane/dialects/linkerd-servers.ts';
+import { policyContextOf, problemsOfObject, reviewPolicy } from './policy-webhook.ts';
+import { ReviewError } from './webhook.ts';
+
+const context = policyContextOf(defaultValues('0.0.0-test'));
+const SELECTOR = { podSelector: { matchLabels: { app: 'web' } } };
+const TARGET = { group: 'policy.linkerd.io', kind: 'Server', name: 'web' };
+const MESH_TLS = { group: 'policy.linkerd.io', kind: 'MeshTLSAuthentication', name: 'a' };
+const NETWORK = { group: 'policy.linkerd.io', kind: 'NetworkAuthentication', name: 'n' };
+const ACCOUNT = { kind: 'ServiceAccount', name: 'web' };
+const BY_NAME = { server: { name: 'web' } };
+
+function objectOf(kind: string, spec: object, name = 'bad'): object {
+  const group = kind === 'ServiceProfile' ? 'linkerd.io' : 'policy.linkerd.io';
+  return { apiVersion: `${group}/v1`, kind, metadata: { namespace: 'shop', name }, spec };
+}
+
+function parsed(object: object): CustomObject {
+  const { kind, apiVersion } = object as { kind: string; apiVersion: string };
+  const found = customKind({ group: apiVersion.split('/')[0] ?? '', kind, plural: '' }, 'v1').parse(object);
+  assert.ok(found);
+  return found;
+}
+
+function requestOf(object: object, oldObject?: object): object {
+  const { kind, apiVersion } = object as { kind: string; apiVersion: string };
+  return { request: { uid: 'u-1', kind: { group: apiVersion.split('/')[0], kind }, object, oldObject } };
+}
+
+const networks = (cidr: unknown, ...except: readonly unknown[]): object => ({ networks: [{ cidr, except }] });
+const policy = (...requiredAuthenticationRefs: readonly object[]): object => ({
+  targetRef: TARGET,
+  requiredAuthenticationRefs,
+});
+
+/** Kind, spec, and the only field that may be named. */
+const BAD: readonly (readonly [string, object, string])[] = [
+  ['Server', { port: 80 }, 'spec.podSelector'],
+  ['Server', { externalWorkloadSelector: {}, port: 80 }, 'spec.externalWorkloadSelector'],
+  ['Server', SELECTOR, 'spec.port'],
+  ['Server', { ...SELECTOR, port: 0 }, 'spec.port'],
+  ['Server', { ...SELECTOR, port: 70_000 }, 'spec.port'],
+  ['Server', { ...SELECTOR, port: 'Not_A_Name' }, 'spec.port'],
+  ['Server', { ...SELECTOR, port: 90, proxyProtocol: 'HTTP/3' }, 'spec.proxyProtocol'],
+  ['Server', { ...SELECTOR, port: 90, proxyProtocol: 'constructor' }, 'spec.proxyProtocol'],
+  ['Server', { ...SELECTOR, port: 90, accessPolicy: 'nobody' }, 'spec.accessPolicy'],
+  [
+    'Server',
+    { podSelector: { matchExpressions: [{ key: 'a', operator: 'Is' }] }, port: 90 },
+    'spec.podSelector.matchExpressions[0].operator',
+  ],
+  [
+    'Server',
+    { podSelector: { matchExpressions: [{ key: 'a', operator: 'In', values: [] }] }, port: 90 },
+    'spec.podSelector.matchExpressions[0].values',
+  ],
+  ['AuthorizationPolicy', { requiredAuthenticationRefs: [] }, 'spec.targetRef'],
+  ['AuthorizationPolicy', { targetRef: TARGET }, 'spec.requiredAuthenticationRefs'],
+  [
+    'AuthorizationPolicy',
+    { targetRef: { kind: 'Service', name: 'web' }, requiredAuthenticationRefs: [] },
+    'spec.targetRef.kind',
+  ],
+  [
+    'AuthorizationPolicy',
+    { targetRef: { kind: 'Server', name: 'web' }, requiredAuthenticationRefs: [] }, // without the group
+    'spec.targetRef.kind',
+  ],
+  [
+    'AuthorizationPolicy',
+    { targetRef: { kind: 'Namespace', name: 'bank' }, requiredAuthenticationRefs: [] },
+    'spec.targetRef.name',
+  ],
+  [
+    'AuthorizationPolicy',
+    { targetRef: { ...TARGET, namespace: 'bank' }, requiredAuthenticationRefs: [] },
+    'spec.targetRef.namespace',
+  ],
+  [
+    'AuthorizationPolicy',
+    { targetRef: { ...TARGET, name: '' }, requiredAuthenticationRefs: [] },
+    'spec.targetRef.name',
+  ],
+  ['AuthorizationPolicy', policy(MESH_TLS, { ...MESH_TLS, name: 'b' }), 'spec.requiredAuthenticationRefs[1]'],
+  ['AuthorizationPolicy', policy(ACCOUNT, ACCOUNT), 'spec.requiredAuthenticationRefs[1]'],
+  ['AuthorizationPolicy', policy(NETWORK, MESH_TLS, ACCOUNT), 'spec.requiredAuthenticationRefs[2]'],
+  ['AuthorizationPolicy', policy(NETWORK, NETWORK), 'spec.requiredAuthenticationRefs[1]'],
+  ['AuthorizationPolicy', policy({ kind: 'Secret', name: 's' }), 'spec.requiredAuthenticationRefs[0].kind'],
+  ['AuthorizationPolicy', policy({ ...MESH_TLS, name: '' }), 'spec.requiredAuthenticationRefs[0].name'],
+  ['MeshTLSAuthentication', {}, 'spec.identities'],
+  ['MeshTLSAuthentication', { identities: ['*'], identityRefs: [ACCOUNT] }, 'spec.identityRefs'],
+  ['MeshTLSAuthentication', { identities: ['*', 'Web.Shop'] }, 'spec.identities[1]'],
+  ['MeshTLSAuthentication', { identities: ['web*.shop'] }, 'spec.identities[0]'],
+  ['MeshTLSAuthentication', { identities: ['*.'] }, 'spec.identities[0]'],
+  ['MeshTLSAuthentication', { identities: ['spiffe://cluster.local/ns/../sa'] }, 'spec.identities[0]'],
+  ['MeshTLSAuthentication', { identities: [7] }, 'spec.identities[0]'],
+  ['MeshTLSAuthentication', { identityRefs: [{ kind: 'Pod', name: 'x' }] }, 'spec.identityRefs[0].kind'],
+  [
+    'MeshTLSAuthentication',
+    { identityRefs: [{ kind: 'Namespace', name: 'x', namespace: 'y' }] },
+    'spec.identityRefs[0].namespace',
+  ],
+  ['NetworkAuthentication', { networks: [] }, 'spec.networks'],
+  ['NetworkAuthentication', networks('10.0.0.0/40'), 'spec.networks[0].cidr'],
+  ['NetworkAuthentication', networks('example.com'), 'spec.networks[0].cidr'],
+  ['NetworkAuthentication', networks('10.0.0.0/8', 'x'), 'spec.networks[0].except[0]'],
+  ['NetworkAuthentication', networks('10.0.0.0/8', '10.0.0.0/8'), 'spec.networks[0].except[0]'],
+  ['NetworkAuthentication', networks('10.0.0.0/8', '10.1.0.0/16', '11.0.0.0/16'), 'spec.networks[0].except[1]'],
+  ['NetworkAuthentication', networks('fd00::/8', '10.0.0.0/16'), 'spec.networks[0].except[0]'],
+  ['ServerAuthorization', { server: {}, client: { unauthenticated: true } }, 'spec.server'],
+  [
+    'ServerAuthorization',
+    { server: { name: 'web', selector: {} }, client: { unauthenticated: true } },
+    'spec.server.selector',
+  ],
+  ['ServerAuthorization', { ...BY_NAME, client: {} }, 'spec.client'],
+  ['ServerAuthorization', { ...BY_NAME, client: { unauthenticated: true, meshTLS: {} } }, 'spec.client.meshTLS'],
+  [
+    'ServerAuthorization',
+    { ...BY_NAME, client: { meshTLS: { unauthenticatedTLS: true, identities: ['*'] } } },
+    'spec.client.meshTLS.unauthenticatedTLS',
+  ],
+  [
+    'ServerAuthorization',
+    { ...BY_NAME, client: { meshTLS: { identities: ['a b'] } } },
+    'spec.client.meshTLS.identities[0]',
+  ],
+  [
+    'ServerAuthorization',
+    { ...BY_NAME, client: { meshTLS: { serviceAccounts: [{ namespace: 'x' }] } } },
+    'spec.client.meshTLS.serviceAccounts[0].name',
+  ],
+  [
+    'ServerAuthorization',
+    { ...BY_NAME, client: { unauthenticated: true, ...networks('1.2.3') } },
+    'spec.client.networks[0].cidr',
+  ],
+  ['ServiceProfile', { routes: [{ condition: { method: 'GET' } }] }, 'spec.routes[0].name'],
+  [
+    'ServiceProfile',
+    { routes: [{ name: 'r', condition: { method: 'GET' }, timeout: 'soon' }] },
+    'spec.routes[0].timeout',
+  ],
+  ['ServiceProfile', { routes: [{ name: 'r', condition: { pathRegex: '(' } }] }, 'spec.routes[0].condition.pathRegex'],
+];
+
+const GOOD: readonly object[] = [
+  objectOf('Server', { ...SELECTOR, port: 8080, accessPolicy: 'deny' }, 'web'),
+  objectOf('AuthorizationPolicy', policy(ACCOUNT), 'good'),
+];
+
+/** What a pod's port 8080 comes to with these objects. */
+function effectOf(objects: readonly object[]): unknown {
+  const all = objects.map(parsed);
+  const found: PolicyObjects = {
+    list: (kind, namespace) => all.filter((object) => object.kind === kind && object.namespace === namespace),
+    get: (kind, namespace, name) =>
+      all.find((object) => object.kind === kind && object.namespace === namespace && object.name === name),
+  };
+  const pod = PODS.parse({ metadata: { namespace: 'shop', name: 'web-1', labels: { app: 'web' } } });
+  assert.ok(pod);
+  return selectServer(pod, 8080, found, context);
+}
+
+describe('an object that can never work is refused with the field that is wrong, and affects nothing else', () => {
+  for (const [kind, spec, field] of BAD) {
+    test(`${kind} ${JSON.stringify(spec)}`, () => {
+      const object = objectOf(kind, spec);
+      assert.deepEqual(
+        problemsOfObject(parsed(object), context).map((problem) => problem.field),
+        [field],
+      );
+      const { response } = reviewPolicy(requestOf(object), context);
+      assert.equal(response.allowed, false);
+      assert.ok(
+        response.status?.message.startsWith(`${kind} shop/bad can never work: ${field}: `),
+        JSON.stringify(response),
+      );
+      assert.deepEqual(effectOf([object, ...GOOD]), effectOf(GOOD));
+    });
+  }
+
+  test('good objects, and kinds that are not judged, are admitted', () => {
+    for (const object of [...GOOD, { ...objectOf('Server', {}), apiVersion: 'example.org/v1' }])
+      assert.deepEqual(reviewPolicy(requestOf(object), context).response, { uid: 'u-1', allowed: true });
+  });
+
+  test('an object that was bad before can be labelled and deleted, and can be corrected only to something good', () => {
+    const bad = objectOf('Server', { ...SELECTOR, port: 0 });
+    const labelled = { ...bad, metadata: { namespace: 'shop', name: 'bad', labels: { a: 'b' } } };
+    assert.equal(reviewPolicy(requestOf(labelled, bad), context).response.allowed, true);
+    const worse = objectOf('Server', { ...SELECTOR, port: -1 });
+    assert.equal(reviewPolicy(requestOf(worse, bad), context).response.allowed, false);
+    const better = objectOf('Server', { ...SELECTOR, port: 80 });
+    assert.equal(reviewPolicy(requestOf(better, bad), context).response.allowed, true);
+  });
+
+  test('a policy of a route is admitted with a warning that it has no effect', () => {
+    const targetRef = { group: 'policy.linkerd.io', kind: 'HTTPRoute', name: 'r' };
+    const object = objectOf('AuthorizationPolicy', { targetRef, requiredAuthenticationRefs: [] });
+    const { response } = reviewPolicy(requestOf(object), context);
+    assert.equal(response.allowed, true);
+    assert.match(response.warnings?.[0] ?? '', /spec\.targetRef: policies of routes have no effect/);
+  });
+
+  test('what is no review is not answered', () => {
+    for (const body of [undefined, null, [], {}, { request: {} }, { request: { uid: 7 } }])
+      assert.throws(() => reviewPolicy(body, context), ReviewError);
+  });
+});
