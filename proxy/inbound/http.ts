@@ -140,6 +140,8 @@ export class InboundRequests {
       application: new Application(this.#port, this.#port.requestMetrics(labels), policyLabels),
     };
     this.#prepared.set(key, prepared);
+    // Once for each connection, policy and verdict: a client that goes on asking does not fill the log.
+    if (!verdict.isAllowed) this.#port.logDenial(this.#client, `the request: ${verdict.reason}`);
     return prepared;
   }
 }

@@ -1,7 +1,9 @@
 import { DecodeError } from '#api/decode/decode-error.ts';
 import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
+import type { Client } from '#model/authorization.ts';
 import type { InboundServer } from '#model/inbound.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
 import { Watch } from '#runtime/watch.ts';
 import { Pool } from '../balance/pool.ts';
 import type { CacheValue } from '../discovery/cache.ts';
@@ -126,6 +128,11 @@ export class InboundPort implements CacheValue {
   verdictMetrics(family: VerdictFamily, labels: Labels): CounterMetrics {
     const { direction: _inName, ...others } = labels;
     return this.#verdicts[family].of(others);
+  }
+
+  logDenial(client: Client, what: string): void {
+    const server = formatResourceRef(this.policy.value.ref);
+    this.#context.log.info({ client, port: this.port }, `${server} denies ${what}`);
   }
 
   wake(): void {

@@ -1,0 +1,47 @@
+// Asks an HTTP server and a TCP echo again and again, and prints what each said; holds one TCP connection from the start.
+import { request } from 'node:http';
+import { connect } from 'node:net';
+
+const [url = '', echo = ''] = process.argv.slice(2);
+const [host = '', port = ''] = echo.split(':');
+const INTERVAL_MS = 250;
+
+function askHttp(): Promise<string> {
+  return new Promise((resolve) => {
+    const sent = request(url, { agent: false, timeout: 5_000 }, (response) => {
+      response.resume();
+      const reason = response.headers['l5d-proxy-error'];
+      response.on('end', () => resolve(`${response.statusCode}${reason === undefined ? '' : ` ${String(reason)}`}`));
+    });
+    sent.on('timeout', () => sent.destroy(new Error('timeout')));
+    sent.on('error', (error) => resolve(error.message));
+    sent.end();
+  });
+}
+
+function askTcp(): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), host, () => socket.write('hello\n'));
+    socket.setTimeout(5_000, () => socket.destroy(new Error('timeout')));
+    socket.on('data', (data) => {
+      resolve(data.toString() === 'hello\n' ? 'echo' : 'garbage');
+      socket.destroy();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.message === 'timeout' ? 'timeout' : 'closed'));
+    socket.on('close', () => resolve('closed'));
+  });
+}
+
+let held = 'connecting';
+const kept = connect(Number(port), host, () => kept.write('held\n'));
+kept.on('data', () => (held = 'open'));
+kept.on('error', () => (held = 'cut'));
+kept.on('close', () => (held = 'cut'));
+
+async function round(): Promise<void> {
+  const [http, tcp] = await Promise.all([askHttp(), askTcp()]);
+  process.stdout.write(`${JSON.stringify({ http, tcp, held })}\n`);
+  setTimeout(() => void round(), INTERVAL_MS);
+}
+void round();
+process.on('SIGTERM', () => process.exit(0));

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
+import { until } from '../harness/until.ts';
+
+type Answer = { readonly http: string; readonly tcp: string; readonly held: string };
+
+/** Those who are let in come first: a Server without them would cut their connections for a moment. */
+const POLICIES = `
+apiVersion: policy.linkerd.io/v1alpha1
+kind: MeshTLSAuthentication
+metadata: { name: tellers, namespace: bank }
+spec: { identityRefs: [{ kind: ServiceAccount, name: teller }] }
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: tellers-only, namespace: bank }
+spec:
+  targetRef: { kind: Namespace, name: bank }
+  requiredAuthenticationRefs: [{ group: policy.linkerd.io, kind: MeshTLSAuthentication, name: tellers }]
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: vault-http, namespace: bank }
+spec: { podSelector: { matchLabels: { app: vault } }, port: http, proxyProtocol: HTTP/1 }
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: vault-echo, namespace: bank }
+spec: { podSelector: { matchLabels: { app: vault } }, port: 9000, proxyProtocol: opaque }
+`;
+const ALLOWED: Answer = { http: '200', tcp: 'echo', held: 'open' };
+
+/** A server whose kubelet probes are HTTP requests. */
+function vaultYaml(): string {
+  const [, service = '', deployment = ''] = serviceYaml('bank', 'vault', {
+    args: ['server'],
+    replicas: 1,
+    ports: [8080, 9000],
+  }).split('---\n');
+  const object = JSON.parse(deployment) as {
+    spec: { template: { spec: { containers: Record<string, unknown>[] } } };
+  };
+  const probe = { httpGet: { port: 'http', path: '/status/200' }, periodSeconds: 1, failureThreshold: 2 };
+  Object.assign(object.spec.template.spec.containers[0] ?? {}, {
+    ports: [{ name: 'http', containerPort: 8080 }, { containerPort: 9000 }],
+    readinessProbe: probe,
+    livenessProbe: probe,
+  });
+  return `${service}---\n${JSON.stringify(object)}\n`;
+}
+
+function clientYaml(name: string, isMeshed: boolean): string {
+  const pod = JSON.parse(podYaml('bank', name, ['ask', 'http://vault.bank:8080/', 'vault.bank:9000'], isMeshed)) as {
+    spec: object;
+  };
+  const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'bank' } };
+  return `${JSON.stringify(account)}\n---\n${JSON.stringify({ ...pod, spec: { ...pod.spec, serviceAccountName: name } })}\n`;
+}
+
+describe('authorization in a cluster', () => {
+  let mesh: Mesh;
+  before(async () => {
+    mesh = await Mesh.install();
+    await mesh.apply(namespaceYaml('bank', true));
+    await mesh.apply(vaultYaml());
+    await mesh.ready('bank');
+    for (const [name, isMeshed] of [
+      ['teller', true],
+      ['stranger', true],
+      ['plain', false],
+    ] as const)
+      await mesh.apply(clientYaml(name, isMeshed));
+  });
+  after(async () => mesh?.[Symbol.asyncDispose]());
+
+  const answer = async (client: string): Promise<Answer> =>
+    JSON.parse((await mesh.logs('bank', client, 'app')).trimEnd().split('\n').at(-1) ?? '') as Answer;
+  const expectSoon = async (what: string, client: string, isExpected: (answer: Answer) => boolean): Promise<void> => {
+    await until(`${what}: ${client}`, 30_000, async () => {
+      const last = await answer(client);
+      if (!isExpected(last)) throw new Error(JSON.stringify(last));
+    });
+  };
+  const isSame = (expected: Answer) => (last: Answer) => JSON.stringify(last) === JSON.stringify(expected);
+
+  test('without policy objects everybody gets in', async () => {
+    for (const client of ['teller', 'stranger', 'plain']) await expectSoon('an answer', client, isSame(ALLOWED));
+  });
+
+  test('policy objects let in whom they name; others learn which object denied, and lose their connections', async () => {
+    await mesh.apply(POLICIES);
+    const isDenied = ({ http, tcp, held }: Answer): boolean =>
+      /^403 unauthorized: server\.policy\.linkerd\.io vault-http denies the request: no authorization lets .* in$/.test(
+        http,
+      ) &&
+      tcp === 'closed' &&
+      held === 'cut';
+    await expectSoon('denied with a reason', 'stranger', isDenied);
+    await expectSoon('denied with a reason', 'plain', isDenied);
+    assert.match((await answer('stranger')).http, /stranger\.bank\.serviceaccount\.identity\.tulle\.cluster\.local/);
+    assert.match((await answer('plain')).http, /no mesh TLS/);
+    await expectSoon('still allowed', 'teller', isSame(ALLOWED));
+  });
+
+  test('the proxy logs and counts what it denied, by the objects that decided', async () => {
+    const [pod] = await mesh.pods('bank', 'app=vault');
+    const name = pod?.metadata.name ?? '';
+    const log = await mesh.logs('bank', name, 'linkerd-proxy');
+    assert.match(log, /server\.policy\.linkerd\.io vault-http denies the request/);
+    assert.match(log, /server\.policy\.linkerd\.io vault-echo denies the connection/);
+    const { stdout } = mesh.tulle(['diagnostics', 'proxy-metrics', '-n', 'bank', `pod/${name}`]);
+    const series = (family: string, ...labels: readonly string[]): boolean =>
+      stdout.split('\n').some((line) => line.startsWith(`${family}{`) && labels.every((label) => line.includes(label)));
+    const isTeller = 'authz_name="tellers-only"';
+    assert.ok(series('inbound_http_authz_deny_total', 'srv_kind="server"', 'srv_name="vault-http"'), stdout);
+    assert.ok(series('inbound_http_authz_allow_total', 'srv_name="vault-http"', isTeller));
+    assert.ok(series('inbound_tcp_authz_deny_total', 'srv_name="vault-echo"'));
+    assert.ok(series('inbound_tcp_authz_allow_total', 'srv_name="vault-echo"', isTeller));
+  });
+
+  test('probes of the kubelet go on', async () => {
+    const [pod] = await mesh.pods('bank', 'app=vault');
+    const { containerStatuses = [] } = (pod?.['status'] ?? {}) as {
+      containerStatuses?: readonly { name: string; ready: boolean; restartCount: number }[];
+    };
+    const app = containerStatuses.find(({ name }) => name === 'app');
+    assert.deepEqual({ ready: app?.ready, restarts: app?.restartCount }, { ready: true, restarts: 0 });
+    await until('probes that the proxy let in', 20_000, () => {
+      const { stdout } = mesh.tulle(['diagnostics', 'proxy-metrics', '-n', 'bank', `pod/${pod?.metadata.name}`]);
+      const counted = stdout
+        .split('\n')
+        .filter((line) => line.startsWith('inbound_http_authz_allow_total{'))
+        .find((line) => line.includes('srv_name="vault-http"') && line.includes('authz_name="probe"'));
+      return Number(counted?.split(' ').at(-1) ?? 0) >= 4;
+    });
+  });
+
+  test('an object that can never work is refused with the field, and changes nothing', async () => {
+    const bad = POLICIES.split('---\n')
+      .find((document) => document.includes('name: vault-http'))
+      ?.replace('HTTP/1', 'HTTP/9');
+    await assert.rejects(
+      mesh.apply(bad ?? ''),
+      /Server bank\/vault-http can never work: spec\.proxyProtocol: "HTTP\/9"/,
+    );
+    await expectSoon('still allowed', 'teller', isSame(ALLOWED));
+    assert.match((await answer('stranger')).http, /^403 /);
+  });
+
+  test('without the Servers everybody gets in again', async () => {
+    const servers = '/apis/policy.linkerd.io/v1beta3/namespaces/bank/servers';
+    await mesh.remove(`${servers}/vault-http`);
+    await mesh.remove(`${servers}/vault-echo`);
+    for (const client of ['stranger', 'plain'])
+      await expectSoon('allowed again', client, ({ http, tcp }) => http === '200' && tcp === 'echo');
+    await expectSoon('never cut', 'teller', isSame(ALLOWED));
+  });
+});
