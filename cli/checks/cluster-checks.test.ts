@@ -177,7 +177,7 @@ describe('tulle check against an API server', () => {
     await applyAll(cluster, renderInstall(defaultValues(VERSION)));
   });
 
-  test('--proxy names pods without a proxy, proxies that wait, annotations that mean nothing and objects without effect', async () => {
+  test('--proxy names pods without a proxy, proxies that wait, annotations that mean nothing and refused routes and objects without effect', async () => {
     assert.match(
       (await findings('--proxy', '-n', 'shop')).join('\n'),
       /^error: data plane namespace exists: .*"shop" does not exist$/,
@@ -214,6 +214,27 @@ describe('tulle check against an API server', () => {
       metadata: { name: 'web' },
       spec: { podSelector: {}, port: 8080 },
     });
+    const routes = '/apis/policy.linkerd.io/v1beta3/namespaces/shop/httproutes';
+    await cluster.request('POST', routes, {
+      apiVersion: 'policy.linkerd.io/v1beta3',
+      kind: 'HTTPRoute',
+      metadata: { name: 'split' },
+      spec: { parentRefs: [{ group: '', kind: 'Service', name: 'web' }] },
+    });
+    const parents = ['tulle.dev/policy-controller', 'example.com/other'].map((controllerName) => ({
+      parentRef: { group: '', kind: 'Service', name: 'web' },
+      controllerName,
+      conditions: [
+        {
+          type: 'Accepted',
+          status: 'False',
+          reason: 'NoMatchingParent',
+          message: 'Service shop/web not found',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    }));
+    await merge(`${routes}/split/status`, { status: { parents } });
     const all = await findings('--proxy', '-n', 'shop');
     assert.deepEqual(all.slice(0, 2), [
       'error: data plane proxies are ready: not ready: shop/waiting',
@@ -225,6 +246,7 @@ describe('tulle check against an API server', () => {
     );
     assert.deepEqual(all.slice(3), [
       `warning: data plane and cli versions match: another version than ${VERSION}: shop/waiting`,
+      'warning: routes are accepted and their backends exist: httproute shop/split: NoMatchingParent: Service shop/web not found',
       'warning: every policy object takes effect: without effect: servers shop/web',
     ]);
   });

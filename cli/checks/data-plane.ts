@@ -5,15 +5,14 @@ import { INJECT_ANNOTATION, decide, isInjectValue } from '../../injector/decisio
 import { allContainers, type Pod } from '../../injector/pod.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
+import { refusedRoutes } from './routes.ts';
 
 const MAX_NAMED = 10; // pods named in one message
 /** Kinds that this version stores for later and does not act on yet. */
 const WITHOUT_EFFECT = [
-  'serviceprofiles.linkerd.io',
   'servers.policy.linkerd.io',
   'authorizationpolicies.policy.linkerd.io',
   'serverauthorizations.policy.linkerd.io',
-  'httproutes.policy.linkerd.io',
 ];
 
 /** What must hold for the proxies, in one namespace or in all. */
@@ -112,6 +111,15 @@ export function dataPlaneChecks(
               (pod) => pod.metadata.annotations?.['linkerd.io/proxy-version'] !== VERSION,
             );
             if (other.length > 0) throw new Finding(`another version than ${VERSION}: ${names(other)}`);
+          },
+        },
+        {
+          description: 'routes are accepted and their backends exist',
+          hint: '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
+          severity: 'warning',
+          run: async () => {
+            const found = await refusedRoutes(cluster, namespace);
+            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
           },
         },
         {
