@@ -1,11 +1,11 @@
 import type { EndpointMeta } from '../tap/hub.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
 import type { Candidate } from './p2c.ts';
-import type { Pool } from './pool.ts';
+import type { RequestPool } from './pool.ts';
 
 /** One address that can answer a request. */
 export interface ServerEndpoint extends Candidate {
-  readonly pool: Pool;
+  readonly pool: RequestPool;
   readonly requests: RequestMetrics;
   /** Identity that every connection to it has proved; absent: plain text. */
   readonly verifiedIdentity: string | undefined;

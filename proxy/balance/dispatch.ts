@@ -1,6 +1,5 @@
 import { ProxyError, retryOfPeerError, type Retry } from '../errors.ts';
-import type { Http1Client } from '../http/client.ts';
-import type { RequestSink, ResponseSink } from '../http/exchange.ts';
+import type { RequestSink, ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { isIdempotent, ReplayBody } from '../http/replay.ts';
 import type { TapExchange } from '../tap/hub.ts';
@@ -41,11 +40,13 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   readonly #startedMs: number;
   readonly #isRepeatable: boolean;
   #endpoint: ServerEndpoint | undefined;
-  #server: Http1Client | undefined;
+  #server: ServerExchange | undefined;
+  #trailers = ''; // of the request
   #sentMs = 0;
   #sentAttempts = 0;
   #avoid: Set<ServerEndpoint> | undefined;
   #lastError: ProxyError | undefined;
+  #grpcStatus: number | undefined;
   #status = 0; // of the response that is passed on; 0 before
   #latencyMs = 0;
   #isResponseDone = false;
@@ -92,19 +93,20 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#endpoint = endpoint;
     endpoint.begin();
     // A second attempt goes over a fresh connection: what ended one idle connection may have ended them all.
-    const server = this.#sentAttempts === 0 ? endpoint.pool.take(this.#isRepeatable) : undefined;
-    if (server === undefined) endpoint.pool.wait(this);
+    const server = this.#sentAttempts === 0 ? endpoint.pool.take(this.#head, this.#isRepeatable) : undefined;
+    if (server === undefined) endpoint.pool.wait(this.#head, this);
     else this.onClient(server);
   }
 
-  onClient(server: Http1Client): void {
+  onClient(server: ServerExchange): void {
     this.#server = server;
     this.#sentMs = this.#options.now();
     this.#sentAttempts += 1;
     this.#endpoint?.requests.request();
     this.#tap?.sent(this.#endpoint?.meta);
     const body = this.#body;
-    const hasRoom = server.start(this.#head, this.#fields, body.content, body.isEnded, this);
+    const hasRoom = server.start(this.#head, this.#fields, body.content, body.isEnded && this.#trailers === '', this);
+    if (body.isEnded && this.#trailers !== '') server.send(undefined, true, this.#trailers);
     body.trim();
     if (hasRoom && !body.isEnded) this.#client.resumeRequest();
   }
@@ -113,15 +115,16 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#failAttempt(error);
   }
 
-  send(body: Buffer | undefined, isEnd: boolean): boolean {
+  send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isOver) return true;
+    this.#trailers = trailers;
     if (this.#server === undefined) {
       this.#body.hold(body, isEnd);
       return false;
     }
     if (body !== undefined) this.#body.add(body);
     this.#body.isEnded = isEnd;
-    const hasRoom = this.#server.send(body, isEnd);
+    const hasRoom = this.#server.send(body, isEnd, trailers);
     if (isEnd && this.#isResponseDone) this.#finish();
     return hasRoom;
   }
@@ -144,7 +147,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#client.inform(head);
   }
 
-  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isOver) return true;
     this.#tap?.received(head, body);
     let shown = head;
@@ -155,6 +158,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
         else if (this.#triesElsewhere(head, isEnd)) return true;
       }
       this.#status = head.status;
+      if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
       const nowMs = this.#options.now();
       this.#latencyMs = nowMs - this.#sentMs;
       this.#endpoint?.observe(this.#latencyMs, nowMs);
@@ -162,11 +166,11 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     }
     if (isEnd) {
       this.#isResponseDone = true;
-      this.#endpoint?.requests.response(this.#status, this.#latencyMs);
+      this.#endpoint?.requests.response(this.#status, this.#latencyMs, grpcStatus(trailers) ?? this.#grpcStatus);
       this.#tap?.ended('complete');
       if (this.#body.isEnded) this.#finish();
     }
-    return this.#client.respond(shown, body, isEnd);
+    return this.#client.respond(shown, body, isEnd, trailers);
   }
 
   fail(error: ProxyError): void {
@@ -281,4 +285,11 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#release();
     this.#options.onDone();
   }
+}
+
+/** @param lines  a head or trailers */
+function grpcStatus(lines: string): number | undefined {
+  if (lines === '') return undefined;
+  const value = /^grpc-status: *(\d{1,3})\r$/im.exec(lines)?.[1];
+  return value === undefined ? undefined : Number(value);
 }

@@ -1,5 +1,7 @@
 import { ProxyError, toProxyError } from '../errors.ts';
 import { Http1Client, type ClientOwner } from '../http/client.ts';
+import type { ServerExchange } from '../http/exchange.ts';
+import type { RequestHead } from '../http/head.ts';
 import type { Connection } from '../transport/connection.ts';
 
 export type PoolOptions = {
@@ -10,9 +12,23 @@ export type PoolOptions = {
   readonly waitingMax: number; // requests that wait for a connection
 };
 
+/** Where the requests to one endpoint find their connections. */
+export interface RequestPool extends Disposable {
+  /**
+   * @param isRepeatable  the request may be sent again if the connection turns out to be dead
+   * @returns a connection that can be used at once, if there is one
+   */
+  take(head: RequestHead, isRepeatable: boolean): ServerExchange | undefined;
+  /** Opens a connection, or waits for one that becomes free first. */
+  wait(head: RequestHead, waiter: Waiter): void;
+  giveUp(waiter: Waiter): void;
+  /** Called about once a second. */
+  sweep(): void;
+}
+
 /** Who waits for a connection. Exactly one of the two is called, unless the wait is given up. */
 export interface Waiter {
-  onClient(client: Http1Client): void;
+  onClient(client: ServerExchange): void;
   onError(error: ProxyError): void;
 }
 

@@ -1,7 +1,8 @@
 import { ProxyError, toProxyError } from '../errors.ts';
 import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { BodyScanner } from './body.ts';
-import type { RequestSink, ResponseSink } from './exchange.ts';
+import { chunksOf } from './chunked.ts';
+import type { ResponseSink, ServerExchange } from './exchange.ts';
 import { parseResponseHead, type RequestHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
 
@@ -16,7 +17,7 @@ export interface ClientOwner {
 type State = 'idle' | 'head' | 'body' | 'closed';
 
 /** An HTTP/1.1 connection to a server: one exchange at a time. */
-export class Http1Client implements ConnectionHandler, RequestSink {
+export class Http1Client implements ConnectionHandler, ServerExchange {
   readonly connection: Connection;
   /** When the connection became idle; only the pool sets and reads it. */
   idleSinceMs = 0;
@@ -33,6 +34,7 @@ export class Http1Client implements ConnectionHandler, RequestSink {
   #isRequestDone = true;
   #isPersistent = true;
   #isGone = false;
+  #isFraming = false; // the request body needs chunks
 
   constructor(connection: Connection, owner: ClientOwner) {
     this.connection = connection;
@@ -44,12 +46,7 @@ export class Http1Client implements ConnectionHandler, RequestSink {
     return this.#state === 'idle' && this.#isRequestDone && !this.#isGone && this.connection.isUsable;
   }
 
-  /**
-   * Sends a request on this idle connection.
-   *
-   * @param fields  further header fields, each with its CRLF
-   * @returns false when the rest of the body should wait for `ResponseSink.resumeRequest`
-   */
+  /** Only when idle. */
   start(head: RequestHead, fields: string, body: Buffer | undefined, isEnd: boolean, sink: ResponseSink): boolean {
     this.exchanges += 1;
     this.#sink = sink;
@@ -57,12 +54,16 @@ export class Http1Client implements ConnectionHandler, RequestSink {
     this.#state = 'head';
     this.#isRequestDone = isEnd;
     this.#isPersistent = head.isHttp11;
-    return this.connection.writeHead(`${head.lines}${fields}\r\n`, body);
+    this.#isFraming = head.body === 'frames';
+    if (!this.#isFraming) return this.connection.writeHead(`${head.lines}${fields}\r\n`, body);
+    const coding = 'transfer-encoding: chunked\r\n';
+    return this.connection.writeHead(`${head.lines}${fields}${coding}\r\n`, chunksOf(body, isEnd, ''));
   }
 
-  send(body: Buffer | undefined, isEnd: boolean): boolean {
+  send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isRequestDone || this.connection.isClosed) return true;
-    const hasRoom = body === undefined || body.length === 0 ? true : this.connection.write(body);
+    const bytes = this.#isFraming ? chunksOf(body, isEnd, trailers) : body;
+    const hasRoom = bytes === undefined || bytes.length === 0 ? true : this.connection.write(bytes);
     if (isEnd) {
       this.#isRequestDone = true;
       if (this.#state === 'idle') this.#release();

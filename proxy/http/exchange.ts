@@ -9,10 +9,11 @@ import type { RequestHead, ResponseHead } from './head.ts';
 export interface RequestSink {
   /**
    * More of the request.
-   * @param body   undefined or empty when only the end is told
+   * @param body      undefined or empty when only the end is told
+   * @param trailers  of a body of kind `frames`, with its end: fields, each with its CRLF
    * @returns false when the sender should pause until `ResponseSink.resumeRequest`
    */
-  send(body: Buffer | undefined, isEnd: boolean): boolean;
+  send(body: Buffer | undefined, isEnd: boolean, trailers?: string): boolean;
   /** The client's connection can take more of the response. */
   resumeResponse(): void;
   /** The client is gone. */
@@ -24,15 +25,29 @@ export interface ResponseSink {
   inform(head: ResponseHead): void;
   /**
    * The head (first call only) and more of the response.
+   * @param trailers  of a body of kind `frames`, with its end: fields, each with its CRLF
    * @returns false when the sender should pause until `RequestSink.resumeResponse`
    */
-  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean;
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers?: string): boolean;
   /** No (complete) response will come. Nothing may be called afterwards. */
   fail(error: ProxyError): void;
   /** The server's connection can take more of the request. */
   resumeRequest(): void;
   /** The server agreed to another protocol (101) or a tunnel (CONNECT): `server` now belongs to the receiver. */
   switchProtocols(head: ResponseHead, server: Connection, early: Buffer): void;
+}
+
+/** A connection to a server, or a stream of one, for one exchange. */
+export interface ServerExchange extends RequestSink {
+  /** Exchanges begun on the connection with this one; the first on a fresh one is number 1. */
+  readonly exchanges: number;
+  /**
+   * Sends a request.
+   *
+   * @param fields  further header fields, each with its CRLF
+   * @returns false when the rest of the body should wait for `ResponseSink.resumeRequest`
+   */
+  start(head: RequestHead, fields: string, body: Buffer | undefined, isEnd: boolean, sink: ResponseSink): boolean;
 }
 
 /** Accepts one request after another. The sink's `send` gets what of the body is not in `body`. */

@@ -1,14 +1,19 @@
 import { ProxyError } from '../errors.ts';
 import { FIELD_COUNT_MAX } from './limits.ts';
 
-/** How the end of a body is found (RFC 9112 section 6). `close`: it lasts until the connection ends. */
-export type BodyKind = 'none' | 'length' | 'chunked' | 'close';
+/**
+ * How the end of a body is found (RFC 9112 section 6). `close`: it lasts until the connection ends. `frames`: it came
+ * over HTTP/2 without a length; its bytes have no framing of their own, and its end is told.
+ */
+export type BodyKind = 'none' | 'length' | 'chunked' | 'close' | 'frames';
 
 /** The head of a request, checked, with everything that concerns only this connection taken out of `lines`. */
 export type RequestHead = {
   readonly method: string;
   readonly target: string;
   readonly isHttp11: boolean;
+  /** It came over HTTP/2 and goes on over HTTP/2; `lines` are in the form of HTTP/1.1 nevertheless. */
+  readonly isHttp2: boolean;
   /** From the absolute target or the Host field; absent only in HTTP/1.0. */
   readonly authority: string | undefined;
   /** Request line and fields that are passed on, each with its CRLF; the empty line is not included. */
@@ -87,6 +92,7 @@ export function parseRequestHead(text: string): RequestHead {
     method,
     target,
     isHttp11,
+    isHttp2: false,
     authority,
     lines: finishLines(fields, upgrade),
     body: fields.isChunked ? 'chunked' : (fields.contentLength ?? 0) > 0 ? 'length' : 'none',
@@ -134,6 +140,10 @@ function responseBodyKind(status: number, method: string, fields: Fields): BodyK
   if (fields.isChunked) return 'chunked';
   if (fields.contentLength === undefined) return 'close';
   return fields.contentLength > 0 ? 'length' : 'none';
+}
+
+export function isAuthority(text: string): boolean {
+  return AUTHORITY.test(text);
 }
 
 type Malformed = (reason: string) => ProxyError;

@@ -1,4 +1,5 @@
 import type { ProxyError } from '../errors.ts';
+import type { ResponseHead } from './head.ts';
 
 const REASONS: Readonly<Record<number, string>> = {
   400: 'Bad Request',
@@ -25,6 +26,33 @@ export function errorResponse(error: ProxyError, isClosing: boolean): string {
     `l5d-proxy-error: ${error.code}: ${fieldText(error.message)}\r\n` +
     `content-length: 0\r\n${isClosing ? 'connection: close\r\n' : ''}\r\n`
   );
+}
+
+/** Statuses of gRPC, where UNAVAILABLE (14) does not say it. */
+const GRPC_STATUS: Readonly<Record<number, number>> = { 400: 13, 403: 7, 404: 12, 431: 8, 501: 12 };
+
+/**
+ * The same for a connection that has heads of its own.
+ *
+ * @param isGrpc  the client reads `grpc-status` and not the status of HTTP
+ */
+export function errorHead(error: ProxyError, isGrpc: boolean): ResponseHead {
+  const { status } = error;
+  const reason = fieldText(error.message);
+  const lines = isGrpc
+    ? 'HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n' +
+      `grpc-status: ${GRPC_STATUS[status] ?? 14}\r\ngrpc-message: ${reason.replaceAll('%', '%25')}\r\n`
+    : `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\ncontent-length: 0\r\n`;
+  return {
+    status: isGrpc ? 200 : status,
+    lines,
+    body: 'none',
+    bodyBytes: 0,
+    isPersistent: true,
+    upgrade: undefined,
+    keepAliveMs: undefined,
+    proxyError: `${error.code}: ${reason}`,
+  };
 }
 
 /** Text that may stand in a header field. */

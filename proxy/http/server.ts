@@ -2,6 +2,7 @@ import { ProxyError, toProxyError } from '../errors.ts';
 import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import { BodyScanner } from './body.ts';
+import { chunksOf } from './chunked.ts';
 import type { RequestSink, ResponseSink, ServeRequest } from './exchange.ts';
 import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
@@ -42,6 +43,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
   #isHeadPartial = false;
   #bodyEnd = 0; // in the bytes being consumed, of the body part that came with the head
   #hasSentHead = false;
+  #isFraming = false; // the response body needs chunks
   #isResponseDone = true;
   #closeAfter = false;
   #isDraining = false;
@@ -196,18 +198,23 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     if (this.#request?.isHttp11 === true) this.#connection.write(`${head.lines}\r\n`);
   }
 
-  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     let hasRoom = true;
     if (head === undefined) {
-      if (body !== undefined && body.length > 0) hasRoom = this.#connection.write(body);
+      const bytes = this.#isFraming ? chunksOf(body, isEnd, trailers) : body;
+      if (bytes !== undefined && bytes.length > 0) hasRoom = this.#connection.write(bytes);
     } else {
       this.#hasSentHead = true;
+      this.#isFraming = head.body === 'frames' && this.#request?.isHttp11 === true;
+      const isUntilClose = head.body === 'frames' && !this.#isFraming;
       // A server that closes before it has read the whole request will not read the rest.
-      if (head.body === 'close' || this.#isDraining || (this.#state === 'body' && !head.isPersistent))
+      if (head.body === 'close' || isUntilClose || this.#isDraining || (this.#state === 'body' && !head.isPersistent))
         this.#closeAfter = true;
       const proxyError = head.proxyError === undefined ? '' : `l5d-proxy-error: ${head.proxyError}\r\n`;
       const close = this.#closeAfter ? 'connection: close\r\n' : '';
-      hasRoom = this.#connection.writeHead(`${head.lines}${proxyError}${close}\r\n`, body);
+      const coding = this.#isFraming ? 'transfer-encoding: chunked\r\n' : '';
+      const bytes = this.#isFraming ? chunksOf(body, isEnd, trailers) : body;
+      hasRoom = this.#connection.writeHead(`${head.lines}${proxyError}${coding}${close}\r\n`, bytes);
     }
     if (isEnd) this.#finishResponse();
     return hasRoom;

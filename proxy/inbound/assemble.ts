@@ -13,6 +13,7 @@ import { Cache, type Lease } from '../discovery/cache.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import { Http1Servers } from '../http/servers.ts';
+import { Http2Servers } from '../http2/server.ts';
 import type { ServerTimeouts } from '../http/server.ts';
 import type { ServeRequest } from '../http/exchange.ts';
 import type { Labels } from '../metrics/family.ts';
@@ -59,6 +60,7 @@ export class Inbound implements Disposable {
   readonly #options: InboundOptions;
   readonly #ports: Cache<InboundPort>;
   readonly #servers: Http1Servers;
+  readonly #http2Servers: Http2Servers;
   readonly #dispatch: DispatchOptions;
   readonly #kept: Lease<InboundPort>[] = [];
   #inFlight = 0;
@@ -66,6 +68,7 @@ export class Inbound implements Disposable {
   constructor(options: InboundOptions) {
     this.#options = options;
     this.#servers = new Http1Servers(options.timeouts, options.now);
+    this.#http2Servers = new Http2Servers(options.timeouts.idleMs, options.now);
     this.#ports = new Cache((key) => makePort(key, options), {
       idleMs: options.policyIdleMs,
       max: options.portsMax,
@@ -97,15 +100,18 @@ export class Inbound implements Disposable {
 
   sweep(): void {
     this.#servers.sweep();
+    this.#http2Servers.sweep();
     this.#ports.sweep((port) => port.pool.sweep());
   }
 
   drain(): void {
     this.#servers.drain();
+    this.#http2Servers.drain();
   }
 
   closeIdle(): void {
     this.#servers.closeIdle();
+    this.#http2Servers.closeIdle();
   }
 
   [Symbol.dispose](): void {
@@ -166,13 +172,11 @@ export class Inbound implements Disposable {
       await this.#passOn({ ...header, name: header.name }, connection, address, arrival, rest);
       return;
     }
-    if (header.name !== undefined || header.session === 'http2' || this.#options.isOwnPort(header.port)) {
+    if (header.name !== undefined || this.#options.isOwnPort(header.port)) {
       const reason =
         header.name !== undefined
           ? `this proxy is no gateway for ${header.name}`
-          : header.session === 'http2'
-            ? 'HTTP/2 between proxies is not supported'
-            : `port ${header.port} is the proxy's own`;
+          : `port ${header.port} is the proxy's own`;
       this.#options.log.warn({ peer: tls.clientIdentity }, `transport header refused: ${reason}`);
       connection.reset();
       return;
@@ -180,7 +184,7 @@ export class Inbound implements Disposable {
     const arrival = meshArrival(socket, tls.clientIdentity);
     await this.#withPort(socket, address, header.port, async (port) => {
       this.#register(connection, port, arrival);
-      if (header.session === 'http1') this.#serveHttp(connection, port, arrival, rest);
+      if (header.session !== undefined) this.#serveHttp(connection, port, arrival, rest, header.session);
       else await this.#tunnel(connection, port, arrival, rest, undefined);
     });
   }
@@ -265,8 +269,7 @@ export class Inbound implements Disposable {
     const arrival = hello.kind === 'hello' ? { ...plain, tlsLabels: { tls: 'opaque' } } : plain;
     this.#register(connection, port, arrival);
     if (opening.kind === 'tunnel') await this.#tunnel(connection, port, arrival, opening.bytes, opening.server);
-    else if (detectProtocol(opening.bytes) === 'http1') this.#serveHttp(connection, port, arrival, opening.bytes);
-    else await this.#tunnel(connection, port, arrival, opening.bytes, undefined);
+    else await this.#serveDetected(connection, port, arrival, opening.bytes);
   }
 
   /** Mesh TLS on the application port: the client certificate is optional, a bad one is not accepted. */
@@ -285,8 +288,13 @@ export class Inbound implements Disposable {
     });
     if (opening.kind === 'closed') return;
     if (opening.kind === 'tunnel') await this.#tunnel(connection, port, arrival, opening.bytes, opening.server);
-    else if (detectProtocol(opening.bytes) === 'http1') this.#serveHttp(connection, port, arrival, opening.bytes);
-    else await this.#tunnel(connection, port, arrival, opening.bytes, undefined);
+    else await this.#serveDetected(connection, port, arrival, opening.bytes);
+  }
+
+  async #serveDetected(connection: Connection, port: InboundPort, arrival: Arrival, early: Buffer): Promise<void> {
+    const protocol = detectProtocol(early);
+    if (protocol === 'http1' || protocol === 'http2') this.#serveHttp(connection, port, arrival, early, protocol);
+    else await this.#tunnel(connection, port, arrival, early, undefined);
   }
 
   async #terminate(socket: Socket, alpn: readonly string[]): Promise<AcceptedTls | undefined> {
@@ -318,7 +326,13 @@ export class Inbound implements Disposable {
     else connection.socket.once('close', () => metrics.closed(connection.error));
   }
 
-  #serveHttp(connection: Connection, port: InboundPort, arrival: Arrival, early: Buffer): void {
+  #serveHttp(
+    connection: Connection,
+    port: InboundPort,
+    arrival: Arrival,
+    early: Buffer,
+    version: 'http1' | 'http2',
+  ): void {
     const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, this.#dispatch, {
       hub: this.#options.tap,
       origin: () => ({
@@ -338,7 +352,10 @@ export class Inbound implements Disposable {
       }
       return requests.serve(head, body, isEnd, response);
     };
-    this.#servers.serve(connection, early, serve);
+    const { tls } = arrival.client;
+    const isPeer = tls.kind === 'mesh' && tls.identity !== undefined;
+    if (version === 'http1') this.#servers.serve(connection, early, serve);
+    else this.#http2Servers.serve(connection, early, isPeer, serve);
   }
 
   /** Bytes to the application, for clients that the policy lets in; cut when it no longer does. */

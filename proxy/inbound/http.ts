@@ -4,7 +4,7 @@ import type { RequestHead as MatchedHead } from '#model/match.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
-import type { Pool } from '../balance/pool.ts';
+import type { RequestPool } from '../balance/pool.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
@@ -19,7 +19,7 @@ const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {}
 
 /** The application as the only endpoint of its port; metrics are of the client and verdict at hand. */
 class Application implements ServerEndpoint, Destination {
-  readonly pool: Pool;
+  readonly pool: RequestPool;
   readonly requests: RequestMetrics;
   readonly verifiedIdentity = undefined;
   readonly isDynamic = false;

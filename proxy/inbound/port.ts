@@ -5,7 +5,9 @@ import type { Client } from '#model/authorization.ts';
 import type { InboundServer } from '#model/inbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { Watch } from '#runtime/watch.ts';
-import { Pool } from '../balance/pool.ts';
+import { Connections } from '../balance/connections.ts';
+import { Http2Pool } from '../balance/http2-pool.ts';
+import { Pool, type RequestPool } from '../balance/pool.ts';
 import type { CacheValue } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import { CounterMetrics } from '../metrics/counter.ts';
@@ -59,7 +61,7 @@ class Metered<M extends Disposable> implements Disposable {
 export class InboundPort implements CacheValue {
   readonly address: string;
   readonly port: number;
-  readonly pool: Pool;
+  readonly pool: RequestPool;
   readonly policy: Watch<InboundServer>;
   readonly targetLabels: Labels;
   readonly #context: InboundContext;
@@ -90,7 +92,7 @@ export class InboundPort implements CacheValue {
       tcpAllow: counters('tcpAllow'),
       tcpDeny: counters('tcpDeny'),
     };
-    this.pool = new Pool(
+    const http1 = new Pool(
       {
         connect: () => this.connect(),
         idleMs: context.poolIdleMs,
@@ -98,6 +100,12 @@ export class InboundPort implements CacheValue {
         waitingMax: context.waitingMax,
       },
       context.now,
+    );
+    const connect = (): Promise<Connection> => this.connect();
+    this.pool = new Connections(
+      http1,
+      new Http2Pool({ connect, waitingMax: context.waitingMax, mayUse: () => true }, context.now),
+      false,
     );
     this.wake();
   }

@@ -4,6 +4,12 @@ import type { TrafficMetrics } from './registry.ts';
 /** Status codes that one label set may have series for; others are counted as their class (`2xx`). */
 const STATUS_MAX = 64;
 
+/** Above the 17 that exist, codes are counted as one. */
+const GRPC_MAX = 17;
+const GRPC_FACTOR = 100;
+/** Unknown, DeadlineExceeded, PermissionDenied, Internal, Unavailable and DataLoss. Source: linkerd2-proxy. */
+const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
+
 type ResponseSeries = { readonly total: Series; readonly latency: HistogramSeries };
 
 /** The request metrics of one label set: of an endpoint on the outbound side, of a port and client on the inbound side. */
@@ -11,7 +17,7 @@ export class RequestMetrics implements Disposable {
   readonly #metrics: TrafficMetrics;
   readonly #labels: Labels;
   readonly #requests: Series;
-  readonly #byStatus = new Map<number, ResponseSeries>();
+  readonly #byStatus = new Map<number, ResponseSeries>(); // by status, or by both statuses in one number
   readonly #byError = new Map<string, Series>();
 
   constructor(metrics: TrafficMetrics, labels: Labels) {
@@ -24,9 +30,13 @@ export class RequestMetrics implements Disposable {
     this.#requests.value += 1;
   }
 
-  /** @param latencyMs  from the request to the first bytes of the response */
-  response(status: number, latencyMs: number): void {
-    const series = this.#byStatus.get(status) ?? this.#addStatus(status);
+  /**
+   * @param latencyMs   from the request to the first bytes of the response
+   * @param grpcStatus  of a gRPC call
+   */
+  response(status: number, latencyMs: number, grpcStatus?: number): void {
+    const key = grpcStatus === undefined ? status : status * GRPC_FACTOR + Math.min(grpcStatus, GRPC_MAX);
+    const series = this.#byStatus.get(key) ?? this.#addStatus(status, grpcStatus, key);
     series.total.value += 1;
     series.latency.observe(latencyMs);
   }
@@ -57,15 +67,21 @@ export class RequestMetrics implements Disposable {
     for (const series of this.#byError.values()) this.#metrics.responses.release(series, nowMs);
   }
 
-  #addStatus(status: number): ResponseSeries {
+  #addStatus(status: number, grpcStatus: number | undefined, key: number): ResponseSeries {
     const isKnown = this.#byStatus.size < STATUS_MAX;
     const labels = { ...this.#labels, status_code: isKnown ? String(status) : `${Math.floor(status / 100)}xx` };
-    const classification = status >= 500 ? 'failure' : 'success';
+    const isFailure = status >= 500 || (grpcStatus !== undefined && GRPC_FAILURES.has(grpcStatus));
+    const classification = isFailure ? 'failure' : 'success';
     const series = {
-      total: this.#metrics.responses.acquire({ ...labels, classification, grpc_status: '', error: '' }),
+      total: this.#metrics.responses.acquire({
+        ...labels,
+        classification,
+        grpc_status: grpcStatus === undefined || !isKnown ? '' : String(Math.min(grpcStatus, GRPC_MAX)),
+        error: '',
+      }),
       latency: this.#metrics.latencies.acquire(labels),
     };
-    if (isKnown) this.#byStatus.set(status, series);
+    if (isKnown) this.#byStatus.set(key, series);
     return series;
   }
 }

@@ -8,6 +8,7 @@ import { Cache, type Lease } from '../discovery/cache.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
 import type { RequestSink, ServeRequest } from '../http/exchange.ts';
 import { Http1Servers } from '../http/servers.ts';
+import { Http2Servers } from '../http2/server.ts';
 import type { ServerTimeouts } from '../http/server.ts';
 import { remoteOf } from '../tap/origin.ts';
 import type { TapOrigin } from '../tap/hub.ts';
@@ -39,6 +40,7 @@ export class Outbound implements Disposable {
   readonly #services: Cache<WatchedService>;
   readonly #targets: Cache<Target>;
   readonly #servers: Http1Servers;
+  readonly #http2Servers: Http2Servers;
   readonly #dispatch: DispatchOptions;
   #inFlight = 0;
 
@@ -48,6 +50,7 @@ export class Outbound implements Disposable {
     this.#services = new Cache((name) => new WatchedService(name, options, options.discovery), bounds);
     this.#targets = new Cache((key) => this.#makeTarget(key), bounds);
     this.#servers = new Http1Servers(options.timeouts, options.now);
+    this.#http2Servers = new Http2Servers(options.timeouts.idleMs, options.now);
     this.#dispatch = {
       failFastMs: options.failFastMs,
       now: options.now,
@@ -68,16 +71,19 @@ export class Outbound implements Disposable {
 
   sweep(): void {
     this.#servers.sweep();
+    this.#http2Servers.sweep();
     this.#services.sweep((watched) => watched.service.sweep());
     this.#targets.sweep((target) => target.sweep());
   }
 
   drain(): void {
     this.#servers.drain();
+    this.#http2Servers.drain();
   }
 
   closeIdle(): void {
     this.#servers.closeIdle();
+    this.#http2Servers.closeIdle();
   }
 
   [Symbol.dispose](): void {
@@ -132,6 +138,8 @@ export class Outbound implements Disposable {
     if (opening.kind === 'tunnel') await this.#tunnel(connection, target, opening.bytes, opening.server);
     else if (detectProtocol(opening.bytes) === 'http1') {
       this.#servers.serve(connection, opening.bytes, this.#serveRequest(target, connection.socket));
+    } else if (detectProtocol(opening.bytes) === 'http2') {
+      this.#http2Servers.serve(connection, opening.bytes, false, this.#serveRequest(target, connection.socket));
     } else await this.#tunnel(connection, target, opening.bytes, undefined);
   }
 

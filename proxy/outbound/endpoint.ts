@@ -1,7 +1,9 @@
 import type { Endpoint } from '#model/endpoint.ts';
 import type { ServerEndpoint } from '../balance/destination.ts';
 import { PeakEwma } from '../balance/ewma.ts';
-import { Pool } from '../balance/pool.ts';
+import { Connections } from '../balance/connections.ts';
+import { Http2Pool } from '../balance/http2-pool.ts';
+import { Pool, type RequestPool } from '../balance/pool.ts';
 import { ProxyError } from '../errors.ts';
 import type { Labels } from '../metrics/family.ts';
 import { destinationLabels, noTlsLabels, targetLabels } from '../metrics/labels.ts';
@@ -19,7 +21,7 @@ const UNREADY_MAX_MS = 10_000;
 /** One endpoint with its connections, load and metrics. Whoever keeps it disposes of it. */
 export class OutboundEndpoint implements ServerEndpoint, Disposable {
   readonly endpoint: Endpoint;
-  readonly pool: Pool;
+  readonly pool: RequestPool;
   readonly requests: RequestMetrics;
   readonly meta: EndpointMeta;
   readonly #context: OutboundContext;
@@ -53,7 +55,7 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
     this.requests = new RequestMetrics(context.metrics, all);
     this.#transport = new TransportMetrics(context.metrics, { ...all, peer: 'dst' });
     this.#ewma = new PeakEwma(context.now());
-    this.pool = new Pool(
+    const http1 = new Pool(
       {
         connect: () => this.connect('http1'),
         idleMs: context.poolIdleMs,
@@ -62,6 +64,13 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
       },
       context.now,
     );
+    const connectHttp2 = (): Promise<Connection> => this.connect('http2');
+    const { identity, opaqueTransportPort, protocolHint } = endpoint;
+    const isPlain = identity === undefined || this.#isOwn;
+    const mayUse = (): boolean => isPlain || context.credentials() !== undefined;
+    const http2 = new Http2Pool({ connect: connectHttp2, waitingMax: context.waitingMax, mayUse }, context.now);
+    const carriesHttp1 = !isPlain && opaqueTransportPort !== undefined && protocolHint === 'h2';
+    this.pool = new Connections(http1, http2, carriesHttp1);
   }
 
   get verifiedIdentity(): string | undefined {
@@ -101,7 +110,7 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
    * @param session  what will be spoken; absent: opaque bytes
    * @throws ProxyError
    */
-  async connect(session: 'http1' | undefined): Promise<Connection> {
+  async connect(session: 'http1' | 'http2' | undefined): Promise<Connection> {
     const connection = await this.#connect(session);
     this.#transport.opened();
     connection.socket.once('close', () => this.#transport.closed(connection.error));
@@ -118,7 +127,7 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
     return this.#context.ownAddresses.has(this.endpoint.address);
   }
 
-  async #connect(session: 'http1' | undefined): Promise<Connection> {
+  async #connect(session: 'http1' | 'http2' | undefined): Promise<Connection> {
     const { exemption, connectTimeoutMs: timeoutMs, connectKeepAliveMs: keepAliveMs } = this.#context;
     const { identity, address, port, protocolHint } = this.endpoint;
     const options = { exemption, timeoutMs, keepAliveMs };

@@ -117,7 +117,7 @@ export function handshake(
 
 export type MeshConnectOptions = ConnectOptions & {
   readonly credentials: Credentials;
-  readonly session: 'http1' | undefined; // what will be spoken; absent: opaque bytes
+  readonly session: 'http1' | 'http2' | undefined; // what will be spoken; absent: opaque bytes
 };
 
 /** A connection to the proxy of a meshed endpoint, with the transport header sent if the peer takes one. */

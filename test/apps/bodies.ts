@@ -22,9 +22,12 @@ function exchange(text: string): Promise<string> {
   });
 }
 
-/** Heads without the ignored headers, and a hash of everything else, so that framing counts too. */
+/** Heads without the ignored headers, and a hash of everything else, so that framing counts too. Names of fields have no case. */
 function digest(raw: string): string {
-  const lines = raw.split('\r\n').filter((line) => !IGNORED.test(line));
+  const lines = raw
+    .split('\r\n')
+    .filter((line) => !IGNORED.test(line))
+    .map((line) => line.replace(/^[A-Za-z-]+:/, (name) => name.toLowerCase()));
   const heads = lines.filter((line) => /^HTTP\/1|^[a-z-]+: /i.test(line) && line.length < 200);
   return `${heads.join(' | ')} # ${createHash('sha256')
     .update(dechunk(lines.join('\r\n')))

@@ -1,0 +1,216 @@
+import { STATUS_CODES } from 'node:http';
+import { ProxyError } from '../errors.ts';
+import { isAuthority, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
+import type { HpackEncoder } from './hpack-encoder.ts';
+
+/** Names the version of a message that is carried for HTTP/1. Source: linkerd2-proxy `proxy/http/src/orig_proto.rs`. */
+const ORIG_PROTO = 'l5d-orig-proto';
+const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+// eslint-disable-next-line no-control-regex -- these are what is looked for
+const ILLEGAL_VALUE = /[\0-\x08\x0a-\x1f\x7f]/;
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
+/** Belong to one HTTP/1 connection; RFC 9113 section 8.2.2 makes a message with one of them malformed. */
+const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+type Malformed = (reason: string) => ProxyError;
+const malformedRequest: Malformed = (reason) => new ProxyError('client-malformed', `malformed request: ${reason}`);
+const malformedResponse: Malformed = (reason) => new ProxyError('server-malformed', `malformed response: ${reason}`);
+
+/** The fields of one head, checked. */
+class Fields {
+  readonly pseudo = new Map<string, string>();
+  lines = '';
+  host: string | undefined;
+  contentLength: number | undefined;
+  origProto: string | undefined;
+  requiredIdentity: string | undefined;
+  proxyError: string | undefined;
+}
+
+function readFields(fields: readonly string[], allowed: ReadonlySet<string>, malformed: Malformed): Fields {
+  const out = new Fields();
+  if (fields.length / 2 > FIELD_COUNT_MAX) throw tooLarge();
+  let bytes = 0;
+  let cookies = '';
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at] as string;
+    const value = fields[at + 1] as string;
+    bytes += name.length + value.length + 4;
+    if (bytes > HEAD_BYTES_MAX) throw tooLarge();
+    if (ILLEGAL_VALUE.test(value)) throw malformed(`the field ${JSON.stringify(name)} has a control character`);
+    if (name.startsWith(':')) {
+      if (!allowed.has(name) || out.pseudo.has(name) || out.lines !== '')
+        throw malformed(`${JSON.stringify(name)} is out of place`);
+      out.pseudo.set(name, value);
+      continue;
+    }
+    if (!NAME.test(name)) throw malformed('a field name that is no token in lower case');
+    if (CONNECTION_FIELDS.has(name)) throw malformed(`the field ${name} does not belong in HTTP/2`);
+    if (name.startsWith('l5d-')) {
+      if (name === ORIG_PROTO) out.origProto = value;
+      else if (name === 'l5d-require-id') out.requiredIdentity = value.trim();
+      else if (name === 'l5d-proxy-error') out.proxyError = value.trim();
+      continue;
+    }
+    if (name === 'cookie') {
+      cookies = cookies === '' ? value : `${cookies}; ${value}`;
+      continue;
+    }
+    if (name === 'te' && value.trim().toLowerCase() !== 'trailers') throw malformed('TE other than trailers');
+    if (name === 'host') {
+      if (out.host !== undefined) throw malformed('more than one Host');
+      out.host = value.trim();
+    } else if (name === 'content-length') {
+      if (out.contentLength !== undefined) throw malformed('more than one Content-Length');
+      if (!/^\d{1,15}$/.test(value)) throw malformed('a Content-Length that is no number');
+      out.contentLength = Number(value);
+    }
+    out.lines += `${name}: ${value}\r\n`;
+  }
+  if (cookies !== '') out.lines += `cookie: ${cookies}\r\n`;
+  return out;
+}
+
+const REQUEST_PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path']);
+const RESPONSE_PSEUDO: ReadonlySet<string> = new Set([':status']);
+const NO_PSEUDO: ReadonlySet<string> = new Set();
+
+export type Carried<H> = {
+  readonly head: H;
+  /** Bytes that the body must have, when the head says so. */
+  readonly contentLength: number | undefined;
+};
+
+/**
+ * @param isPeer  the client is a verified proxy: `l5d-orig-proto` is believed
+ * @throws ProxyError  `client-malformed` or `head-too-large`
+ */
+export function readRequestHead(fields: readonly string[], isEnd: boolean, isPeer: boolean): Carried<RequestHead> {
+  const read = readFields(fields, REQUEST_PSEUDO, malformedRequest);
+  const method = read.pseudo.get(':method') ?? '';
+  const path = read.pseudo.get(':path') ?? '';
+  const pseudoAuthority = read.pseudo.get(':authority');
+  if (method === 'CONNECT') throw new ProxyError('client-malformed', 'CONNECT over HTTP/2 is not supported');
+  if (!METHOD.test(method)) throw malformedRequest('no valid :method');
+  if (!read.pseudo.has(':scheme')) throw malformedRequest('no :scheme');
+  if (!TARGET.test(path) || !(path.startsWith('/') || (path === '*' && method === 'OPTIONS')))
+    throw malformedRequest('no valid :path');
+  if (
+    pseudoAuthority !== undefined &&
+    read.host !== undefined &&
+    pseudoAuthority.toLowerCase() !== read.host.toLowerCase()
+  ) {
+    throw malformedRequest('host and :authority name different authorities');
+  }
+  const authority = pseudoAuthority ?? read.host;
+  if (authority !== undefined && !isAuthority(authority)) throw malformedRequest('the :authority is no authority');
+  const origProto = isPeer ? /^HTTP\/1\.([01])(?:; *(absolute-form))?$/.exec(read.origProto ?? '') : null;
+  const isHttp11 = origProto?.[1] !== '0';
+  if (!isHttp11 && !isEnd && read.contentLength === undefined)
+    throw malformedRequest('an HTTP/1.0 body without length');
+  if ((authority === undefined || authority === '') && isHttp11) throw malformedRequest('no :authority');
+  const target =
+    origProto?.[2] === undefined || authority === undefined ? path : `http://${authority}${path === '*' ? '' : path}`;
+  const host = read.host === undefined && authority !== undefined ? `host: ${authority}\r\n` : '';
+  return {
+    head: {
+      method,
+      target,
+      isHttp11,
+      isHttp2: origProto === null,
+      authority: authority === '' ? undefined : authority,
+      lines: `${method} ${target} HTTP/1.${isHttp11 ? 1 : 0}\r\n${host}${read.lines}`,
+      body: isEnd ? 'none' : read.contentLength === undefined ? 'frames' : 'length',
+      bodyBytes: read.contentLength ?? 0,
+      isPersistent: true,
+      upgrade: undefined,
+      requiredIdentity: read.requiredIdentity,
+    },
+    contentLength: read.contentLength,
+  };
+}
+
+/** @throws ProxyError  `server-malformed` or `head-too-large` */
+export function readResponseHead(fields: readonly string[], isEnd: boolean, method: string): Carried<ResponseHead> {
+  const read = readFields(fields, RESPONSE_PSEUDO, malformedResponse);
+  const text = read.pseudo.get(':status') ?? '';
+  if (!/^[1-9]\d\d$/.test(text) || text === '101') throw malformedResponse('no valid :status');
+  const status = Number(text);
+  const isBodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
+  const version = read.origProto === 'HTTP/1.0' ? '1.0' : '1.1';
+  return {
+    head: {
+      status,
+      lines: `HTTP/${version} ${status} ${STATUS_CODES[status] ?? ''}\r\n${read.lines}`,
+      body: isEnd || isBodiless ? 'none' : read.contentLength === undefined ? 'frames' : 'length',
+      bodyBytes: read.contentLength ?? 0,
+      isPersistent: true,
+      upgrade: undefined,
+      keepAliveMs: undefined,
+      proxyError: read.proxyError,
+    },
+    contentLength: isBodiless ? 0 : read.contentLength,
+  };
+}
+
+/** @returns the fields as lines, each with its CRLF. @throws ProxyError */
+export function readTrailers(fields: readonly string[], side: 'client' | 'server'): string {
+  return readFields(fields, NO_PSEUDO, side === 'client' ? malformedRequest : malformedResponse).lines;
+}
+
+/** @param more  further fields, each with its CRLF */
+export function writeRequestHead(encoder: HpackEncoder, head: RequestHead, more: string): void {
+  const { method, target, authority } = head;
+  const absolute = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*(.*)$/.exec(target)?.[1];
+  const path = absolute === undefined ? target : absolute.startsWith('/') ? absolute : `/${absolute}`;
+  encoder.field(':method', method);
+  encoder.field(':scheme', 'http');
+  if (authority !== undefined) encoder.field(':authority', authority);
+  encoder.field(':path', path);
+  if (!head.isHttp2) {
+    const form = absolute === undefined ? '' : '; absolute-form';
+    encoder.field(ORIG_PROTO, `HTTP/1.${head.isHttp11 ? 1 : 0}${form}`);
+  }
+  // HTTP/1 servers want Host back; HTTP/2 has :authority instead.
+  writeLines(encoder, head.lines, head.isHttp2);
+  if (more !== '') for (const line of more.split('\r\n')) if (line !== '') encoder.line(line);
+}
+
+/** @param isCarried  the request came with `l5d-orig-proto` */
+export function writeResponseHead(encoder: HpackEncoder, head: ResponseHead, isCarried: boolean): void {
+  encoder.field(':status', String(head.status));
+  if (isCarried) encoder.field(ORIG_PROTO, head.lines.startsWith('HTTP/1.0') ? 'HTTP/1.0' : 'HTTP/1.1');
+  writeLines(encoder, head.lines, false);
+  if (head.proxyError !== undefined) encoder.field('l5d-proxy-error', head.proxyError);
+}
+
+function writeLines(encoder: HpackEncoder, lines: string, dropsHost: boolean): void {
+  let at = lines.indexOf('\r\n') + 2;
+  while (at < lines.length) {
+    const end = lines.indexOf('\r\n', at);
+    const line = lines.slice(at, end);
+    at = end + 2;
+    const first = line.charCodeAt(0) | 0x20;
+    if (first === 0x74 /* t */ || first === 0x68 /* h */) {
+      const name = line.slice(0, line.indexOf(':')).toLowerCase();
+      if (name === 'transfer-encoding' || (name === 'host' && dropsHost)) continue;
+      if (name === 'te') {
+        if (/(?:^|[\s,:])trailers\b/i.test(line.slice(2))) encoder.field('te', 'trailers');
+        continue;
+      }
+    }
+    encoder.line(line);
+  }
+}
+
+function tooLarge(): ProxyError {
+  return new ProxyError('head-too-large', `more than ${HEAD_BYTES_MAX} bytes or ${FIELD_COUNT_MAX} header fields`);
+}

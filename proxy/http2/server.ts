@@ -1,0 +1,242 @@
+import { ProxyError, toProxyError } from '../errors.ts';
+import { ChunkDecoder } from '../http/chunked.ts';
+import type { RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
+import type { RequestHead, ResponseHead } from '../http/head.ts';
+import { errorHead } from '../http/respond.ts';
+import type { Connection } from '../transport/connection.ts';
+import { ErrorCode } from './errors.ts';
+import { readRequestHead, readTrailers, writeResponseHead } from './head.ts';
+import { Session } from './session.ts';
+import type { Stream, StreamFailure, StreamHandler } from './stream.ts';
+
+/** One request of a client. */
+class ServedStream implements StreamHandler, ResponseSink {
+  readonly #session: Session;
+  readonly #serve: ServeRequest;
+  readonly #isPeer: boolean;
+  #stream: Stream | undefined;
+  #sink: RequestSink | undefined;
+  #request: RequestHead | undefined;
+  #isServed = false; // `serve` has been called
+  #left: number | undefined; // bytes of the request body still to come, if it said how many
+  #chunks: ChunkDecoder | undefined; // of the response
+  #hasSentHead = false;
+  #isDone = false; // nothing more is sent
+
+  constructor(session: Session, serve: ServeRequest, isPeer: boolean) {
+    this.#session = session;
+    this.#serve = serve;
+    this.#isPeer = isPeer;
+  }
+
+  attach(stream: Stream): void {
+    this.#stream = stream;
+  }
+
+  onFields(fields: readonly string[], isEnd: boolean): void {
+    if (this.#isDone) return;
+    try {
+      if (this.#request !== undefined) {
+        if (!isEnd) throw new ProxyError('client-malformed', 'malformed request: trailers before the end');
+        this.#pass(undefined, true, readTrailers(fields, 'client'));
+        return;
+      }
+      const { head, contentLength } = readRequestHead(fields, isEnd, this.#isPeer);
+      this.#request = head;
+      this.#left = contentLength;
+      if (isEnd) this.#pass(undefined, true, '');
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
+
+  onData(bytes: Buffer, isEnd: boolean): boolean {
+    if (this.#isDone) return true;
+    try {
+      if (this.#left !== undefined) this.#left -= bytes.length;
+      if (this.#left !== undefined && this.#left < 0) {
+        throw new ProxyError('client-malformed', 'malformed request: more than its Content-Length');
+      }
+      return this.#pass(bytes, isEnd, '');
+    } catch (error) {
+      this.#reject(error);
+      return true;
+    }
+  }
+
+  onBatchEnd(): void {
+    if (this.#request !== undefined && !this.#isServed && !this.#isDone) this.#pass(undefined, false, '');
+  }
+
+  onDrain(): void {
+    this.#sink?.resumeResponse();
+  }
+
+  onReset(_failure: StreamFailure): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    if (this.#isDone) return;
+    this.#isDone = true;
+    sink?.abort();
+  }
+
+  inform(head: ResponseHead): void {
+    if (this.#isDone || this.#stream === undefined) return;
+    this.#session.writeHead(this.#stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), false);
+  }
+
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
+    const stream = this.#stream;
+    if (this.#isDone || stream === undefined) return true;
+    const isEmpty = body === undefined || body.length === 0;
+    if (head !== undefined) {
+      this.#hasSentHead = true;
+      if (head.body === 'chunked') this.#chunks = new ChunkDecoder();
+      const isHeadOnly = isEnd && isEmpty && trailers === '';
+      if (isHeadOnly) this.#isDone = true;
+      this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), isHeadOnly);
+      if (isHeadOnly) {
+        this.#dropRequest(stream);
+        return true;
+      }
+    }
+    if (isEmpty && !isEnd) return true;
+    const content = body !== undefined && this.#chunks !== undefined ? this.#chunks.decode(body) : body;
+    const hasRoom = stream.sendData(content, isEnd, this.#chunks?.trailers ?? trailers);
+    if (isEnd) {
+      this.#isDone = true;
+      this.#dropRequest(stream);
+    }
+    return hasRoom;
+  }
+
+  fail(error: ProxyError): void {
+    const stream = this.#stream;
+    if (this.#isDone || stream === undefined) return;
+    if (this.#hasSentHead) {
+      // Part of a response is out: only an abort tells the client that the rest is missing.
+      this.#isDone = true;
+      this.#sink = undefined;
+      stream.reset(ErrorCode.INTERNAL_ERROR);
+      return;
+    }
+    this.#sink = undefined;
+    this.respond(errorHead(error, this.#isGrpc), undefined, true);
+  }
+
+  resumeRequest(): void {
+    this.#stream?.resume();
+  }
+
+  switchProtocols(_head: ResponseHead, server: Connection): void {
+    server.destroy(); // was not asked for: requests over HTTP/2 carry no Upgrade
+    this.fail(new ProxyError('server-malformed', 'the server switches protocols without being asked'));
+  }
+
+  get #isCarried(): boolean {
+    return this.#request?.isHttp2 === false;
+  }
+
+  get #isGrpc(): boolean {
+    return this.#request?.isHttp2 === true && /^content-type: *application\/grpc/im.test(this.#request.lines);
+  }
+
+  /** @returns false when the client should wait */
+  #pass(bytes: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
+    const request = this.#request;
+    if (request === undefined) return true;
+    if (isEnd && this.#left !== undefined && this.#left > 0) {
+      throw new ProxyError('client-malformed', 'malformed request: less than its Content-Length');
+    }
+    if (this.#isServed) return this.#sink?.send(bytes, isEnd, trailers) ?? true;
+    this.#isServed = true;
+    // Trailers right behind a head: the head goes first.
+    const isEndNow = isEnd && trailers === '';
+    const sink = this.#serve(request, bytes, isEndNow, this);
+    // A refusal answers before it returns.
+    if (!this.#isDone) this.#sink = sink;
+    return isEnd && !isEndNow ? (this.#sink?.send(undefined, true, trailers) ?? true) : true;
+  }
+
+  /** The response is complete; what still comes of the request is not wanted (RFC 9113 section 8.1). */
+  #dropRequest(stream: Stream): void {
+    if (stream.isRemoteDone || stream.hasWaiting) return;
+    this.#sink?.abort();
+    this.#sink = undefined;
+    stream.reset(ErrorCode.NO_ERROR);
+  }
+
+  #reject(error: unknown): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.abort();
+    this.fail(toProxyError(error, 'client-malformed'));
+  }
+}
+
+/** The HTTP/2 connections of one side of the proxy. */
+export class Http2Servers {
+  readonly #servers = new Set<Session>();
+  readonly #idleMs: number;
+  readonly #idleSince = new WeakMap<Session, number>();
+  readonly #now: () => number;
+  #isDraining = false;
+
+  constructor(idleMs: number, now: () => number) {
+    this.#idleMs = idleMs;
+    this.#now = now;
+  }
+
+  /**
+   * @param early   bytes that were read from the connection before
+   * @param isPeer  the client is a proxy of the mesh, which may carry HTTP/1
+   */
+  serve(connection: Connection, early: Buffer, isPeer: boolean, serve: ServeRequest): void {
+    if (connection.isClosed) return;
+    const session: Session = new Session(
+      connection,
+      false,
+      {
+        onStream: (open) => {
+          const served = new ServedStream(session, serve, isPeer);
+          served.attach(open(served));
+        },
+        onRoom() {},
+        onGone() {},
+      },
+      this.#now,
+    );
+    this.#servers.add(session);
+    if (this.#isDraining) session.drain();
+    connection.start(session);
+    if (early.length > 0) session.onData(early);
+    if (connection.isReadEnded) session.onEnd();
+  }
+
+  sweep(): void {
+    const nowMs = this.#now();
+    for (const session of this.#servers) {
+      if (session.isClosed) {
+        this.#servers.delete(session);
+        continue;
+      }
+      session.sweep(nowMs);
+      if (session.streams.size > 0) this.#idleSince.delete(session);
+      else {
+        const sinceMs = this.#idleSince.get(session);
+        if (sinceMs === undefined) this.#idleSince.set(session, nowMs);
+        else if (nowMs - sinceMs > this.#idleMs) session.closeIdle();
+      }
+    }
+  }
+
+  /** Asks every client to go elsewhere; what is under way finishes. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const session of this.#servers) session.drain();
+  }
+
+  closeIdle(): void {
+    for (const session of this.#servers) session.closeIdle();
+  }
+}

@@ -1,0 +1,401 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
+import { test } from 'node:test';
+import type { RequestSink } from '../http/exchange.ts';
+import { parseResponseHead } from '../http/head.ts';
+import { Connection } from '../transport/connection.ts';
+import { ErrorCode } from './errors.ts';
+import { Flag, Frame, PREFACE } from './frames.ts';
+import { HpackDecoder } from './hpack-decoder.ts';
+import { HpackEncoder } from './hpack-encoder.ts';
+import { Http2Servers } from './server.ts';
+
+const OK = parseResponseHead('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n', 'GET');
+
+function frame(type: number, flags: number, id: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(id, 5);
+  return Buffer.concat([head, payload]);
+}
+
+const SETTINGS = frame(Frame.SETTINGS, 0, 0);
+
+function block(...fields: readonly (readonly [string, string])[]): Buffer {
+  const encoder = new HpackEncoder();
+  encoder.begin();
+  for (const [name, value] of fields) encoder.field(name, value);
+  return Buffer.from(encoder.finish());
+}
+
+const REQUEST = block([':method', 'GET'], [':scheme', 'http'], [':authority', 'web'], [':path', '/']);
+const get = (id: number): Buffer => frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, id, REQUEST);
+
+type Received = { readonly type: number; readonly flags: number; readonly id: number; readonly payload: Buffer };
+
+/** Frames of the server under test, which answers each request at once, until it closes or `isEnough`. */
+async function talk(bytes: Buffer, isEnough: (frames: readonly Received[]) => boolean): Promise<Received[]> {
+  const servers = new Http2Servers(60_000, () => performance.now());
+  const listener = createServer({ allowHalfOpen: true }, (socket: Socket) => {
+    servers.serve(new Connection(socket), Buffer.alloc(0), false, (_head, _body, _isEnd, response): RequestSink => {
+      response.respond(OK, Buffer.from('ok'), true);
+      return { send: () => true, resumeResponse() {}, abort() {} };
+    });
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const socket = connectTcp((listener.address() as AddressInfo).port, '127.0.0.1');
+  const frames: Received[] = [];
+  let unread = Buffer.alloc(0);
+  await new Promise<void>((resolve, reject) => {
+    socket.setTimeout(10_000, () => reject(new Error(`silent after ${frames.length} frames`)));
+    socket.on('error', () => resolve());
+    socket.on('close', () => resolve());
+    socket.on('data', (chunk: Buffer) => {
+      unread = Buffer.concat([unread, chunk]);
+      while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
+        const end = 9 + unread.readUIntBE(0, 3);
+        frames.push({
+          type: unread[3] ?? 0,
+          flags: unread[4] ?? 0,
+          id: unread.readUInt32BE(5),
+          payload: unread.subarray(9, end),
+        });
+        unread = unread.subarray(end);
+      }
+      if (isEnough(frames)) resolve();
+    });
+    socket.write(bytes);
+  });
+  socket.destroy();
+  listener.close();
+  return frames;
+}
+
+const goAwayCode = (frames: readonly Received[]): number | undefined =>
+  frames.find(({ type }) => type === Frame.GOAWAY)?.payload.readUInt32BE(4);
+
+test('requests on several streams are answered, interleaved with PING and SETTINGS', async () => {
+  const ping = frame(Frame.PING, 0, 0, Buffer.from('12345678'));
+  const bytes = Buffer.concat([PREFACE, SETTINGS, get(1), ping, get(3), get(5)]);
+  const frames = await talk(bytes, (seen) => seen.filter(({ type }) => type === Frame.DATA).length === 3);
+  assert.deepEqual(
+    frames.filter(({ type }) => type === Frame.DATA).map(({ id, flags, payload }) => [id, flags, payload.toString()]),
+    [
+      [1, 1, 'ok'],
+      [3, 1, 'ok'],
+      [5, 1, 'ok'],
+    ],
+  );
+  assert.ok(
+    frames.some(({ type, flags, payload }) => type === Frame.PING && flags === 1 && payload.toString() === '12345678'),
+  );
+});
+
+const uint32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
+const times = (count: number, make: (n: number) => Buffer): Buffer =>
+  Buffer.concat(Array.from({ length: count }, (_, n) => make(n)));
+
+/** What ends a connection, and with which code. */
+const ENDED: readonly (readonly [string, number, Buffer])[] = [
+  ['no SETTINGS first', ErrorCode.PROTOCOL_ERROR, get(1)],
+  ['an even stream', ErrorCode.PROTOCOL_ERROR, Buffer.concat([SETTINGS, get(2)])],
+  [
+    'DATA on an idle stream',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.DATA, 0, 1, Buffer.alloc(1))]),
+  ],
+  [
+    'a frame that is too long',
+    ErrorCode.FRAME_SIZE_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.DATA, 0, 1, Buffer.alloc(16_385))]),
+  ],
+  [
+    'WINDOW_UPDATE by 0',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.WINDOW_UPDATE, 0, 0, uint32(0))]),
+  ],
+  [
+    'a window above the maximum',
+    ErrorCode.FLOW_CONTROL_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.WINDOW_UPDATE, 0, 0, uint32(2 ** 31 - 1))]),
+  ],
+  [
+    'an index in no table',
+    ErrorCode.COMPRESSION_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.HEADERS, 5, 1, Buffer.from([0xff, 0x7f]))]),
+  ],
+  ['a push', ErrorCode.PROTOCOL_ERROR, Buffer.concat([SETTINGS, frame(Frame.PUSH_PROMISE, 4, 1, uint32(2))])],
+  [
+    'padding as long as the frame',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.HEADERS, 13, 1, Buffer.from([9, 0x82]))]),
+  ],
+  [
+    'an interrupted header block',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.HEADERS, 1, 1, REQUEST), SETTINGS]),
+  ],
+  [
+    'a flood of CONTINUATION',
+    ErrorCode.ENHANCE_YOUR_CALM,
+    Buffer.concat([SETTINGS, frame(Frame.HEADERS, 1, 1, REQUEST), times(100, () => frame(Frame.CONTINUATION, 0, 1))]),
+  ],
+  [
+    'a flood of PING',
+    ErrorCode.ENHANCE_YOUR_CALM,
+    Buffer.concat([SETTINGS, times(1000, () => frame(Frame.PING, 0, 0, Buffer.alloc(8)))]),
+  ],
+  ['a flood of SETTINGS', ErrorCode.ENHANCE_YOUR_CALM, times(1000, () => SETTINGS)],
+  [
+    'a flood of empty DATA',
+    ErrorCode.ENHANCE_YOUR_CALM,
+    Buffer.concat([SETTINGS, frame(Frame.HEADERS, 4, 1, REQUEST), times(1000, () => frame(Frame.DATA, 0, 1))]),
+  ],
+  [
+    'a flood of PRIORITY',
+    ErrorCode.ENHANCE_YOUR_CALM,
+    Buffer.concat([SETTINGS, times(3000, () => frame(Frame.PRIORITY, 0, 1, Buffer.alloc(5)))]),
+  ],
+  [
+    'rapid resets',
+    ErrorCode.ENHANCE_YOUR_CALM,
+    Buffer.concat([
+      SETTINGS,
+      times(3000, (n) => Buffer.concat([get(2 * n + 1), frame(Frame.RST_STREAM, 0, 2 * n + 1, uint32(8))])),
+    ]),
+  ],
+];
+
+for (const [name, code, bytes] of ENDED) {
+  test(`a connection ends with code ${code} after ${name}`, async () => {
+    const frames = await talk(Buffer.concat([PREFACE, bytes]), (seen) => goAwayCode(seen) !== undefined);
+    assert.equal(goAwayCode(frames), code);
+  });
+}
+
+/** Requests that are refused while the connection goes on. */
+const REFUSED: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
+  [
+    'no authority',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':path', '/'],
+    ],
+  ],
+  [
+    'host unlike authority',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['host', 'b'],
+    ],
+  ],
+  [
+    'an upper-case name',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['X-A', 'b'],
+    ],
+  ],
+  [
+    'a connection field',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['connection', 'close'],
+    ],
+  ],
+  [
+    'a coding',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['transfer-encoding', 'chunked'],
+    ],
+  ],
+  [
+    'a line feed',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['x-a', 'b\r\nc: d'],
+    ],
+  ],
+  [
+    'a space in the path',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/ HTTP/1.1'],
+    ],
+  ],
+  [
+    'a late pseudo field',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      ['x-a', 'b'],
+      [':path', '/'],
+    ],
+  ],
+  [
+    'a length without body',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['content-length', '5'],
+    ],
+  ],
+  [
+    'two lengths',
+    [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'a'],
+      [':path', '/'],
+      ['content-length', '0'],
+      ['content-length', '0'],
+    ],
+  ],
+  [
+    'CONNECT',
+    [
+      [':method', 'CONNECT'],
+      [':authority', 'a'],
+    ],
+  ],
+];
+
+for (const [name, fields] of REFUSED) {
+  test(`a request with ${name} is answered 400, the next is served`, async () => {
+    const bad = frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block(...fields));
+    const frames = await talk(Buffer.concat([PREFACE, SETTINGS, bad, get(3)]), (seen) =>
+      seen.some(({ type, id }) => type === Frame.DATA && id === 3),
+    );
+    const decoder = new HpackDecoder();
+    const answers = frames
+      .filter(({ type }) => type === Frame.HEADERS)
+      .map(({ payload }) => {
+        const seen: string[] = [];
+        decoder.decode(payload, (field, value) => seen.push(`${field} ${value}`));
+        return seen[0];
+      });
+    assert.deepEqual(answers, [':status 400', ':status 200']);
+  });
+}
+
+/** Small, fast and repeatable: mulberry32. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
+
+test(`mutated connections are served or ended, and nothing else breaks (FUZZ_SEED=${seed})`, async () => {
+  const random = randomOf(seed);
+  const good = Buffer.concat([
+    PREFACE,
+    SETTINGS,
+    get(1),
+    frame(Frame.HEADERS, 4, 3, REQUEST),
+    frame(Frame.DATA, 1, 3, Buffer.from('body')),
+    get(5),
+  ]);
+  for (let round = 0; round < 200; round += 1) {
+    const bytes = Buffer.from(good);
+    for (let n = 0; n < 3; n += 1)
+      bytes[PREFACE.length + Math.floor(random() * (bytes.length - PREFACE.length))] = Math.floor(random() * 256);
+    const end = frame(Frame.PING, 0, 0, Buffer.from('the end!'));
+    // Whatever happens, the server says something: an answer to the PING, or GOAWAY; or the mutation swallowed the PING.
+    await talk(
+      Buffer.concat([bytes, end, times(2, () => frame(Frame.PING, 0, 0, Buffer.alloc(16_385)))]),
+      (seen) => goAwayCode(seen) !== undefined,
+    );
+  }
+});
+
+test(`header blocks are read as they were written, and mutated ones refused or read (FUZZ_SEED=${seed})`, () => {
+  const random = randomOf(seed);
+  const encoder = new HpackEncoder();
+  const decoder = new HpackDecoder();
+  for (let round = 0; round < 5000; round += 1) {
+    if (random() < 0.01) encoder.resize(Math.floor(random() * 6000));
+    const fields = Array.from(
+      { length: Math.floor(random() * 10) },
+      () =>
+        [
+          `x-${Math.floor(random() * 20)}`,
+          'v'.repeat(Math.floor(random() ** 3 * 400)) + Math.floor(random() * 5),
+        ] as const,
+    );
+    encoder.begin();
+    for (const [name, value] of fields) encoder.field(name, value);
+    const bytes = Buffer.from(encoder.finish());
+    const read: (readonly [string, string])[] = [];
+    decoder.decode(bytes, (name, value) => read.push([name, value]));
+    assert.deepEqual(read, fields, `FUZZ_SEED=${seed}, round ${round}`);
+    if (bytes.length === 0) continue;
+    bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+    try {
+      new HpackDecoder().decode(bytes, () => {});
+    } catch (error) {
+      assert.equal((error as Error).name, 'Http2Error', `FUZZ_SEED=${seed}, round ${round}: ${String(error)}`);
+    }
+  }
+});
+
+test('Huffman text of the examples of RFC 7541 is read', () => {
+  const read: string[] = [];
+  const decoder = new HpackDecoder();
+  for (const hex of [
+    '828684418cf1e3c2e5f23a6ba0ab90f4ff',
+    '828684be5886a8eb10649cbf',
+    '828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf',
+  ]) {
+    decoder.decode(Buffer.from(hex, 'hex'), (name, value) => read.push(`${name} ${value}`));
+  }
+  assert.deepEqual(
+    read.filter((text) => !text.startsWith(':method') && !text.startsWith(':scheme')),
+    [
+      ':path /',
+      ':authority www.example.com',
+      ':path /',
+      ':authority www.example.com',
+      'cache-control no-cache',
+      ':path /index.html',
+      ':authority www.example.com',
+      'custom-key custom-value',
+    ],
+  );
+  assert.throws(() => decoder.decode(Buffer.from('0085ffffffffff', 'hex'), () => {}), /Huffman/);
+});

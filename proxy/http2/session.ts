@@ -1,0 +1,658 @@
+import { HEAD_BYTES_MAX } from '../http/limits.ts';
+import type { Connection, ConnectionHandler } from '../transport/connection.ts';
+import { Budget } from './budget.ts';
+import { ErrorCode, Http2Error } from './errors.ts';
+import {
+  Flag,
+  Frame,
+  FRAME_BYTES_MAX,
+  FRAME_HEAD_BYTES,
+  FrameWriter,
+  PREFACE,
+  Setting,
+  STREAM_ID_MAX,
+  WINDOW_DEFAULT,
+  WINDOW_MAX,
+} from './frames.ts';
+import { HpackDecoder } from './hpack-decoder.ts';
+import { HpackEncoder } from './hpack-encoder.ts';
+import { Stream, type StreamFailure, type StreamHandler } from './stream.ts';
+
+/** What one stream may send ahead of its reader, and all together. */
+const STREAM_WINDOW = 512 * 1024;
+const SESSION_WINDOW = 16 * 1024 * 1024;
+/** Streams that the peer may have open. */
+const STREAMS_MAX = 4096;
+/** Frames of one header block; each may hold 16 KiB. */
+const CONTINUATIONS_MAX = 8;
+/** Frames that wait for a peer who does not read. */
+const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
+/** A connection that is silent for so long is asked for a sign of life, and given up so long after. */
+const PING_AFTER_MS = 10_000;
+const PING_TIMEOUT_MS = 10_000;
+/** From the first bytes of a header block to its end. */
+const BLOCK_TIMEOUT_MS = 10_000;
+
+export interface SessionOwner {
+  /** The peer opens a stream (servers only). */
+  onStream(open: (handler: StreamHandler) => Stream): void;
+  /** A stream can be opened again, after the limit was reached (clients only). */
+  onRoom(): void;
+  /** No stream can be opened any more. Called once, before the streams fail. */
+  onGone(): void;
+}
+
+/** An HTTP/2 connection (RFC 9113), either side: frames, header blocks, windows, and limits on what a peer may cost. */
+export class Session implements ConnectionHandler {
+  readonly connection: Connection;
+  readonly isClient: boolean;
+  readonly streams = new Map<number, Stream>();
+  readonly creditBytesMin = STREAM_WINDOW / 4;
+  sendWindow = WINDOW_DEFAULT;
+  isCongested = false;
+  wasCongested = false;
+  /** The peer's SETTINGS have arrived: it speaks HTTP/2. */
+  isConfirmed = false;
+  readonly #owner: SessionOwner;
+  readonly #now: () => number;
+  readonly #encoder = new HpackEncoder();
+  readonly #decoder = new HpackDecoder();
+  readonly #writer: FrameWriter;
+  readonly #blocked = new Set<Stream>();
+  readonly #batch: StreamHandler[] = [];
+  readonly #budgets: Readonly<Record<'reset' | 'ping' | 'settings' | 'empty' | 'other', Budget>>;
+  #unread: Buffer | undefined;
+  #preface: number; // bytes of it still to come
+  #data: { readonly stream: Stream | undefined; readonly isEnd: boolean; left: number } | undefined;
+  #block:
+    | {
+        readonly id: number;
+        readonly isEnd: boolean;
+        readonly parts: Buffer[];
+        bytes: number;
+        readonly sinceMs: number;
+      }
+    | undefined;
+  #receiveWindow = SESSION_WINDOW;
+  #streamSendWindow = WINDOW_DEFAULT;
+  #streamsMax = 100; // until the peer says otherwise
+  #nextId = 1;
+  #lastPeerId = 0;
+  #isGoingAway = false; // told the peer
+  #isGone = false;
+  #isScheduled = false;
+  #heardMs: number;
+  #pingMs = 0; // when an unanswered PING was sent
+  readonly #flush = (): void => {
+    this.#isScheduled = false;
+    this.#writer.flush();
+  };
+
+  constructor(connection: Connection, isClient: boolean, owner: SessionOwner, now: () => number) {
+    this.connection = connection;
+    this.isClient = isClient;
+    this.#owner = owner;
+    this.#now = now;
+    const nowMs = now();
+    this.#heardMs = nowMs;
+    this.#budgets = {
+      reset: new Budget(1000, 200, nowMs),
+      ping: new Budget(100, 10, nowMs),
+      settings: new Budget(50, 1, nowMs),
+      empty: new Budget(100, 10, nowMs),
+      other: new Budget(1000, 100, nowMs),
+    };
+    this.#preface = isClient ? 0 : PREFACE.length;
+    this.#writer = new FrameWriter((bytes) => {
+      if (!connection.write(bytes)) this.isCongested = true;
+      if (connection.socket.writableLength > UNSENT_BYTES_MAX) {
+        connection.destroy(new Error(`${UNSENT_BYTES_MAX} bytes wait for a peer that does not read`));
+      }
+    });
+    if (isClient) this.#writer.raw(PREFACE);
+    const settings: readonly (readonly [number, number])[] = [
+      [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
+      [Setting.MAX_HEADER_LIST_SIZE, HEAD_BYTES_MAX],
+      isClient ? [Setting.ENABLE_PUSH, 0] : [Setting.MAX_CONCURRENT_STREAMS, STREAMS_MAX],
+    ];
+    const payload = Buffer.alloc(6 * settings.length);
+    for (const [at, [key, value]] of settings.entries()) {
+      payload.writeUInt16BE(key, 6 * at);
+      payload.writeUInt32BE(value, 6 * at + 2);
+    }
+    this.#send(Frame.SETTINGS, 0, 0, payload);
+    this.#send(Frame.WINDOW_UPDATE, 0, 0, uint32(SESSION_WINDOW - WINDOW_DEFAULT));
+  }
+
+  /** Whether a stream can be opened now. */
+  get isUsable(): boolean {
+    return !this.#isGone && this.connection.isUsable && this.streams.size < this.#streamsMax;
+  }
+
+  /** No stream can be opened here, now or later. */
+  get isGone(): boolean {
+    return this.#isGone || !this.connection.isUsable;
+  }
+
+  get isClosed(): boolean {
+    return this.connection.isClosed;
+  }
+
+  /** Streams opened so far. */
+  get opened(): number {
+    return (this.#nextId - 1) / 2;
+  }
+
+  /** Opens a stream by its head. Only when `isUsable`. */
+  open(handler: StreamHandler, write: (encoder: HpackEncoder) => void, isEnd: boolean): Stream {
+    const stream = new Stream(this, this.#nextId, handler, this.#streamSendWindow, STREAM_WINDOW);
+    this.#nextId += 2;
+    this.streams.set(stream.id, stream);
+    this.writeHead(stream, write, isEnd);
+    if (this.#nextId > STREAM_ID_MAX - 2) this.#gone();
+    return stream;
+  }
+
+  writeHead(stream: Stream, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
+    this.#writeBlock(stream.id, write, isEnd);
+    if (isEnd) stream.endLocal();
+  }
+
+  /** @param lines  fields, each with its CRLF */
+  writeTrailers(id: number, lines: string): void {
+    this.#writeBlock(
+      id,
+      (encoder) => {
+        for (const line of lines.split('\r\n')) if (line !== '') encoder.line(line);
+      },
+      true,
+    );
+  }
+
+  writeData(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
+    let at = start;
+    do {
+      const next = Math.min(end, at + FRAME_BYTES_MAX);
+      this.#send(Frame.DATA, isEnd && next === end ? Flag.END_STREAM : 0, id, bytes, at, next);
+      at = next;
+    } while (at < end);
+  }
+
+  block(stream: Stream): void {
+    this.#blocked.add(stream);
+  }
+
+  forget(stream: Stream): void {
+    this.streams.delete(stream.id);
+    this.#blocked.delete(stream);
+    if (this.streams.size === 0 && this.#isGone) this.#endWhenIdle();
+    else if (this.isClient && this.streams.size === this.#streamsMax - 1) this.#owner.onRoom();
+  }
+
+  resetStream(stream: Stream, code: number): void {
+    if (!this.isClosed) this.#send(Frame.RST_STREAM, 0, stream.id, uint32(code));
+    this.forget(stream);
+  }
+
+  creditStream(stream: Stream, bytes: number): void {
+    stream.receiveWindow += bytes;
+    this.#send(Frame.WINDOW_UPDATE, 0, stream.id, uint32(bytes));
+  }
+
+  /** Tells the peer to open no more streams; those that it has opened meanwhile are still served. */
+  drain(): void {
+    if (this.#isGoingAway || this.isClosed) return;
+    this.#isGoingAway = true;
+    this.#goAway(STREAM_ID_MAX, ErrorCode.NO_ERROR);
+  }
+
+  /** Ends the connection if no stream is open. */
+  closeIdle(): void {
+    if (this.streams.size > 0 || this.isClosed) return;
+    this.#goAway(this.#lastPeerId, ErrorCode.NO_ERROR);
+    this.#writer.flush();
+    this.#gone();
+    this.connection.endAndClose();
+  }
+
+  /** Opens no more streams and ends the connection after the last. */
+  retire(): void {
+    this.#gone();
+    if (this.streams.size === 0) this.#endWhenIdle();
+  }
+
+  /** Called about once a second. */
+  sweep(nowMs: number): void {
+    if (this.isClosed) return;
+    if (this.#block !== undefined && nowMs - this.#block.sinceMs > BLOCK_TIMEOUT_MS) {
+      this.connection.destroy(new Error(`no complete header block within ${BLOCK_TIMEOUT_MS} ms`));
+      return;
+    }
+    if (nowMs - this.#heardMs < PING_AFTER_MS) {
+      this.#pingMs = 0;
+    } else if (this.#pingMs === 0) {
+      this.#pingMs = nowMs;
+      this.#send(Frame.PING, 0, 0, Buffer.alloc(8));
+    } else if (nowMs - this.#pingMs > PING_TIMEOUT_MS) {
+      this.connection.destroy(new Error(`no answer to a PING within ${PING_TIMEOUT_MS} ms`));
+    }
+  }
+
+  onData(bytes: Buffer): void {
+    this.#heardMs = this.#now();
+    const all = this.#unread === undefined ? bytes : Buffer.concat([this.#unread, bytes]);
+    this.#unread = undefined;
+    try {
+      const end = this.#consume(all);
+      if (end < all.length) this.#unread = all.subarray(end);
+    } catch (error) {
+      if (!(error instanceof Http2Error)) throw error;
+      this.#fail(error);
+    }
+    const batch = this.#batch.splice(0);
+    for (const handler of batch) handler.onBatchEnd();
+  }
+
+  onEnd(): void {
+    this.#gone();
+    this.connection.endAndClose();
+  }
+
+  onDrain(): void {
+    this.isCongested = false;
+    this.wasCongested = true;
+    this.#unblock();
+    for (const stream of this.streams.values()) stream.unstall();
+    this.wasCongested = false;
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#gone();
+    const message = error === undefined ? 'the connection was closed' : `the connection failed (${error.message})`;
+    this.#failStreams(() => true, { code: ErrorCode.INTERNAL_ERROR, message, isUnprocessed: false });
+  }
+
+  /** @returns index of the first byte that is not used yet */
+  #consume(bytes: Buffer): number {
+    let at = 0;
+    if (this.#preface > 0) {
+      const known = Math.min(bytes.length, this.#preface);
+      const from = PREFACE.length - this.#preface;
+      if (bytes.compare(PREFACE, from, from + known, 0, known) !== 0) throw protocol('no HTTP/2 preface');
+      this.#preface -= known;
+      at = known;
+    }
+    while (at < bytes.length) {
+      if (this.#data !== undefined) {
+        at = this.#consumeData(this.#data, bytes, at);
+        continue;
+      }
+      if (bytes.length - at < FRAME_HEAD_BYTES) return at;
+      const length = bytes.readUIntBE(at, 3);
+      const type = bytes[at + 3] as number;
+      const flags = bytes[at + 4] as number;
+      const id = bytes.readUInt32BE(at + 5) & STREAM_ID_MAX;
+      if (length > FRAME_BYTES_MAX) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, `a frame of ${length} bytes`);
+      if (this.#block !== undefined && (type !== Frame.CONTINUATION || id !== this.#block.id)) {
+        throw protocol('a header block is interrupted');
+      }
+      if (!this.isConfirmed && (type !== Frame.SETTINGS || (flags & Flag.ACK) !== 0))
+        throw protocol('SETTINGS must come first');
+      if (type === Frame.DATA && (flags & Flag.PADDED) === 0) {
+        at += FRAME_HEAD_BYTES;
+        this.#beginData(id, length, (flags & Flag.END_STREAM) !== 0);
+        continue;
+      }
+      const end = at + FRAME_HEAD_BYTES + length;
+      if (bytes.length < end) return at;
+      this.#onFrame(type, flags, id, bytes.subarray(at + FRAME_HEAD_BYTES, end));
+      at = end;
+    }
+    return at;
+  }
+
+  #beginData(id: number, length: number, isEnd: boolean): void {
+    const stream = this.#dataStream(id, length);
+    if (length === 0) {
+      if (!isEnd && !this.#budgets.empty.take(this.#heardMs)) throw calm('empty DATA frames');
+      if (stream !== undefined) this.#deliver(stream, NO_BYTES, 0, isEnd);
+    } else this.#data = { stream, isEnd, left: length };
+  }
+
+  #consumeData(
+    data: { readonly stream: Stream | undefined; readonly isEnd: boolean; left: number },
+    bytes: Buffer,
+    at: number,
+  ): number {
+    const end = Math.min(bytes.length, at + data.left);
+    data.left -= end - at;
+    if (data.left === 0) this.#data = undefined;
+    if (data.stream !== undefined)
+      this.#deliver(data.stream, bytes.subarray(at, end), end - at, data.isEnd && data.left === 0);
+    return end;
+  }
+
+  /** Checks and charges the windows. @returns undefined when the stream is closed already */
+  #dataStream(id: number, length: number): Stream | undefined {
+    const stream = this.streams.get(id);
+    if (id === 0 || (stream === undefined && !this.#wasOpen(id)))
+      throw protocol(`DATA on stream ${id}, which is not open`);
+    this.#receiveWindow -= length;
+    if (this.#receiveWindow < 0)
+      throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, 'more DATA than the window of the connection');
+    if (this.#receiveWindow < SESSION_WINDOW / 2) {
+      this.#send(Frame.WINDOW_UPDATE, 0, 0, uint32(SESSION_WINDOW - this.#receiveWindow));
+      this.#receiveWindow = SESSION_WINDOW;
+    }
+    if (stream === undefined || stream.isRemoteDone) {
+      if (length === 0 && !this.#budgets.empty.take(this.#heardMs)) throw calm('DATA frames on closed streams');
+      return undefined;
+    }
+    stream.receiveWindow -= length;
+    if (stream.receiveWindow < 0)
+      throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, `more DATA than the window of stream ${id}`);
+    return stream;
+  }
+
+  /** @param charged  bytes to give back to the window later */
+  #deliver(stream: Stream, bytes: Buffer, charged: number, isEnd: boolean): void {
+    if (stream.isRemoteDone) return; // reset while this frame was being read
+    if (isEnd) this.#endRemote(stream);
+    const hasRoom = stream.handler.onData(bytes, isEnd);
+    if (!isEnd) stream.received(charged, hasRoom);
+    this.#batch.push(stream.handler);
+  }
+
+  #endRemote(stream: Stream): void {
+    stream.isRemoteDone = true;
+    if (stream.isLocalDone) this.forget(stream);
+  }
+
+  #onFrame(type: number, flags: number, id: number, payload: Buffer): void {
+    switch (type) {
+      case Frame.DATA: {
+        const stream = this.#dataStream(id, payload.length);
+        const content = unpad(payload);
+        if (content.length === 0 && (flags & Flag.END_STREAM) === 0 && !this.#budgets.empty.take(this.#heardMs))
+          throw calm('empty DATA frames');
+        if (stream !== undefined) this.#deliver(stream, content, payload.length, (flags & Flag.END_STREAM) !== 0);
+        return;
+      }
+      case Frame.HEADERS:
+        this.#onHeaders(flags, id, payload);
+        return;
+      case Frame.CONTINUATION:
+        this.#onContinuation(flags, payload);
+        return;
+      case Frame.RST_STREAM:
+        this.#onReset(id, payload);
+        return;
+      case Frame.SETTINGS:
+        this.#onSettings(flags, id, payload);
+        return;
+      case Frame.PING:
+        size(payload, 8, 'PING');
+        if (id !== 0) throw protocol('PING on a stream');
+        if ((flags & Flag.ACK) !== 0) return;
+        if (!this.#budgets.ping.take(this.#heardMs)) throw calm('PING frames');
+        this.#send(Frame.PING, Flag.ACK, 0, payload);
+        return;
+      case Frame.GOAWAY:
+        this.#onGoAway(id, payload);
+        return;
+      case Frame.WINDOW_UPDATE:
+        this.#onWindowUpdate(id, payload);
+        return;
+      case Frame.PUSH_PROMISE:
+        throw protocol('PUSH_PROMISE was not allowed');
+      default:
+        // PRIORITY and extensions: ignored, but not without end.
+        if (!this.#budgets.other.take(this.#heardMs)) throw calm('frames without use');
+    }
+  }
+
+  #onHeaders(flags: number, id: number, payload: Buffer): void {
+    if (id === 0) throw protocol('HEADERS without a stream');
+    const isEnd = (flags & Flag.END_STREAM) !== 0;
+    let block = (flags & Flag.PADDED) === 0 ? payload : unpad(payload);
+    if ((flags & Flag.PRIORITY) !== 0) {
+      if (block.length < 5) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, 'HEADERS too short for its priority');
+      block = block.subarray(5);
+    }
+    if ((flags & Flag.END_HEADERS) !== 0) this.#onBlock(id, block, isEnd);
+    else this.#block = { id, isEnd, parts: [Buffer.from(block)], bytes: block.length, sinceMs: this.#heardMs };
+  }
+
+  #onContinuation(flags: number, payload: Buffer): void {
+    const block = this.#block;
+    if (block === undefined) throw protocol('CONTINUATION without HEADERS');
+    block.parts.push(Buffer.from(payload));
+    block.bytes += payload.length;
+    if (block.parts.length > CONTINUATIONS_MAX || block.bytes > HEAD_BYTES_MAX) throw calm('CONTINUATION frames');
+    if ((flags & Flag.END_HEADERS) === 0) return;
+    this.#block = undefined;
+    this.#onBlock(block.id, Buffer.concat(block.parts), block.isEnd);
+  }
+
+  #onBlock(id: number, block: Buffer, isEnd: boolean): void {
+    const fields: string[] = [];
+    this.#decoder.decode(block, (name, value) => fields.push(name, value));
+    const stream = this.streams.get(id);
+    if (stream !== undefined) {
+      if (stream.isRemoteDone)
+        throw new Http2Error(ErrorCode.STREAM_CLOSED, `HEADERS on stream ${id}, which has ended`);
+      if (isEnd) this.#endRemote(stream);
+      stream.handler.onFields(fields, isEnd);
+      this.#batch.push(stream.handler);
+      return;
+    }
+    if (this.isClient) {
+      if (!this.#wasOpen(id)) throw protocol(`HEADERS on stream ${id}, which is not open`);
+      return; // reset by us meanwhile
+    }
+    if (id % 2 === 0) throw protocol(`stream ${id} cannot be opened by a client`);
+    if (id <= this.#lastPeerId) return; // reset by us meanwhile
+    this.#lastPeerId = id;
+    if (this.#isGone) return;
+    if (this.streams.size >= STREAMS_MAX) {
+      if (!this.#budgets.reset.take(this.#heardMs)) throw calm('streams above the limit');
+      this.#send(Frame.RST_STREAM, 0, id, uint32(ErrorCode.REFUSED_STREAM));
+      return;
+    }
+    this.#owner.onStream((handler) => {
+      const opened = new Stream(this, id, handler, this.#streamSendWindow, STREAM_WINDOW);
+      opened.isRemoteDone = isEnd;
+      this.streams.set(id, opened);
+      return opened;
+    });
+    const opened = this.streams.get(id);
+    opened?.handler.onFields(fields, isEnd);
+    if (opened !== undefined) this.#batch.push(opened.handler);
+  }
+
+  #onReset(id: number, payload: Buffer): void {
+    size(payload, 4, 'RST_STREAM');
+    if (id === 0 || (!this.streams.has(id) && !this.#wasOpen(id)))
+      throw protocol(`RST_STREAM on stream ${id}, which is not open`);
+    const code = payload.readUInt32BE(0);
+    // A server refuses as it likes; a client that resets again and again makes work for nothing.
+    if (!this.isClient && !this.#budgets.reset.take(this.#heardMs)) throw calm('RST_STREAM frames');
+    const failure = {
+      code,
+      message: `the stream was reset (${code})`,
+      isUnprocessed: code === ErrorCode.REFUSED_STREAM,
+    };
+    this.#failStreams((stream) => stream === id, failure);
+  }
+
+  #onSettings(flags: number, id: number, payload: Buffer): void {
+    if (id !== 0) throw protocol('SETTINGS on a stream');
+    if ((flags & Flag.ACK) !== 0) {
+      size(payload, 0, 'SETTINGS');
+      return;
+    }
+    if (payload.length % 6 !== 0) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, 'SETTINGS of a wrong size');
+    if (!this.#budgets.settings.take(this.#heardMs)) throw calm('SETTINGS frames');
+    this.isConfirmed = true;
+    for (let at = 0; at < payload.length; at += 6)
+      this.#onSetting(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
+    this.#send(Frame.SETTINGS, Flag.ACK, 0, NO_BYTES);
+    this.#unblock();
+  }
+
+  #onSetting(key: number, value: number): void {
+    if (key === Setting.HEADER_TABLE_SIZE) this.#encoder.resize(value);
+    else if (key === Setting.ENABLE_PUSH && value > 1) throw protocol('ENABLE_PUSH is neither 0 nor 1');
+    else if (key === Setting.MAX_CONCURRENT_STREAMS) this.#streamsMax = Math.min(value, STREAMS_MAX);
+    else if (key === Setting.MAX_FRAME_SIZE && (value < FRAME_BYTES_MAX || value > 2 ** 24 - 1))
+      throw protocol('MAX_FRAME_SIZE is out of range');
+    else if (key === Setting.INITIAL_WINDOW_SIZE) {
+      if (value > WINDOW_MAX) throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, 'INITIAL_WINDOW_SIZE is out of range');
+      const change = value - this.#streamSendWindow;
+      this.#streamSendWindow = value;
+      for (const stream of this.streams.values()) {
+        stream.sendWindow += change;
+        if (stream.sendWindow > WINDOW_MAX) throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, 'a window is too large');
+      }
+    }
+  }
+
+  #onGoAway(id: number, payload: Buffer): void {
+    if (id !== 0 || payload.length < 8) throw protocol('GOAWAY on a stream or too short');
+    const last = payload.readUInt32BE(0) & STREAM_ID_MAX;
+    const code = payload.readUInt32BE(4);
+    this.#gone();
+    if (!this.isClient) return;
+    this.#failStreams((stream) => stream > last, { code, message: 'the server goes away', isUnprocessed: true });
+    if (this.streams.size === 0) this.#endWhenIdle();
+  }
+
+  #onWindowUpdate(id: number, payload: Buffer): void {
+    size(payload, 4, 'WINDOW_UPDATE');
+    const bytes = payload.readUInt32BE(0) & WINDOW_MAX;
+    if (bytes === 0) throw protocol('WINDOW_UPDATE by 0');
+    if (id === 0) {
+      this.sendWindow += bytes;
+      if (this.sendWindow > WINDOW_MAX)
+        throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, 'the window of the connection is too large');
+      this.#unblock();
+      return;
+    }
+    const stream = this.streams.get(id);
+    if (stream === undefined) {
+      if (!this.#wasOpen(id)) throw protocol(`WINDOW_UPDATE on stream ${id}, which is not open`);
+      return;
+    }
+    stream.sendWindow += bytes;
+    if (stream.sendWindow > WINDOW_MAX)
+      throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, `the window of stream ${id} is too large`);
+    if (this.#blocked.delete(stream)) {
+      stream.pump();
+      stream.unstall();
+    }
+  }
+
+  /** Streams that waited go on, each in turn as far as the windows reach. */
+  #unblock(): void {
+    if (this.#blocked.size === 0) return;
+    const streams = [...this.#blocked];
+    this.#blocked.clear();
+    for (const stream of streams) {
+      if (this.isCongested || this.sendWindow <= 0) this.#blocked.add(stream);
+      else {
+        stream.pump();
+        stream.unstall();
+      }
+    }
+  }
+
+  #wasOpen(id: number): boolean {
+    return this.isClient ? id % 2 === 1 && id < this.#nextId : id <= this.#lastPeerId;
+  }
+
+  #writeBlock(id: number, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
+    const encoder = this.#encoder;
+    encoder.begin();
+    write(encoder);
+    const block = encoder.finish();
+    const first = Math.min(block.length, FRAME_BYTES_MAX);
+    const endStream = isEnd ? Flag.END_STREAM : 0;
+    this.#send(Frame.HEADERS, endStream | (first === block.length ? Flag.END_HEADERS : 0), id, block, 0, first);
+    for (let at = first; at < block.length;) {
+      const next = Math.min(block.length, at + FRAME_BYTES_MAX);
+      this.#send(Frame.CONTINUATION, next === block.length ? Flag.END_HEADERS : 0, id, block, at, next);
+      at = next;
+    }
+  }
+
+  #send(type: number, flags: number, id: number, payload: Buffer, start = 0, end = payload.length): void {
+    this.#writer.frame(type, flags, id, payload, start, end);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#flush);
+  }
+
+  #goAway(last: number, code: number): void {
+    const payload = Buffer.alloc(8);
+    payload.writeUInt32BE(last, 0);
+    payload.writeUInt32BE(code, 4);
+    this.#send(Frame.GOAWAY, 0, 0, payload);
+  }
+
+  #endWhenIdle(): void {
+    if (this.isClosed) return;
+    this.#writer.flush();
+    this.connection.endAndClose();
+  }
+
+  #fail(error: Http2Error): void {
+    this.#goAway(this.#lastPeerId, error.code);
+    this.#writer.flush();
+    this.#gone();
+    this.#failStreams(() => true, { code: error.code, message: error.message, isUnprocessed: false });
+    this.connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
+    this.connection.endAndClose();
+  }
+
+  #failStreams(which: (id: number) => boolean, failure: StreamFailure): void {
+    for (const stream of this.streams.values()) {
+      if (!which(stream.id)) continue;
+      stream.isLocalDone = true;
+      stream.isRemoteDone = true;
+      this.forget(stream);
+      stream.handler.onReset(failure);
+    }
+  }
+
+  #gone(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#owner.onGone();
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+function unpad(payload: Buffer): Buffer {
+  const padding = payload[0];
+  if (padding === undefined || padding >= payload.length) throw protocol('padding as long as its frame');
+  return payload.subarray(1, payload.length - padding);
+}
+
+function size(payload: Buffer, bytes: number, name: string): void {
+  if (payload.length !== bytes) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, `${name} of ${payload.length} bytes`);
+}
+
+function protocol(reason: string): Http2Error {
+  return new Http2Error(ErrorCode.PROTOCOL_ERROR, reason);
+}
+
+function calm(what: string): Http2Error {
+  return new Http2Error(ErrorCode.ENHANCE_YOUR_CALM, `too many ${what}`);
+}

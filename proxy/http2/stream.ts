@@ -1,0 +1,150 @@
+import { ErrorCode } from './errors.ts';
+import type { Session } from './session.ts';
+
+/** Why a stream ended before its time. */
+export type StreamFailure = {
+  readonly code: number; // of the RST_STREAM or GOAWAY, or INTERNAL_ERROR for a lost connection
+  readonly message: string;
+  /** The peer has certainly not looked at the request (refused, or above the last stream of its GOAWAY). */
+  readonly isUnprocessed: boolean;
+};
+
+/** What a stream tells its owner. Nothing comes after `onReset`. */
+export interface StreamHandler {
+  /**
+   * A head, interim head or trailers.
+   * @param fields  names and values in turn, in lower case and latin1
+   */
+  onFields(fields: readonly string[], isEnd: boolean): void;
+  /** @returns false when the peer should wait until `Stream.resume` */
+  onData(bytes: Buffer, isEnd: boolean): boolean;
+  /** There is room again after `Stream.sendData` returned false. */
+  onDrain(): void;
+  onReset(failure: StreamFailure): void;
+  /** Everything that came in one read has been told. */
+  onBatchEnd(): void;
+}
+
+/** One stream of a session, from its side that is open here: windows, and what waits for them. */
+export class Stream {
+  readonly id: number;
+  readonly handler: StreamHandler;
+  sendWindow: number;
+  receiveWindow: number;
+  isRemoteDone = false;
+  isLocalDone = false;
+  readonly #session: Session;
+  #waiting: Buffer[] = []; // as much as the source sends after it was told to stop
+  #isEndWaiting = false;
+  #trailersWaiting: string | undefined;
+  #isStalled = false; // the source was told to stop
+  #owed = 0; // received and not credited
+  #isPaused = false;
+
+  constructor(session: Session, id: number, handler: StreamHandler, sendWindow: number, receiveWindow: number) {
+    this.#session = session;
+    this.id = id;
+    this.handler = handler;
+    this.sendWindow = sendWindow;
+    this.receiveWindow = receiveWindow;
+  }
+
+  get isClosed(): boolean {
+    return this.isLocalDone && this.isRemoteDone;
+  }
+
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0 || this.#isEndWaiting;
+  }
+
+  /** @returns false when the source should wait for `onDrain` */
+  sendData(bytes: Buffer | undefined, isEnd: boolean, trailers?: string): boolean {
+    if (this.isLocalDone || this.#isEndWaiting) return true;
+    if (bytes !== undefined && bytes.length > 0) this.#waiting.push(bytes);
+    if (isEnd) {
+      this.#isEndWaiting = true;
+      this.#trailersWaiting = trailers === '' ? undefined : trailers;
+    }
+    this.pump();
+    this.#isStalled = this.hasWaiting;
+    return !this.#isStalled && !this.#session.isCongested;
+  }
+
+  /** Sends what the windows allow. */
+  pump(): void {
+    const session = this.#session;
+    while (this.#waiting.length > 0) {
+      const bytes = this.#waiting[0] as Buffer;
+      const room = session.isCongested ? 0 : Math.min(this.sendWindow, session.sendWindow);
+      if (room <= 0) {
+        session.block(this);
+        return;
+      }
+      const taken = Math.min(room, bytes.length);
+      this.sendWindow -= taken;
+      session.sendWindow -= taken;
+      const isLast = taken === bytes.length;
+      if (isLast) this.#waiting.shift();
+      else this.#waiting[0] = bytes.subarray(taken);
+      const isEnd = isLast && this.#waiting.length === 0 && this.#isEndWaiting && this.#trailersWaiting === undefined;
+      session.writeData(this.id, bytes, 0, taken, isEnd);
+      if (isEnd) {
+        this.#finish();
+        return;
+      }
+    }
+    if (!this.#isEndWaiting) return;
+    if (this.#trailersWaiting === undefined) session.writeData(this.id, NO_BYTES, 0, 0, true);
+    else session.writeTrailers(this.id, this.#trailersWaiting);
+    this.#finish();
+  }
+
+  /** After `pump`: the source may go on. */
+  unstall(): void {
+    if (this.hasWaiting || (!this.#isStalled && !this.#session.wasCongested)) return;
+    this.#isStalled = false;
+    if (!this.isLocalDone) this.handler.onDrain();
+  }
+
+  #finish(): void {
+    this.#isEndWaiting = false;
+    this.isLocalDone = true;
+    if (this.isRemoteDone) this.#session.forget(this);
+  }
+
+  /** The head has been sent with END_STREAM. */
+  endLocal(): void {
+    this.#finish();
+  }
+
+  /** @param bytes  of a DATA frame with its padding */
+  received(bytes: number, hasRoom: boolean): void {
+    this.#owed += bytes;
+    if (!hasRoom) this.#isPaused = true;
+    if (!this.#isPaused) this.#credit();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#credit();
+  }
+
+  /** Ends the stream both ways. */
+  reset(code: number = ErrorCode.CANCEL): void {
+    this.#waiting = [];
+    this.#isEndWaiting = false;
+    const wasOpen = !this.isClosed;
+    this.isLocalDone = true;
+    this.isRemoteDone = true;
+    if (wasOpen) this.#session.resetStream(this, code);
+  }
+
+  #credit(): void {
+    if (this.isRemoteDone || this.#owed < this.#session.creditBytesMin) return;
+    this.#session.creditStream(this, this.#owed);
+    this.#owed = 0;
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
