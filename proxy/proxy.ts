@@ -105,7 +105,12 @@ export class Proxy implements Disposable {
       now: () => performance.now(),
       random,
     };
-    const discovery = { client: destinationClient, contextToken: config.destinationContext, patienceMs: PATIENCE_MS };
+    const discovery = {
+      client: destinationClient,
+      contextToken: config.destinationContext,
+      patienceMs: PATIENCE_MS,
+      policy: { client: policyClient, workload: config.policyWorkload },
+    };
     const outbound = {
       ...shared,
       connectTimeoutMs: config.outboundConnectMs,

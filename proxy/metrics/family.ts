@@ -22,19 +22,27 @@ export const LATENCY_BOUNDS_MS: readonly number[] = [
 ];
 
 export class HistogramSeries extends Series {
-  readonly counts = new Float64Array(LATENCY_BOUNDS_MS.length + 1);
+  readonly bounds: readonly number[];
+  readonly counts: Float64Array;
   sum = 0;
 
-  observe(valueMs: number): void {
+  /** @param bounds  upper, ascending */
+  constructor(labels: Labels, bounds: readonly number[] = LATENCY_BOUNDS_MS) {
+    super(labels);
+    this.bounds = bounds;
+    this.counts = new Float64Array(bounds.length + 1);
+  }
+
+  observe(value: number): void {
     let low = 0;
-    let high = LATENCY_BOUNDS_MS.length;
+    let high = this.bounds.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (valueMs <= (LATENCY_BOUNDS_MS[middle] as number)) high = middle;
+      if (value <= (this.bounds[middle] as number)) high = middle;
       else low = middle + 1;
     }
     this.counts[low] = (this.counts[low] ?? 0) + 1;
-    this.sum += valueMs;
+    this.sum += value;
     this.value += 1;
   }
 }
@@ -127,9 +135,9 @@ export class Family<S extends Series = Series> {
     if (!(series instanceof HistogramSeries)) return [{ labels: { ...series.labels }, value: series.value }];
     const samples: Sample[] = [];
     let total = 0;
-    for (let index = 0; index <= LATENCY_BOUNDS_MS.length; index += 1) {
+    for (let index = 0; index <= series.bounds.length; index += 1) {
       total += series.counts[index] ?? 0;
-      const le = index === LATENCY_BOUNDS_MS.length ? '+Inf' : String(LATENCY_BOUNDS_MS[index]);
+      const le = index === series.bounds.length ? '+Inf' : String(series.bounds[index]);
       samples.push({ labels: { ...series.labels, le }, value: total, metricName: `${this.name}_bucket` });
     }
     samples.push({ labels: { ...series.labels }, value: series.sum, metricName: `${this.name}_sum` });

@@ -7,6 +7,27 @@ const SERIES_MAX = 20_000;
 /** How long a series without owner is kept. Source: `LINKERD2_PROXY_METRICS_RETAIN_IDLE`. */
 const RETAIN_IDLE_MS = 10 * 60_000;
 
+/** Bounds in seconds. Source: linkerd2-proxy. */
+const ROUTE_SECONDS = [0.05, 0.5, 1, 10];
+const BACKEND_SECONDS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 10];
+
+type OutboundRouteFamilies = Readonly<
+  Record<
+    | 'statuses'
+    | 'backendRequests'
+    | 'backendStatuses'
+    | 'retryRequests'
+    | 'retrySuccesses'
+    | 'retryLimitExceeded'
+    | 'retryOverflow',
+    Family
+  >
+> & { readonly durations: Family<HistogramSeries>; readonly backendDurations: Family<HistogramSeries> };
+
+type ProfileRouteFamilies = Readonly<
+  Record<'requests' | 'responses' | 'actualRequests' | 'actualResponses' | 'retryable', Family>
+> & { readonly latencies: Family<HistogramSeries> };
+
 /** Every family with labels of the traffic. Names and labels are linkerd2-proxy's. */
 export class TrafficMetrics {
   readonly registry = new Registry();
@@ -26,22 +47,16 @@ export class TrafficMetrics {
   readonly tcpAllow: Family;
   readonly tcpDeny: Family;
   readonly errors: Family;
+  /** `outbound_http_route_*`. */
+  readonly outboundRoutes: OutboundRouteFamilies;
+  /** `route_*`: routes of ServiceProfiles. */
+  readonly profileRoutes: ProfileRouteFamilies;
 
   constructor(seriesMax = SERIES_MAX) {
     this.#budget = new SeriesBudget(seriesMax);
     this.requests = this.#counter('request_total', 'Requests received.');
     this.responses = this.#counter('response_total', 'Responses finished.');
-    this.latencies = this.#add(
-      new Family<HistogramSeries>(
-        {
-          name: 'response_latency_ms',
-          help: 'Time from a request to the first bytes of its response.',
-          type: 'histogram',
-        },
-        this.#budget,
-        (labels) => new HistogramSeries(labels),
-      ),
-    );
+    this.latencies = this.#histogram('response_latency_ms', 'Time from a request to the first bytes of its response.');
     this.tcpOpen = this.#counter('tcp_open_total', 'Connections opened.');
     this.tcpConnections = this.#plain('tcp_open_connections', 'Connections open now.', 'gauge');
     this.tcpReadBytes = this.#counter('tcp_read_bytes_total', 'Bytes read from peers.');
@@ -55,6 +70,32 @@ export class TrafficMetrics {
       'proxy_errors_total',
       'Requests and connections that the proxy itself failed, by code.',
     );
+    const route = 'outbound_http_route';
+    const retry = `${route}_retry`;
+    const backend = `${route}_backend`;
+    this.outboundRoutes = {
+      statuses: this.#counter(`${route}_request_statuses_total`, 'Responses to requests of a route.'),
+      durations: this.#histogram(`${route}_request_duration_seconds`, 'Time to the end of a response.', ROUTE_SECONDS),
+      backendRequests: this.#counter(`${backend}_requests_total`, 'Attempts, by backend.'),
+      backendStatuses: this.#counter(`${backend}_response_statuses_total`, 'Responses to attempts, by backend.'),
+      backendDurations: this.#histogram(
+        `${backend}_response_duration_seconds`,
+        'Time to the end of the response to an attempt.',
+        BACKEND_SECONDS,
+      ),
+      retryRequests: this.#counter(`${retry}_requests_total`, 'Retries.'),
+      retrySuccesses: this.#counter(`${retry}_successes_total`, 'Retries that succeeded.'),
+      retryLimitExceeded: this.#counter(`${retry}_limit_exceeded_total`, 'Failures after the last retry.'),
+      retryOverflow: this.#counter(`${retry}_overflow_total`, 'Retries that the budget did not allow.'),
+    };
+    this.profileRoutes = {
+      requests: this.#counter('route_request_total', 'Requests of a route.'),
+      responses: this.#counter('route_response_total', 'Responses to requests of a route.'),
+      latencies: this.#histogram('route_response_latency_ms', 'Time to the first bytes of a response of a route.'),
+      actualRequests: this.#counter('route_actual_request_total', 'Attempts of a route.'),
+      actualResponses: this.#counter('route_actual_response_total', 'Responses to attempts of a route.'),
+      retryable: this.#counter('route_retryable_total', 'Failures that could be retried; `skipped` says why not.'),
+    };
   }
 
   /** A request or connection that the proxy itself failed. Rare, so the series is looked up each time. */
@@ -70,6 +111,11 @@ export class TrafficMetrics {
 
   #counter(name: string, help: string): Family {
     return this.#plain(name, help, 'counter');
+  }
+
+  #histogram(name: string, help: string, bounds?: readonly number[]): Family<HistogramSeries> {
+    const make = (labels: Labels): HistogramSeries => new HistogramSeries(labels, bounds);
+    return this.#add(new Family<HistogramSeries>({ name, help, type: 'histogram' }, this.#budget, make));
   }
 
   #plain(name: string, help: string, type: 'counter' | 'gauge'): Family {

@@ -7,15 +7,20 @@ import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
 import type { RequestSink, ServeRequest } from '../http/exchange.ts';
+import type { RequestHead } from '../http/head.ts';
 import { Http1Servers } from '../http/servers.ts';
 import { Http2Servers } from '../http2/server.ts';
 import type { ServerTimeouts } from '../http/server.ts';
 import { remoteOf } from '../tap/origin.ts';
-import type { TapOrigin } from '../tap/hub.ts';
+import type { TapExchange, TapOrigin } from '../tap/hub.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import type { OutboundContext } from './context.ts';
-import { Target, WatchedService, type Discovery } from './target.ts';
+import type { Plan } from './plan.ts';
+import { RoutedRequest } from './routed-request.ts';
+import type { Discovery } from './discovery.ts';
+import { Target } from './target.ts';
+import { WatchedService } from './watched-service.ts';
 import { connectOpaque } from './tcp.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -152,7 +157,23 @@ export class Outbound implements Disposable {
         response.fail(error);
         return NO_SINK;
       }
+      let plan: Plan | undefined;
+      try {
+        plan = target.route(head);
+      } catch (cause) {
+        const error = toProxyError(cause, 'policy-invalid');
+        this.#dispatch.onError(error);
+        response.fail(error);
+        return NO_SINK;
+      }
       this.#inFlight += 1;
+      if (plan !== undefined) {
+        const tap = (attempt: RequestHead): TapExchange | undefined => this.#options.tap.begin(attempt, origin);
+        const options = { ...this.#dispatch, random: this.#options.random };
+        const routed = new RoutedRequest(options, plan, { head, body, isEnd, tap }, response);
+        routed.start();
+        return routed;
+      }
       const tap = this.#options.tap.begin(head, origin);
       const request = { head, fields: '', body, isEnd, tap };
       const dispatch = new Dispatch(this.#dispatch, target.destination, request, response);

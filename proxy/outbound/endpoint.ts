@@ -1,4 +1,5 @@
 import type { Endpoint } from '#model/endpoint.ts';
+import type { FailureAccrual } from '#model/failure-accrual.ts';
 import type { ServerEndpoint } from '../balance/destination.ts';
 import { PeakEwma } from '../balance/ewma.ts';
 import { Connections } from '../balance/connections.ts';
@@ -6,12 +7,14 @@ import { Http2Pool } from '../balance/http2-pool.ts';
 import { Pool, type RequestPool } from '../balance/pool.ts';
 import { ProxyError } from '../errors.ts';
 import type { Labels } from '../metrics/family.ts';
+import type { TrafficMetrics } from '../metrics/registry.ts';
 import { destinationLabels, noTlsLabels, targetLabels } from '../metrics/labels.ts';
 import { RequestMetrics } from '../metrics/requests.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
 import { connectMesh, connectTcp } from '../transport/connect.ts';
 import { Connection } from '../transport/connection.ts';
 import type { EndpointMeta } from '../tap/hub.ts';
+import { Breaker, type Outcome } from './breaker.ts';
 import type { OutboundContext } from './context.ts';
 
 /** How long an endpoint is passed over after a connection to it failed: doubles up to the maximum. */
@@ -27,6 +30,7 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   readonly #context: OutboundContext;
   readonly #transport: TransportMetrics;
   readonly #ewma: PeakEwma;
+  #breaker: Breaker | undefined;
   #inFlight = 0;
   #failures = 0;
   #unreadyUntilMs = 0;
@@ -52,7 +56,9 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
       port: endpoint.port,
       labels: { ...labels, ...endpoint.labels, ...this.#tlsLabels() },
     };
-    this.requests = new RequestMetrics(context.metrics, all);
+    this.requests = new ObservedRequests(context.metrics, all, (outcome) =>
+      this.#breaker?.record(outcome, context.now()),
+    );
     this.#transport = new TransportMetrics(context.metrics, { ...all, peer: 'dst' });
     this.#ewma = new PeakEwma(context.now());
     const http1 = new Pool(
@@ -82,15 +88,28 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   }
 
   isReady(nowMs: number): boolean {
-    return nowMs >= this.#unreadyUntilMs;
+    return nowMs >= this.#unreadyUntilMs && !this.isEjected(nowMs);
+  }
+
+  /** It has failed too often, and it is not time for a probe. */
+  isEjected(nowMs: number): boolean {
+    return this.#breaker?.isOpen(nowMs) === true;
+  }
+
+  /** From now on failures count, by this rule; absent: they do not. */
+  accrue(accrual: FailureAccrual | undefined): void {
+    if (JSON.stringify(this.#breaker?.accrual) === JSON.stringify(accrual)) return;
+    this.#breaker = accrual === undefined ? undefined : new Breaker(accrual, this.#context.random);
   }
 
   begin(): void {
     this.#inFlight += 1;
+    this.#breaker?.admit();
   }
 
   end(): void {
     this.#inFlight -= 1;
+    if (this.#inFlight === 0) this.#breaker?.idle();
   }
 
   observe(rttMs: number, nowMs: number): void {
@@ -102,6 +121,7 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   markUnreachable(nowMs: number): void {
     this.#unreadyUntilMs = nowMs + Math.min(UNREADY_MAX_MS, UNREADY_MIN_MS * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 16);
+    this.#breaker?.record('failure', nowMs);
   }
 
   /**
@@ -155,5 +175,25 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
     return identity === undefined
       ? noTlsLabels('not_provided_by_service_discovery')
       : { tls: 'true', server_id: identity.name };
+  }
+}
+
+/** Request metrics that tell the outcome of each request to a breaker too. */
+class ObservedRequests extends RequestMetrics {
+  readonly #onOutcome: (outcome: Outcome) => void;
+
+  constructor(metrics: TrafficMetrics, labels: Labels, onOutcome: (outcome: Outcome) => void) {
+    super(metrics, labels);
+    this.#onOutcome = onOutcome;
+  }
+
+  override response(status: number, latencyMs: number): void {
+    super.response(status, latencyMs);
+    this.#onOutcome(status >= 500 ? 'failure' : status === 429 ? 'throttled' : 'success');
+  }
+
+  override failure(status: number, code: string): void {
+    super.failure(status, code);
+    if (code !== 'client-closed') this.#onOutcome('failure');
   }
 }

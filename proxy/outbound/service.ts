@@ -1,4 +1,5 @@
 import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
+import type { FailureAccrual } from '#model/failure-accrual.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { pickOfTwo } from '../balance/p2c.ts';
 import type { OutboundContext } from './context.ts';
@@ -14,6 +15,9 @@ export class Service implements Destination<OutboundEndpoint>, Disposable {
   readonly #authority: string;
   readonly #byAddress = new Map<string, { readonly state: OutboundEndpoint; readonly fingerprint: string }>();
   readonly #listeners = new Set<() => void>();
+  /** By who asked for it; the last one counts. */
+  readonly #accruals = new Map<object, FailureAccrual>();
+  #accrual: FailureAccrual | undefined;
   #list: readonly OutboundEndpoint[] = [];
 
   /** @param name  `host:port`, as asked of discovery */
@@ -51,7 +55,27 @@ export class Service implements Destination<OutboundEndpoint>, Disposable {
   }
 
   pick(avoid: ReadonlySet<ServerEndpoint> | undefined): OutboundEndpoint | undefined {
-    return pickOfTwo(this.#list, avoid, this.#context.now(), this.#context.random);
+    const nowMs = this.#context.now();
+    // What is ejected gets nothing, even when nothing else is left.
+    const list = this.#accrual === undefined ? this.#list : this.#list.filter((e) => !e.isEjected(nowMs));
+    return pickOfTwo(list, avoid, nowMs, this.#context.random);
+  }
+
+  /** There are endpoints, and all of them have failed too often. */
+  get isEjected(): boolean {
+    if (this.#accrual === undefined || this.#list.length === 0) return false;
+    const nowMs = this.#context.now();
+    return this.#list.every((endpoint) => endpoint.isEjected(nowMs));
+  }
+
+  /** Failures of the endpoints count by this rule until `endAccrual`. */
+  accrue(owner: object, accrual: FailureAccrual): void {
+    this.#accruals.set(owner, accrual);
+    this.#applyAccrual();
+  }
+
+  endAccrual(owner: object): void {
+    if (this.#accruals.delete(owner)) this.#applyAccrual();
   }
 
   onChange(listener: () => void): Disposable {
@@ -68,15 +92,19 @@ export class Service implements Destination<OutboundEndpoint>, Disposable {
     this.#list = [];
   }
 
+  #applyAccrual(): void {
+    this.#accrual = [...this.#accruals.values()].at(-1);
+    for (const endpoint of this.#list) endpoint.accrue(this.#accrual);
+  }
+
   #upsert(endpoint: Endpoint, labels: Readonly<Record<string, string>>): void {
     const key = addressOf(endpoint);
     const fingerprint = JSON.stringify([endpoint, labels]);
     if (this.#byAddress.get(key)?.fingerprint === fingerprint) return;
     this.#delete(key);
-    this.#byAddress.set(key, {
-      state: new OutboundEndpoint(endpoint, labels, this.#authority, this.#context),
-      fingerprint,
-    });
+    const state = new OutboundEndpoint(endpoint, labels, this.#authority, this.#context);
+    state.accrue(this.#accrual);
+    this.#byAddress.set(key, { state, fingerprint });
   }
 
   /** Requests in progress at the endpoint finish; its idle connections close. */

@@ -1,107 +1,21 @@
-import { DecodeError } from '#api/decode/decode-error.ts';
-import { decodeEndpointUpdate, decodeProfile } from '#api/decode/destination.ts';
+import { decodeProfile } from '#api/decode/destination.ts';
 import { DestinationService } from '#api/gen/destination.ts';
 import { formatSocketAddress } from '#model/address.ts';
 import type { Endpoint } from '#model/endpoint.ts';
 import type { Profile } from '#model/profile.ts';
-import type { Logger } from '#runtime/log.ts';
 import type { Destination } from '../balance/destination.ts';
 import type { Cache, CacheValue, Lease } from '../discovery/cache.ts';
-import type { GrpcClient } from '../discovery/grpc-client.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import { noTlsLabels, targetLabels } from '../metrics/labels.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
 import type { OutboundContext } from './context.ts';
+import { FirstAnswer, readable, type Discovery } from './discovery.ts';
 import type { OutboundEndpoint } from './endpoint.ts';
-import { Service, SingleEndpoint } from './service.ts';
-
-/** How discovery is asked. */
-export type Discovery = {
-  readonly client: GrpcClient;
-  readonly contextToken: string;
-  /** How long a connection waits for a first answer before it is forwarded as it is. */
-  readonly patienceMs: number;
-};
-
-/** What the message says; nothing, and a line in the log, when it makes no sense: then the last good answer stays. */
-function readable<T>(decode: () => T, target: string, log: Logger): T | undefined {
-  try {
-    return decode();
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    log.warn({ target, err: error }, 'discovery sent an answer that cannot be used');
-    return undefined;
-  }
-}
-
-/** Waits until something has happened or the patience is over. */
-class FirstAnswer {
-  readonly promise: Promise<void>;
-  #resolve: () => void = () => {};
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(patienceMs: number) {
-    this.promise = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-    this.#timer = setTimeout(this.#resolve, patienceMs);
-  }
-
-  arrived(): void {
-    clearTimeout(this.#timer);
-    this.#resolve();
-  }
-}
-
-/** A service port in the cache: its endpoints, and the stream that keeps them up to date. */
-export class WatchedService implements CacheValue {
-  readonly service: Service;
-  readonly #context: OutboundContext;
-  readonly #discovery: Discovery;
-  readonly #answer: FirstAnswer;
-  #stream: Disposable | undefined;
-
-  /** @param name  `host:port` */
-  constructor(name: string, context: OutboundContext, discovery: Discovery) {
-    this.service = new Service(name, context);
-    this.#context = context;
-    this.#discovery = discovery;
-    this.#answer = new FirstAnswer(discovery.patienceMs);
-    this.wake();
-  }
-
-  /** Resolves at the first answer, or when the patience is over. */
-  get answered(): Promise<void> {
-    return this.#answer.promise;
-  }
-
-  wake(): void {
-    const { client, contextToken } = this.#discovery;
-    const request = { scheme: '', path: this.service.name, contextToken };
-    this.#stream = watchStream(client, DestinationService.get, request, this.#context.random, {
-      onMessage: (message, isFirst) => {
-        const update = readable(() => decodeEndpointUpdate(message), this.service.name, this.#context.log);
-        if (update !== undefined) this.service.apply(update, isFirst);
-        this.#answer.arrived();
-      },
-      onRefused: (error) => {
-        this.#context.log.warn({ service: this.service.name, err: error }, 'discovery refuses to resolve a service');
-        this.#answer.arrived();
-      },
-    });
-  }
-
-  rest(): void {
-    this.#stream?.[Symbol.dispose]();
-    this.#stream = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.rest();
-    this.#answer.arrived();
-    this.service[Symbol.dispose]();
-  }
-}
+import type { RequestHead } from '../http/head.ts';
+import type { Plan } from './plan.ts';
+import { SingleEndpoint } from './service.ts';
+import { TargetRoutes } from './target-routes.ts';
+import type { WatchedService } from './watched-service.ts';
 
 /**
  * An address that applications connect to, with what discovery says about it. Connections and requests ask `destination`
@@ -122,6 +36,7 @@ export class Target implements CacheValue {
   #single: { readonly fingerprint: string; readonly endpoint: SingleEndpoint } | undefined;
   #stream: Disposable | undefined;
   #isSettled = false;
+  readonly #routes: TargetRoutes;
 
   constructor(
     address: string,
@@ -138,7 +53,20 @@ export class Target implements CacheValue {
     const labels = { direction: 'outbound', peer: 'src', ...targetLabels(address, port), ...noTlsLabels('loopback') };
     this.clients = new TransportMetrics(context.metrics, labels);
     this.#answer = new FirstAnswer(discovery.patienceMs);
+    this.#routes = new TargetRoutes(address, port, context, discovery, services, (watched) =>
+      this.#isBeyondReach(watched) ? this.#asAsked : watched.service,
+    );
     this.wake();
+  }
+
+  /**
+   * What happens to a request.
+   *
+   * @returns nothing when no routes are known: it goes to `destination`
+   * @throws ProxyError  `no-route`, or `policy-invalid`
+   */
+  route(head: RequestHead): Plan | undefined {
+    return this.#routes.find(head);
   }
 
   /** The connection is to be forwarded as raw bytes. */
@@ -158,10 +86,14 @@ export class Target implements CacheValue {
   get destination(): Destination<OutboundEndpoint> {
     const service = this.#service?.value.service;
     if (service !== undefined) {
-      const isUnknown = !service.isKnown && !this.#discovery.client.isReachable;
-      return isUnknown ? this.#asAsked : service;
+      return this.#isBeyondReach(this.#service?.value) ? this.#asAsked : service;
     }
     return this.#single?.endpoint ?? this.#asAsked;
+  }
+
+  /** Nothing is known about the service, and nothing can be learnt at the moment. */
+  #isBeyondReach(watched: WatchedService | undefined): boolean {
+    return watched?.service.isKnown === false && !this.#discovery.client.isReachable;
   }
 
   wake(): void {
@@ -180,22 +112,26 @@ export class Target implements CacheValue {
       },
     });
     if (this.#profile?.fullyQualifiedName !== undefined) this.#follow(this.#profile.fullyQualifiedName);
+    this.#routes.wake();
   }
 
   rest(): void {
     this.#stream?.[Symbol.dispose]();
     this.#stream = undefined;
     this.#service?.[Symbol.dispose]();
+    this.#routes.rest();
     this.#service = undefined; // rests in its cache with what it knows, and is found there by `wake`
   }
 
   sweep(): void {
     this.#plain?.sweep();
     this.#single?.endpoint.sweep();
+    this.#routes.sweep();
   }
 
   [Symbol.dispose](): void {
     this.rest();
+    this.#routes[Symbol.dispose]();
     this.#answer.arrived();
     this.#single?.endpoint[Symbol.dispose]();
     this.#plain?.[Symbol.dispose]();
@@ -211,12 +147,14 @@ export class Target implements CacheValue {
 
   async #settle(): Promise<void> {
     await this.#answer.promise;
+    await this.#routes.settled();
     await this.#service?.value.answered;
     this.#isSettled = true;
   }
 
   #apply(profile: Profile): void {
     this.#profile = profile;
+    this.#routes.setProfile(profile);
     if (profile.fullyQualifiedName === undefined) {
       this.#service?.[Symbol.dispose]();
       this.#service = undefined;

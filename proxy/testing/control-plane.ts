@@ -2,6 +2,7 @@ import { Server as GrpcServer, ServerCredentials, status, type ServerWritableStr
 import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { encodeEndpointUpdate, encodeProfile } from '#api/encode/destination.ts';
 import { encodeInboundServer } from '#api/encode/inbound.ts';
+import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
 import { DestinationService, type DestinationProfile, type GetDestination, type Update } from '#api/gen/destination.ts';
 import { IdentityService, type IdentityServer } from '#api/gen/identity.ts';
 import {
@@ -10,8 +11,14 @@ import {
   type PortSpec,
   type Server,
 } from '#api/gen/inbound.ts';
+import {
+  OutboundPoliciesService,
+  type OutboundPolicy as OutboundPolicyMessage,
+  type TrafficSpec,
+} from '#api/gen/outbound.ts';
 import type { Endpoint } from '#model/endpoint.ts';
 import type { InboundServer } from '#model/inbound.ts';
+import type { OutboundPolicy } from '#model/outbound.ts';
 import type { Profile } from '#model/profile.ts';
 import { parseCsr } from '#pki/csr.ts';
 import { issueLeaf } from '#pki/issuer.ts';
@@ -31,6 +38,8 @@ export class TestControlPlane implements AsyncDisposable {
   readonly #profiles = new Map<string, Profile>();
   readonly #endpoints = new Map<string, readonly Endpoint[]>();
   readonly #policies = new Map<number, InboundServer>();
+  readonly #outbound = new Map<number, OutboundPolicyMessage>();
+  readonly #outboundStreams = new Set<ServerWritableStream<TrafficSpec, OutboundPolicyMessage>>();
   readonly #profileStreams = new Set<ServerWritableStream<GetDestination, DestinationProfile>>();
   readonly #endpointStreams = new Set<ServerWritableStream<GetDestination, Update>>();
   readonly #policyStreams = new Set<ServerWritableStream<PortSpec, Server>>();
@@ -86,6 +95,7 @@ export class TestControlPlane implements AsyncDisposable {
     this.#profileStreams.clear();
     this.#endpointStreams.clear();
     this.#policyStreams.clear();
+    this.#outboundStreams.clear();
     for (const socket of this.#sockets) socket.destroy();
     if (listener !== undefined) await new Promise<void>((resolve) => void listener.close(() => resolve()));
   }
@@ -117,6 +127,17 @@ export class TestControlPlane implements AsyncDisposable {
     this.#policies.set(port, server);
     for (const stream of this.#policyStreams)
       if (stream.request.port === port) stream.write(encodeInboundServer(server));
+  }
+
+  /** @param port  of whatever address applications connect to */
+  setOutboundPolicy(port: number, policy: OutboundPolicy): void {
+    this.setOutboundMessage(port, encodeOutboundPolicy(policy));
+  }
+
+  /** As it goes over the wire, also when it makes no sense. */
+  setOutboundMessage(port: number, message: OutboundPolicyMessage): void {
+    this.#outbound.set(port, message);
+    for (const stream of this.#outboundStreams) if (portOf(stream.request) === port) stream.write(message);
   }
 
   #addServices(grpc: GrpcServer): void {
@@ -167,7 +188,19 @@ export class TestControlPlane implements AsyncDisposable {
       },
     };
     grpc.addService(InboundServerPoliciesService, policies);
+    grpc.addService(OutboundPoliciesService, {
+      watch: (call: ServerWritableStream<TrafficSpec, OutboundPolicyMessage>) => {
+        track(this.#outboundStreams, call);
+        const message = this.#outbound.get(portOf(call.request));
+        if (message === undefined) call.emit('error', { code: status.NOT_FOUND, details: 'no policy' });
+        else call.write(message);
+      },
+    });
   }
+}
+
+function portOf({ target }: TrafficSpec): number {
+  return target?.$case === 'addr' ? target.value.port : 0;
 }
 
 function track<S extends ServerWritableStream<unknown, unknown>>(streams: Set<S>, stream: S): void {

@@ -1,0 +1,131 @@
+import type { BackendTarget } from '#model/backend.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import type { FailureAccrual } from '#model/failure-accrual.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
+import type { Cache, Lease } from '../discovery/cache.ts';
+import { ProxyError } from '../errors.ts';
+import type { OutboundContext } from './context.ts';
+import type { Way } from './plan.ts';
+import { SingleEndpoint } from './service.ts';
+import type { WatchedService } from './watched-service.ts';
+
+export type Candidate = {
+  /** Something can answer there now. */
+  readonly isAvailable: () => boolean;
+  readonly way: () => Way | ProxyError;
+  readonly weight: number;
+};
+
+/** What the routes of one target send to: held while the routes are in use. */
+export class Backends implements Disposable {
+  readonly #services: Cache<WatchedService>;
+  readonly #context: OutboundContext;
+  readonly #accrual: FailureAccrual | undefined;
+  readonly #fallback: (service: WatchedService) => Way['destination'];
+  readonly #leases = new Map<string, Lease<WatchedService>>();
+  readonly #singles: SingleEndpoint[] = [];
+
+  /** @param fallback  what to use of a service, as long as discovery cannot say anything about it */
+  constructor(
+    services: Cache<WatchedService>,
+    context: OutboundContext,
+    accrual: FailureAccrual | undefined,
+    fallback: (service: WatchedService) => Way['destination'],
+  ) {
+    this.#services = services;
+    this.#context = context;
+    this.#accrual = accrual;
+    this.#fallback = fallback;
+  }
+
+  /** Discovery has said something about every service. */
+  get isAnswered(): boolean {
+    return [...this.#leases.values()].every((lease) => lease.value.isAnswered);
+  }
+
+  async answered(): Promise<void> {
+    await Promise.all([...this.#leases.values()].map((lease) => lease.value.answered));
+  }
+
+  candidate(target: BackendTarget, ref: ResourceRef | undefined, filters: Way['filters'], weight: number): Candidate {
+    if (target.kind === 'none') {
+      const name = ref === undefined ? 'the backend' : formatResourceRef(ref);
+      const error = new ProxyError('no-backend', `${name} does not exist or cannot be used`);
+      // A failure filter of this way answers before anything is sent.
+      const destination = new NoDestination(name);
+      return {
+        isAvailable: () => true,
+        way: () => (filters.length > 0 ? { ref, filters, destination } : error),
+        weight,
+      };
+    }
+    if (target.kind === 'forward') {
+      const destination = new SingleEndpoint(target.endpoint, this.#context);
+      this.#singles.push(destination);
+      return { isAvailable: () => true, way: () => ({ ref, filters, destination }), weight };
+    }
+    const lease = this.#acquire(target.authority);
+    if (lease === undefined) {
+      const error = new ProxyError('load-shed', `too many services are in use: no room for ${target.authority}`);
+      return { isAvailable: () => false, way: () => error, weight };
+    }
+    const { value: watched } = lease;
+    const { service } = watched;
+    return {
+      isAvailable: () => service.endpoints.length > 0 && !service.isEjected,
+      way: () => {
+        if (service.isEjected) return ejected(service.name, service.endpoints.length);
+        return { ref, filters, destination: this.#fallback(watched) };
+      },
+      weight,
+    };
+  }
+
+  sweep(): void {
+    for (const single of this.#singles) single.sweep();
+  }
+
+  [Symbol.dispose](): void {
+    for (const lease of this.#leases.values()) {
+      lease.value.service.endAccrual(this);
+      lease[Symbol.dispose]();
+    }
+    for (const single of this.#singles) single[Symbol.dispose]();
+  }
+
+  #acquire(name: string): Lease<WatchedService> | undefined {
+    const known = this.#leases.get(name);
+    if (known !== undefined) return known;
+    const lease = this.#services.acquire(name);
+    if (lease === undefined) return undefined;
+    this.#leases.set(name, lease);
+    if (this.#accrual !== undefined) lease.value.service.accrue(this, this.#accrual);
+    return lease;
+  }
+}
+
+function ejected(name: string, count: number): ProxyError {
+  return new ProxyError(
+    'endpoints-ejected',
+    `${name} is in fail-fast: its ${count} endpoints have failed too often and wait for their next probe`,
+  );
+}
+
+/** Where nothing is. */
+class NoDestination {
+  readonly name: string;
+  readonly isDynamic = false;
+  readonly endpoints = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  pick(): undefined {
+    return undefined;
+  }
+
+  onChange(): Disposable {
+    return { [Symbol.dispose]: () => {} };
+  }
+}

@@ -1,0 +1,76 @@
+import type { HeaderModifier, Redirect } from '#model/filter.ts';
+import type { RequestHead as MatchedRequest } from '#model/match.ts';
+import type { RequestHead } from '../http/head.ts';
+
+const ORIGIN = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*/;
+
+/** What routes look at. Fields are searched only when a match asks for one. */
+export function matchedRequest(head: RequestHead): MatchedRequest {
+  const target = head.target.replace(ORIGIN, '');
+  const question = target.indexOf('?');
+  const path = question < 0 ? target : target.slice(0, question);
+  return {
+    method: head.method,
+    path: path === '' ? '/' : path,
+    query: question < 0 ? '' : target.slice(question + 1),
+    host: hostOf(head.authority ?? ''),
+    header: (name) => fieldValue(head.lines, name),
+  };
+}
+
+function hostOf(authority: string): string {
+  return authority.replace(/:\d*$/, '').toLowerCase();
+}
+
+/** @returns the values of all fields of a name (lower case), joined as RFC 9110 says; nothing when there is none */
+export function fieldValue(lines: string, name: string): string | undefined {
+  const values = fieldsOf(lines)
+    .filter((line) => isNamed(line, name))
+    .map((line) => line.slice(name.length + 1).trim());
+  return values.length === 0 ? undefined : values.join(', ');
+}
+
+/** @param lines  first line and fields, each with its CRLF */
+export function modifyFields(lines: string, { add, set, remove }: HeaderModifier): string {
+  const gone = new Set([...set.map(({ name }) => name), ...remove]);
+  const firstEnd = lines.indexOf('\r\n') + 2;
+  // Added values are subject to what is set and removed after them.
+  const added = add.filter(({ name }) => !gone.has(name));
+  const kept = fieldsOf(lines).filter((line) => !gone.has(line.slice(0, line.indexOf(':')).toLowerCase()));
+  const removed = new Set(remove);
+  const more = [...added, ...set.filter(({ name }) => !removed.has(name))];
+  const all = [...kept, ...more.map(({ name, value }) => `${name}: ${value}`)];
+  return lines.slice(0, firstEnd) + all.map((line) => `${line}\r\n`).join('');
+}
+
+function fieldsOf(lines: string): string[] {
+  const all = lines.split('\r\n');
+  return all.slice(1, -1);
+}
+
+function isNamed(line: string, name: string): boolean {
+  return line.charCodeAt(name.length) === 58 && line.slice(0, name.length).toLowerCase() === name;
+}
+
+/** @param prefix  of the path, that the rule matched: what a path modifier of kind `prefix` replaces */
+export function redirectLocation(
+  redirect: Redirect,
+  request: MatchedRequest,
+  authority: string,
+  prefix: string,
+): string {
+  const scheme = redirect.scheme ?? 'http';
+  const ownPort = /:(\d+)$/.exec(authority)?.[1];
+  const port = redirect.port ?? (redirect.scheme === undefined && ownPort !== undefined ? Number(ownPort) : undefined);
+  const isDefaultPort = port === undefined || port === (scheme === 'https' ? 443 : 80);
+  const host = redirect.host ?? authority.replace(/:\d*$/, '');
+  const query = request.query === '' ? '' : `?${request.query}`;
+  return `${scheme}://${host}${isDefaultPort ? '' : `:${port}`}${redirectPath(redirect, request.path, prefix)}${query}`;
+}
+
+function redirectPath({ path }: Redirect, old: string, prefix: string): string {
+  if (path === undefined) return old;
+  if (path.kind === 'full') return path.path;
+  const rest = old.startsWith(prefix) ? old.slice(prefix.length) : old;
+  return `${path.prefix.replace(/\/$/, '')}/${rest.replace(/^\//, '')}`.replace(/(.)\/$/, rest === '' ? '$1' : '$&');
+}

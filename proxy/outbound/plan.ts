@@ -1,0 +1,44 @@
+import type { Backoff } from '#model/backoff.ts';
+import type { HttpFilter } from '#model/filter.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import type { Timeouts } from '#model/timeouts.ts';
+import type { ServerEndpoint, Destination } from '../balance/destination.ts';
+import type { ProxyError } from '../errors.ts';
+import type { ResponseHead } from '../http/head.ts';
+import type { RetryBudget } from './retry-budget.ts';
+import type { RouteMetrics } from './route-metrics.ts';
+
+/** A failure of gRPC travels as a response of status 200. */
+export type PlanFilter =
+  | HttpFilter
+  | { readonly kind: 'grpc-failure'; readonly code: number; readonly message: string };
+
+/** One way that a request may go. */
+export type Way = {
+  readonly ref: ResourceRef | undefined;
+  readonly filters: readonly PlanFilter[];
+  readonly destination: Destination<ServerEndpoint>;
+};
+
+export type RetryPlan = {
+  readonly maxRetries: number;
+  readonly maxRequestBytes: number;
+  readonly timeoutMs?: number; // of one attempt, until its response head
+  readonly backoff?: Backoff;
+  readonly isFailure: (head: ResponseHead) => boolean;
+  readonly budget: RetryBudget;
+};
+
+/** What happens to a request of a route: the outcome of matching. */
+export type Plan = {
+  readonly filters: readonly PlanFilter[];
+  readonly timeouts: Timeouts;
+  readonly retry: RetryPlan | undefined;
+  readonly budget: RetryBudget | undefined; // that requests count for
+  readonly metrics: RouteMetrics;
+  readonly isFailure: (status: number) => boolean; // as responses are classified
+  /** Chooses for each attempt anew. */
+  readonly choose: () => Way | ProxyError;
+  /** Path prefix of the rule, for redirects. */
+  readonly prefix: string;
+};

@@ -1,0 +1,223 @@
+import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
+import type { Family, HistogramSeries, Labels, Series } from '../metrics/family.ts';
+import type { TrafficMetrics } from '../metrics/registry.ts';
+
+/** Label sets that one route may have; more share the first. */
+const LABEL_SETS_MAX = 256;
+
+/** @param prefix  `parent`, `route` or `backend`. Source: linkerd2-proxy metrics. */
+function objectLabels(prefix: 'parent' | 'route' | 'backend', ref: ResourceRef): Labels {
+  if (ref.type === 'default') {
+    const names: Labels = { [`${prefix}_group`]: '', [`${prefix}_kind`]: 'default', [`${prefix}_namespace`]: '' };
+    return { ...names, [`${prefix}_name`]: ref.name, ...placeLabels(prefix, '', '') };
+  }
+  const { group, kind, name, namespace = '', section = '', port } = ref;
+  return {
+    [`${prefix}_group`]: group,
+    [`${prefix}_kind`]: kind,
+    [`${prefix}_namespace`]: namespace,
+    [`${prefix}_name`]: name,
+    ...placeLabels(prefix, port === undefined ? '' : String(port), section),
+  };
+}
+
+function placeLabels(prefix: 'parent' | 'route' | 'backend', port: string, section: string): Labels {
+  return prefix === 'route' ? {} : { [`${prefix}_port`]: port, [`${prefix}_section_name`]: section };
+}
+
+/** Series by label set, looked up once and kept until the route is gone. */
+class Kept<S extends Series> implements Disposable {
+  readonly #family: Family<S>;
+  readonly #base: Labels;
+  readonly #byKey = new Map<string, S>();
+
+  constructor(family: Family<S>, base: Labels) {
+    this.#family = family;
+    this.#base = base;
+  }
+
+  get(key: string, labels: () => Labels): S {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const [first] = this.#byKey.values();
+    if (first !== undefined && this.#byKey.size >= LABEL_SETS_MAX) return first;
+    const series = this.#family.acquire({ ...this.#base, ...labels() });
+    this.#byKey.set(key, series);
+    return series;
+  }
+
+  [Symbol.dispose](): void {
+    for (const series of this.#byKey.values()) this.#family.release(series, Date.now());
+    this.#byKey.clear();
+  }
+}
+
+const NONE = (): Labels => ({});
+
+/** What is counted of the requests of one route, whatever becomes of them. */
+export interface RouteMetrics extends Disposable {
+  /** The response to the client is complete, or the proxy failed it. @param error  empty when none */
+  finished(status: number, error: string, isFailure: boolean, latencyMs: number, durationMs: number): void;
+  request(): void;
+  attempt(backend: ResourceRef | undefined): void;
+  attemptFinished(backend: ResourceRef | undefined, status: number, error: string, durationMs: number): void;
+  retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void;
+}
+
+/** Families `outbound_http_route_*`: routes of the outbound policy. */
+export class PolicyRouteMetrics implements RouteMetrics {
+  readonly #kept: readonly Disposable[];
+  readonly #statuses: Kept<Series>;
+  readonly #durations: Kept<HistogramSeries>;
+  readonly #backendRequests: Kept<Series>;
+  readonly #backendStatuses: Kept<Series>;
+  readonly #backendDurations: Kept<HistogramSeries>;
+  readonly #retries: Readonly<Record<'requests' | 'successes' | 'limit_exceeded' | 'overflow', Kept<Series>>>;
+
+  constructor(metrics: TrafficMetrics, parent: ResourceRef, route: ResourceRef) {
+    const base = { ...objectLabels('parent', parent), ...objectLabels('route', route) };
+    const front = { ...base, hostname: '' };
+    const { outboundRoutes: families } = metrics;
+    this.#statuses = new Kept(families.statuses, front);
+    this.#durations = new Kept(families.durations, front);
+    this.#backendRequests = new Kept(families.backendRequests, base);
+    this.#backendStatuses = new Kept(families.backendStatuses, base);
+    this.#backendDurations = new Kept(families.backendDurations, base);
+    this.#retries = {
+      requests: new Kept(families.retryRequests, front),
+      successes: new Kept(families.retrySuccesses, front),
+      limit_exceeded: new Kept(families.retryLimitExceeded, front),
+      overflow: new Kept(families.retryOverflow, front),
+    };
+    this.#kept = [
+      this.#statuses,
+      this.#durations,
+      this.#backendRequests,
+      this.#backendStatuses,
+      this.#backendDurations,
+      ...Object.values(this.#retries),
+    ];
+  }
+
+  request(): void {}
+
+  finished(status: number, error: string, _isFailure: boolean, _latencyMs: number, durationMs: number): void {
+    this.#statuses.get(`${status} ${error}`, () => statusLabels(status, error)).value += 1;
+    this.#durations.get('', NONE).observe(durationMs / 1000);
+  }
+
+  attempt(backend: ResourceRef | undefined): void {
+    this.#backendRequests.get(keyOf(backend), () => backendLabels(backend)).value += 1;
+  }
+
+  attemptFinished(backend: ResourceRef | undefined, status: number, error: string, durationMs: number): void {
+    const labels = (): Labels => ({ ...backendLabels(backend), ...statusLabels(status, error) });
+    this.#backendStatuses.get(`${keyOf(backend)} ${status} ${error}`, labels).value += 1;
+    this.#backendDurations.get(keyOf(backend), () => backendLabels(backend)).observe(durationMs / 1000);
+  }
+
+  retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void {
+    this.#retries[what].get('', NONE).value += 1;
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of this.#kept) one[Symbol.dispose]();
+  }
+}
+
+function keyOf(ref: ResourceRef | undefined): string {
+  return ref === undefined ? '' : formatResourceRef(ref);
+}
+
+function backendLabels(ref: ResourceRef | undefined): Labels {
+  return objectLabels('backend', ref ?? { type: 'default', name: 'unknown' });
+}
+
+/** What linkerd2-proxy calls our errors in these families. */
+const ERRORS: Readonly<Record<string, string>> = {
+  'request-timeout': 'REQUEST_TIMEOUT',
+  'attempt-timeout': 'RESPONSE_HEADERS_TIMEOUT',
+  'response-timeout': 'RESPONSE_STREAM_TIMEOUT',
+  'idle-timeout': 'IDLE_TIMEOUT',
+  'no-endpoint': 'FAIL_FAST',
+  'endpoints-ejected': 'FAIL_FAST',
+  'load-shed': 'LOAD_SHED',
+  'client-closed': 'CANCEL',
+  'connect-refused': 'IO',
+  'connect-failed': 'IO',
+  'connect-timeout': 'IO',
+  'peer-identity': 'IO',
+  'server-closed': 'IO',
+};
+
+/** linkerd2-proxy leaves the status empty on errors. */
+function statusLabels(status: number, error: string): Labels {
+  return error === '' ? { http_status: String(status), error } : { http_status: '', error: ERRORS[error] ?? 'UNKNOWN' };
+}
+
+/** Families `route_*`: routes of a ServiceProfile. */
+export class ProfileRouteMetrics implements RouteMetrics {
+  readonly #kept: readonly Disposable[];
+  readonly #requests: Kept<Series>;
+  readonly #responses: Kept<Series>;
+  readonly #latencies: Kept<HistogramSeries>;
+  readonly #actualRequests: Kept<Series>;
+  readonly #actualResponses: Kept<Series>;
+  readonly #retryable: Kept<Series>;
+
+  /** @param dst  `fqn:port` */
+  constructor(metrics: TrafficMetrics, dst: string, labels: Labels) {
+    const names = Object.entries(labels).map(([name, value]) => [`rt_${name.replace(/\W/g, '_')}`, value]);
+    const base: Labels = { direction: 'outbound', dst, ...(Object.fromEntries(names) as Labels) };
+    const { profileRoutes: families } = metrics;
+    this.#requests = new Kept(families.requests, base);
+    this.#responses = new Kept(families.responses, base);
+    this.#latencies = new Kept(families.latencies, base);
+    this.#actualRequests = new Kept(families.actualRequests, base);
+    this.#actualResponses = new Kept(families.actualResponses, base);
+    this.#retryable = new Kept(families.retryable, base);
+    this.#kept = [
+      this.#requests,
+      this.#responses,
+      this.#latencies,
+      this.#actualRequests,
+      this.#actualResponses,
+      this.#retryable,
+    ];
+  }
+
+  request(): void {
+    this.#requests.get('', NONE).value += 1;
+  }
+
+  finished(status: number, error: string, isFailure: boolean, latencyMs: number): void {
+    const labels = responseLabels(status, error, isFailure);
+    this.#responses.get(`${status} ${error} ${isFailure}`, () => labels).value += 1;
+    if (error === '') this.#latencies.get(String(status), () => ({ status_code: String(status) })).observe(latencyMs);
+  }
+
+  attempt(): void {
+    this.#actualRequests.get('', NONE).value += 1;
+  }
+
+  attemptFinished(_backend: ResourceRef | undefined, status: number, error: string): void {
+    const isFailure = status >= 500 || error !== '';
+    const labels = responseLabels(status, error, isFailure);
+    this.#actualResponses.get(`${status} ${error}`, () => labels).value += 1;
+  }
+
+  retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void {
+    if (what === 'successes') return;
+    const skipped = what === 'requests' ? '' : what === 'overflow' ? 'no_budget' : 'limit_exceeded';
+    this.#retryable.get(skipped, () => ({ skipped })).value += 1;
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of this.#kept) one[Symbol.dispose]();
+  }
+}
+
+function responseLabels(status: number, error: string, isFailure: boolean): Labels {
+  const classification = isFailure ? 'failure' : 'success';
+  return { status_code: String(status), classification, grpc_status: '', error };
+}

@@ -1,0 +1,299 @@
+import type { Distribution } from '#model/backend.ts';
+import type { GrpcFilter } from '#model/filter.ts';
+import { bestHost, bestMatch, compareSpecificity, type HttpMatch, type RequestHead } from '#model/match.ts';
+import type { OutboundPolicy } from '#model/outbound.ts';
+import type { ProfileRoute, RequestCondition, ResponseClass, ResponseCondition } from '#model/profile-route.ts';
+import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
+import type { GrpcRetryCondition, Retry } from '#model/retry.ts';
+import type { GrpcMatch } from '#model/route.ts';
+import { ProxyError } from '../errors.ts';
+import type { RequestHead as HttpHead, ResponseHead } from '../http/head.ts';
+import type { Backends, Candidate } from './backends.ts';
+import type { OutboundContext } from './context.ts';
+import { fieldValue, matchedRequest } from './head-edit.ts';
+import type { Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
+import { RetryBudget } from './retry-budget.ts';
+import { PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
+
+/** Retries of one request by a ServiceProfile, which names no number: only its budget bounds them. */
+const PROFILE_RETRIES_MAX = 10;
+const REPLAY_BYTES_MAX = 64 * 1024;
+
+type Scored = { readonly score: (request: RequestHead) => readonly number[] | undefined; readonly plan: Plan };
+
+/** The routes of one target, ready for requests. Holds their backends; dispose of it when others take over. */
+export class RouteTable implements Disposable {
+  readonly backends: Backends;
+  readonly #rules: readonly Scored[];
+  readonly #metrics: readonly RouteMetrics[];
+  /** A request that matches nothing; absent: 404. */
+  readonly #otherwise: Plan | undefined;
+
+  private constructor(
+    backends: Backends,
+    rules: readonly Scored[],
+    metrics: readonly RouteMetrics[],
+    otherwise: Plan | undefined,
+  ) {
+    this.backends = backends;
+    this.#rules = rules;
+    this.#metrics = metrics;
+    this.#otherwise = otherwise;
+  }
+
+  /** Routes and targets of a ServiceProfile. @param name  `host:port` of the Service */
+  static ofProfile(profile: Profile, name: string, backends: Backends, context: OutboundContext): RouteTable {
+    const { targets = [{ authority: name, weight: 1 }], routes = [] } = profile;
+    const budget = profile.retryBudget === undefined ? undefined : new RetryBudget(profile.retryBudget);
+    const candidates = targets.map(({ authority, weight, ref }) =>
+      backends.candidate({ kind: 'balancer', authority }, ref ?? profile.parent, [], weight),
+    );
+    const choose = chooser(candidates, true, context.random);
+    const all: RouteMetrics[] = [];
+    const planOf = (route: ProfileRoute | undefined): Plan => {
+      const metrics = new ProfileRouteMetrics(context.metrics, name, route?.labels ?? {});
+      all.push(metrics);
+      const isFailure = classifier(route?.responseClasses ?? []);
+      const retry: RetryPlan | undefined =
+        route?.isRetryable === true && budget !== undefined
+          ? {
+              maxRetries: PROFILE_RETRIES_MAX,
+              maxRequestBytes: REPLAY_BYTES_MAX,
+              isFailure: ({ status }) => isFailure(status),
+              budget,
+            }
+          : undefined;
+      const timeouts = route?.timeoutMs === undefined ? {} : { requestMs: route.timeoutMs };
+      return { filters: [], timeouts, retry, budget, metrics, isFailure, choose, prefix: '/' };
+    };
+    const rules = routes.map((route, index) => {
+      const holds = requestCondition(route.condition);
+      // The first that holds wins, whatever follows.
+      return {
+        score: (request: RequestHead) => (holds(request) ? [routes.length - index] : undefined),
+        plan: planOf(route),
+      };
+    });
+    return new RouteTable(backends, rules, all, planOf(undefined));
+  }
+
+  static ofPolicy(
+    policy: OutboundPolicy,
+    profile: Profile | undefined,
+    backends: Backends,
+    context: OutboundContext,
+  ): RouteTable {
+    const { protocol } = policy;
+    const budget = new RetryBudget(profile?.retryBudget ?? DEFAULT_RETRY_BUDGET);
+    const all: RouteMetrics[] = [];
+    const rules: Scored[] = [];
+    const isFailure = (status: number): boolean => status >= 500;
+    if (protocol.kind === 'opaque') return new RouteTable(backends, rules, all, undefined);
+    if (protocol.kind === 'grpc') {
+      for (const route of protocol.routes) {
+        const metrics = new PolicyRouteMetrics(context.metrics, policy.ref, route.ref);
+        all.push(metrics);
+        for (const rule of route.rules) {
+          const choose = distribute(rule.distribution, grpcFilters, backends, context.random);
+          const retry =
+            rule.retry === undefined ? undefined : retryPlan(rule.retry, grpcFailure(rule.retry.conditions), budget);
+          const filters = grpcFilters(rule.filters);
+          rules.push({
+            score: (request) => scoreOf(route.hosts, request, grpcScore(rule.matches, request)),
+            plan: { filters, timeouts: rule.timeouts, retry, budget, metrics, isFailure, choose, prefix: '/' },
+          });
+        }
+      }
+      return new RouteTable(backends, rules, all, undefined);
+    }
+    for (const route of protocol.routes) {
+      const metrics = new PolicyRouteMetrics(context.metrics, policy.ref, route.ref);
+      all.push(metrics);
+      for (const rule of route.rules) {
+        const choose = distribute(rule.distribution, (filters) => filters, backends, context.random);
+        const ranges = rule.retry?.conditions ?? [];
+        const isRetried = ({ status }: ResponseHead): boolean =>
+          ranges.some(({ min, max }) => status >= min && status <= max);
+        const retry = rule.retry === undefined ? undefined : retryPlan(rule.retry, isRetried, budget);
+        const { filters, timeouts, matches } = rule;
+        rules.push({
+          score: (request) => scoreOf(route.hosts, request, bestMatch(matches, request)),
+          plan: { filters, timeouts, retry, budget, metrics, isFailure, choose, prefix: prefixOf(matches) },
+        });
+      }
+    }
+    return new RouteTable(backends, rules, all, undefined);
+  }
+
+  /** @throws ProxyError  `no-route` when nothing matches */
+  find(head: HttpHead): Plan {
+    const request = matchedRequest(head);
+    let best: { readonly plan: Plan; readonly score: readonly number[] } | undefined;
+    for (const { score: scoreRule, plan } of this.#rules) {
+      const score = scoreRule(request);
+      if (score !== undefined && (best === undefined || compareSpecificity(score, best.score) > 0)) {
+        best = { plan, score };
+      }
+    }
+    const plan = best?.plan ?? this.#otherwise;
+    if (plan === undefined) throw new ProxyError('no-route', `no route matches ${request.method} ${request.path}`);
+    return plan;
+  }
+
+  [Symbol.dispose](): void {
+    this.backends[Symbol.dispose]();
+    for (const metrics of this.#metrics) metrics[Symbol.dispose]();
+  }
+}
+
+function scoreOf(
+  hosts: Parameters<typeof bestHost>[0],
+  request: RequestHead,
+  match: readonly number[] | undefined,
+): readonly number[] | undefined {
+  if (match === undefined) return undefined;
+  const host = bestHost(hosts, request.host);
+  return host === undefined ? undefined : [host, ...match];
+}
+
+function prefixOf(matches: readonly HttpMatch[]): string {
+  const prefixes = matches.flatMap(({ path }) => (path?.kind === 'prefix' ? [path.value] : []));
+  return prefixes.length === 1 ? (prefixes[0] as string) : '/';
+}
+
+function grpcScore(matches: readonly GrpcMatch[], request: RequestHead): readonly number[] | undefined {
+  const [, service, method, more] = request.path.split('/');
+  if (request.method !== 'POST' || service === undefined || method === undefined || more !== undefined)
+    return undefined;
+  if (matches.length === 0) return [0, 0, 0];
+  let best: readonly number[] | undefined;
+  for (const match of matches) {
+    if (match.service !== undefined && match.service !== service) continue;
+    if (match.method !== undefined && match.method !== method) continue;
+    const { headers } = match;
+    if (bestMatch([{ headers, queryParams: [] }], request) === undefined) continue;
+    const score = [match.service?.length ?? 0, match.method?.length ?? 0, headers.length];
+    if (best === undefined || compareSpecificity(score, best) > 0) best = score;
+  }
+  return best;
+}
+
+function grpcFilters(filters: readonly GrpcFilter[]): readonly PlanFilter[] {
+  return filters.map((filter) => (filter.kind === 'failure' ? { ...filter, kind: 'grpc-failure' } : filter));
+}
+
+const GRPC_CODES: Readonly<Record<GrpcRetryCondition, string>> = {
+  cancelled: '1',
+  'deadline-exceeded': '4',
+  'resource-exhausted': '8',
+  internal: '13',
+  unavailable: '14',
+};
+
+/** Only a status in the head (a response without messages) can be retried: later ones are behind data. */
+function grpcFailure(conditions: readonly GrpcRetryCondition[]): (head: ResponseHead) => boolean {
+  const codes = new Set(conditions.map((condition) => GRPC_CODES[condition]));
+  return ({ lines }) => codes.has(fieldValue(lines, 'grpc-status') ?? '');
+}
+
+function retryPlan<C>(retry: Retry<C>, isFailure: RetryPlan['isFailure'], budget: RetryBudget): RetryPlan {
+  const { maxRetries, maxRequestBytes, timeoutMs, backoff } = retry;
+  return {
+    maxRetries,
+    maxRequestBytes,
+    ...(timeoutMs !== undefined && timeoutMs > 0 && { timeoutMs }),
+    ...(backoff && { backoff }),
+    isFailure,
+    budget,
+  };
+}
+
+function distribute<F>(
+  distribution: Distribution<F>,
+  filtersOf: (filters: readonly F[]) => readonly PlanFilter[],
+  backends: Backends,
+  random: () => number,
+): Plan['choose'] {
+  if (distribution.kind === 'empty') {
+    return () => new ProxyError('no-backend', 'the rule of the route has no backend');
+  }
+  const isRandom = distribution.kind === 'random-available';
+  const candidates = isRandom
+    ? distribution.backends.map(({ backend, filters, weight }) =>
+        backends.candidate(backend.target, backend.ref, filtersOf(filters), weight),
+      )
+    : distribution.backends.map(({ backend, filters }) =>
+        backends.candidate(backend.target, backend.ref, filtersOf(filters), 1),
+      );
+  return chooser(candidates, isRandom, random);
+}
+
+/** Those that can answer first; when none can, the request waits (or fails) at one of them. */
+function chooser(candidates: readonly Candidate[], isRandom: boolean, random: () => number): Plan['choose'] {
+  const [only] = candidates;
+  if (candidates.length === 1 && only !== undefined && (only.weight > 0 || !isRandom)) return only.way;
+  return (): Way | ProxyError => {
+    const weighted = isRandom ? candidates.filter(({ weight }) => weight > 0) : candidates;
+    const available = weighted.filter((candidate) => candidate.isAvailable());
+    const chosen = isRandom
+      ? weightedChoice(available.length > 0 ? available : weighted, random())
+      : (available[0] ?? weighted[0]);
+    return chosen?.way() ?? new ProxyError('no-backend', 'every backend of the route has weight 0');
+  };
+}
+
+function weightedChoice(candidates: readonly Candidate[], random: number): Candidate | undefined {
+  let left = random * candidates.reduce((sum, { weight }) => sum + weight, 0);
+  for (const candidate of candidates) {
+    left -= candidate.weight;
+    if (left < 0) return candidate;
+  }
+  return candidates.at(-1);
+}
+
+function requestCondition(condition: RequestCondition): (request: RequestHead) => boolean {
+  switch (condition.kind) {
+    case 'all': {
+      const parts = condition.conditions.map(requestCondition);
+      return (request) => parts.every((part) => part(request));
+    }
+    case 'any': {
+      const parts = condition.conditions.map(requestCondition);
+      return (request) => parts.some((part) => part(request));
+    }
+    case 'not': {
+      const part = requestCondition(condition.condition);
+      return (request) => !part(request);
+    }
+    case 'path': {
+      const match: HttpMatch = { path: { kind: 'regex', pattern: condition.pattern }, headers: [], queryParams: [] };
+      return (request) => bestMatch([match], request) !== undefined;
+    }
+    case 'method':
+      return (request) => request.method === condition.method;
+  }
+}
+
+function classifier(classes: readonly ResponseClass[]): (status: number) => boolean {
+  const parts = classes.map(({ condition, isFailure }) => ({ holds: responseCondition(condition), isFailure }));
+  return (status) => parts.find(({ holds }) => holds(status))?.isFailure ?? status >= 500;
+}
+
+function responseCondition(condition: ResponseCondition): (status: number) => boolean {
+  switch (condition.kind) {
+    case 'all': {
+      const parts = condition.conditions.map(responseCondition);
+      return (status) => parts.every((part) => part(status));
+    }
+    case 'any': {
+      const parts = condition.conditions.map(responseCondition);
+      return (status) => parts.some((part) => part(status));
+    }
+    case 'not': {
+      const part = responseCondition(condition.condition);
+      return (status) => !part(status);
+    }
+    case 'status':
+      return (status) => status >= condition.min && status <= condition.max;
+  }
+}

@@ -1,0 +1,407 @@
+import type { ResourceRef } from '#model/resource-ref.ts';
+import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
+import { ProxyError, type ProxyErrorCode } from '../errors.ts';
+import type { RequestSink, ResponseSink } from '../http/exchange.ts';
+import type { RequestHead, ResponseHead } from '../http/head.ts';
+import { ReplayBody } from '../http/replay.ts';
+import type { TapExchange } from '../tap/hub.ts';
+import type { Connection } from '../transport/connection.ts';
+import { pauseMs } from './breaker.ts';
+import { matchedRequest, modifyFields, redirectLocation } from './head-edit.ts';
+import type { Plan, PlanFilter } from './plan.ts';
+
+/** How long the rest of a response that is not wanted may take: a finished one keeps its connection. */
+const DISCARD_MS = 1000;
+
+const PASSING: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
+
+/**
+ * One request on a route: filters, choice of backend, retries and timeouts. Every attempt is a `Dispatch` of its own,
+ * whose responses come to an `Attempt`.
+ */
+export class RoutedRequest implements RequestSink {
+  readonly #options: DispatchOptions;
+  readonly #random: () => number;
+  readonly #plan: Plan;
+  readonly #client: ResponseSink;
+  readonly #tap: (head: RequestHead) => TapExchange | undefined;
+  readonly #body: ReplayBody;
+  readonly #startedMs: number;
+  readonly #responseFilters: PlanFilter[] = [];
+  readonly #timers: Partial<Record<'request' | 'response' | 'idle' | 'backoff', NodeJS.Timeout>> = {};
+  #head: RequestHead;
+  #dispatch: RequestSink & { abort(cause?: ProxyError): void } = PASSING;
+  #attempt: Attempt | undefined;
+  #retries = 0;
+  #status = 0; // of the response that is passed on
+  #latencyMs = 0;
+  #isResponseDone = false;
+  #isOver = false;
+
+  constructor(
+    options: DispatchOptions & { readonly random: () => number },
+    plan: Plan,
+    request: {
+      readonly head: RequestHead;
+      readonly body: Buffer | undefined;
+      readonly isEnd: boolean;
+      /** Each attempt is shown to taps on its own. */
+      readonly tap: (head: RequestHead) => TapExchange | undefined;
+    },
+    client: ResponseSink,
+  ) {
+    this.#options = options;
+    this.#random = options.random;
+    this.#plan = plan;
+    this.#head = request.head;
+    this.#tap = request.tap;
+    this.#client = client;
+    this.#body = new ReplayBody(request.body, request.isEnd);
+    this.#startedMs = options.now();
+  }
+
+  get plan(): Plan {
+    return this.#plan;
+  }
+
+  start(): void {
+    const { metrics, budget, timeouts, filters } = this.#plan;
+    metrics.request();
+    budget?.deposit(this.#startedMs);
+    const refused = this.#filter(filters);
+    if (refused !== undefined) {
+      this.#answer(refused);
+      return;
+    }
+    this.#arm('request', timeouts.requestMs, 'request-timeout', 'no complete response');
+    if (this.#body.isEnded) this.#arm('response', timeouts.responseMs, 'response-timeout', 'no complete response');
+    this.#tick();
+    this.#tryOnce();
+  }
+
+  send(body: Buffer | undefined, isEnd: boolean): boolean {
+    if (this.#isOver) return true;
+    this.#tick();
+    if (body !== undefined) this.#body.add(body);
+    this.#body.isEnded = isEnd;
+    if (isEnd) {
+      this.#arm('response', this.#plan.timeouts.responseMs, 'response-timeout', 'no complete response');
+    }
+    const hasRoom = this.#dispatch.send(body, isEnd);
+    if (isEnd && this.#isResponseDone) this.#finish();
+    return hasRoom;
+  }
+
+  resumeResponse(): void {
+    this.#dispatch.resumeResponse();
+  }
+
+  abort(): void {
+    if (this.#isOver) return;
+    const dispatch = this.#dispatch;
+    if (!this.#isResponseDone) this.#count(499, 'client-closed');
+    this.#finish();
+    dispatch.abort();
+  }
+
+  /** Of an attempt: a response begins. @returns whether another attempt is made instead */
+  onHead(head: ResponseHead): boolean {
+    if (this.#plan.retry?.isFailure(head) === true && this.#mayRetry()) {
+      this.#retryLater();
+      return true;
+    }
+    if (this.#retries > 0 && !this.#plan.isFailure(head.status)) this.#plan.metrics.retry('successes');
+    this.#status = head.status;
+    this.#latencyMs = this.#options.now() - this.#startedMs;
+    this.#body.drop();
+    return false;
+  }
+
+  onResponse(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+    this.#tick();
+    let shown = head;
+    if (shown !== undefined) {
+      for (const filter of this.#responseFilters) {
+        if (filter.kind === 'response-headers') shown = { ...shown, lines: modifyFields(shown.lines, filter) };
+      }
+    }
+    if (isEnd) {
+      this.#isResponseDone = true;
+      this.#count(this.#status, '');
+      if (this.#body.isEnded) this.#finish();
+    }
+    return this.#client.respond(shown, body, isEnd);
+  }
+
+  onFailure(error: ProxyError): void {
+    if (this.#status === 0 && this.#isRetried(error) && this.#mayRetry()) {
+      this.#retryLater();
+      return;
+    }
+    this.#fail(error);
+  }
+
+  /** An attempt has not answered in time. @returns whether it is given up */
+  onAttemptTimeout(): boolean {
+    if (!this.#mayRetry()) return false;
+    this.#retryLater();
+    return true;
+  }
+
+  onSwitch(head: ResponseHead, server: Connection, early: Buffer): void {
+    this.#count(head.status, '');
+    this.#finish();
+    this.#client.switchProtocols(head, server, early);
+  }
+
+  onInform(head: ResponseHead): void {
+    this.#client.inform(head);
+  }
+
+  resumeRequest(): void {
+    this.#client.resumeRequest();
+  }
+
+  #tryOnce(): void {
+    const { metrics, retry, choose } = this.#plan;
+    const way = choose();
+    if (way instanceof ProxyError) {
+      this.#fail(way);
+      return;
+    }
+    const original = this.#head;
+    const answered = this.#filter(way.filters);
+    const head = this.#head;
+    this.#head = original;
+    if (answered !== undefined) {
+      this.#answer(answered);
+      return;
+    }
+    metrics.attempt(way.ref);
+    const canRepeat = retry !== undefined && this.#retries < retry.maxRetries;
+    const attempt = new Attempt(this, way.ref, this.#options.now, canRepeat ? retry.timeoutMs : undefined);
+    const body = { body: this.#body.content, isEnd: this.#body.isEnded };
+    const dispatch = new Dispatch(
+      {
+        ...this.#options,
+        onError: () => {},
+        onDone: () => {},
+        mayRepeat: () => retry === undefined || retry.budget.withdraw(this.#options.now()),
+      },
+      way.destination,
+      { head, fields: '', ...body, tap: this.#tap(head) },
+      attempt,
+    );
+    attempt.dispatch = dispatch;
+    this.#attempt = attempt;
+    this.#dispatch = dispatch;
+    this.#body.trim();
+    if (retry === undefined) this.#body.drop();
+    dispatch.attempt();
+  }
+
+  #isRetried(error: ProxyError): boolean {
+    const { retry } = this.#plan;
+    if (retry === undefined || error.code === 'load-shed') return false;
+    return error.code === 'no-endpoint' || error.retry !== 'never';
+  }
+
+  #mayRetry(): boolean {
+    const { retry, metrics } = this.#plan;
+    if (retry === undefined || this.#isOver || this.#isResponseDone || this.#status !== 0) return false;
+    if (!this.#body.isEnded || !this.#body.isWhole || this.#head.bodyBytes > retry.maxRequestBytes) return false;
+    if (this.#retries >= retry.maxRetries) {
+      metrics.retry('limit_exceeded');
+      return false;
+    }
+    if (!retry.budget.withdraw(this.#options.now())) {
+      metrics.retry('overflow');
+      return false;
+    }
+    metrics.retry('requests');
+    return true;
+  }
+
+  #retryLater(): void {
+    const backoff = this.#plan.retry?.backoff;
+    const delayMs = backoff === undefined ? 0 : pauseMs(backoff, this.#retries, this.#random());
+    this.#retries += 1;
+    this.#dispatch = PASSING;
+    this.#attempt = undefined;
+    this.#timers.backoff = setTimeout(() => this.#tryOnce(), delayMs);
+  }
+
+  /** Changes the head. @returns what a filter answers instead of a backend */
+  #filter(filters: readonly PlanFilter[]): ResponseHead | undefined {
+    for (const filter of filters) {
+      switch (filter.kind) {
+        case 'request-headers':
+          this.#head = { ...this.#head, lines: modifyFields(this.#head.lines, filter) };
+          break;
+        case 'response-headers':
+          if (!this.#responseFilters.includes(filter)) this.#responseFilters.push(filter);
+          break;
+        case 'redirect': {
+          const authority = this.#head.authority ?? '';
+          const location = redirectLocation(filter, matchedRequest(this.#head), authority, this.#plan.prefix);
+          return ownResponse(filter.status, `location: ${location}\r\n`);
+        }
+        case 'failure': {
+          const { ratio, status, message } = filter;
+          if (ratio !== undefined && this.#random() * ratio.denominator >= ratio.numerator) break;
+          return { ...ownResponse(status, ''), proxyError: `injected: ${plainText(message)}` };
+        }
+        case 'grpc-failure': {
+          const fields = `content-type: application/grpc\r\ngrpc-status: ${filter.code}\r\n`;
+          return ownResponse(200, `${fields}grpc-message: ${plainText(filter.message)}\r\n`);
+        }
+      }
+    }
+    return undefined;
+  }
+
+  /** An answer of the route itself. */
+  #answer(head: ResponseHead): void {
+    this.#status = head.status;
+    this.#isResponseDone = true;
+    this.#count(head.status, '');
+    // What is still to come of the request is dropped.
+    this.#dispatch = PASSING;
+    if (this.#body.isEnded) this.#finish();
+    else this.#client.resumeRequest();
+    this.#client.respond(head, undefined, true);
+  }
+
+  #fail(error: ProxyError): void {
+    this.#options.onError(error);
+    this.#count(error.status, error.code);
+    this.#finish();
+    this.#client.fail(error);
+  }
+
+  #count(status: number, error: string): void {
+    const { metrics, isFailure } = this.#plan;
+    const durationMs = this.#options.now() - this.#startedMs;
+    metrics.finished(status, error, error !== '' || isFailure(status), this.#latencyMs, durationMs);
+  }
+
+  #arm(name: 'request' | 'response' | 'idle', ms: number | undefined, code: ProxyErrorCode, what: string): void {
+    if (ms === undefined || ms === 0 || this.#isOver) return;
+    clearTimeout(this.#timers[name]);
+    this.#timers[name] = setTimeout(() => {
+      if (this.#isOver || (this.#isResponseDone && name !== 'idle')) return;
+      const error = new ProxyError(code, `${what} within ${ms} ms`);
+      this.#attempt?.end(error);
+      this.#dispatch.abort(error);
+      this.#fail(error);
+    }, ms);
+  }
+
+  /** A byte has passed. */
+  #tick(): void {
+    this.#arm('idle', this.#plan.timeouts.idleMs, 'idle-timeout', 'no byte in either direction');
+  }
+
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    this.#attempt?.end(undefined);
+    this.#body.drop();
+    this.#options.onDone();
+  }
+}
+
+/** Takes the response of one attempt; one that is not passed on is read to its end, within bounds. */
+class Attempt implements ResponseSink {
+  dispatch: (RequestSink & { abort(cause?: ProxyError): void }) | undefined;
+  readonly #request: RoutedRequest;
+  readonly #ref: ResourceRef | undefined;
+  readonly #now: () => number;
+  readonly #startedMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #status = 0;
+  #isDiscarded = false;
+  #isCounted = false;
+
+  /** @param timeoutMs  until the response head */
+  constructor(request: RoutedRequest, ref: ResourceRef | undefined, now: () => number, timeoutMs: number | undefined) {
+    this.#request = request;
+    this.#ref = ref;
+    this.#now = now;
+    this.#startedMs = now();
+    if (timeoutMs === undefined) return;
+    this.#timer = setTimeout(() => {
+      if (this.#isDiscarded || !request.onAttemptTimeout()) return;
+      this.#isDiscarded = true;
+      const error = new ProxyError('attempt-timeout', `no response head within ${timeoutMs} ms`);
+      this.#count(0, error.code);
+      this.dispatch?.abort(error);
+    }, timeoutMs);
+  }
+
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+    if (head !== undefined) {
+      clearTimeout(this.#timer);
+      this.#status = head.status;
+      if (!this.#isDiscarded && this.#request.onHead(head)) {
+        this.#isDiscarded = true;
+        if (!isEnd) this.#timer = setTimeout(() => this.dispatch?.abort(), DISCARD_MS);
+      }
+    }
+    if (isEnd) {
+      clearTimeout(this.#timer);
+      this.#count(this.#status, '');
+    }
+    return this.#isDiscarded || this.#request.onResponse(head, body, isEnd);
+  }
+
+  fail(error: ProxyError): void {
+    this.end(error);
+    if (!this.#isDiscarded) this.#request.onFailure(error);
+  }
+
+  /** Nothing more is to be expected. */
+  end(error: ProxyError | undefined): void {
+    clearTimeout(this.#timer);
+    if (error !== undefined) this.#count(0, error.code);
+  }
+
+  inform(head: ResponseHead): void {
+    if (!this.#isDiscarded) this.#request.onInform(head);
+  }
+
+  resumeRequest(): void {
+    if (!this.#isDiscarded) this.#request.resumeRequest();
+  }
+
+  switchProtocols(head: ResponseHead, server: Connection, early: Buffer): void {
+    clearTimeout(this.#timer);
+    this.#count(head.status, '');
+    this.#request.onSwitch(head, server, early);
+  }
+
+  #count(status: number, error: string): void {
+    if (this.#isCounted) return;
+    this.#isCounted = true;
+    this.#request.plan.metrics.attemptFinished(this.#ref, status, error, this.#now() - this.#startedMs);
+  }
+}
+
+function ownResponse(status: number, fields: string): ResponseHead {
+  return {
+    status,
+    lines: `HTTP/1.1 ${status} ${status < 400 ? 'Redirected' : 'Injected'}\r\n${fields}content-length: 0\r\n`,
+    body: 'none',
+    bodyBytes: 0,
+    isPersistent: true,
+    upgrade: undefined,
+    keepAliveMs: undefined,
+    proxyError: undefined,
+  };
+}
+
+/** Text that may stand in a header field. */
+function plainText(text: string): string {
+  return text.replace(/[^\t\x20-\x7e]+/g, ' ').slice(0, 512);
+}

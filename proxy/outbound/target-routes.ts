@@ -1,0 +1,162 @@
+import { decodeOutboundPolicy } from '#api/decode/outbound.ts';
+import { DecodeError } from '#api/decode/decode-error.ts';
+import { encodeAddress } from '#api/encode/net.ts';
+import { OutboundPoliciesService } from '#api/gen/outbound.ts';
+import { formatSocketAddress, parseAddress } from '#model/address.ts';
+import type { FailureAccrual } from '#model/failure-accrual.ts';
+import type { OutboundPolicy } from '#model/outbound.ts';
+import type { Profile } from '#model/profile.ts';
+import type { Cache } from '../discovery/cache.ts';
+import { watchStream } from '../discovery/watch-stream.ts';
+import { ProxyError } from '../errors.ts';
+import type { RequestHead } from '../http/head.ts';
+import { Backends } from './backends.ts';
+import type { OutboundContext } from './context.ts';
+import { FirstAnswer, type Discovery } from './discovery.ts';
+import type { Plan, Way } from './plan.ts';
+import { RouteTable } from './route-table.ts';
+import type { WatchedService } from './watched-service.ts';
+
+/**
+ * The routes of one target: a ServiceProfile's when it has any, else those of the outbound policy. What is in force
+ * stays until its successor's backends are known, so that a change costs no request; an outage changes nothing.
+ */
+export class TargetRoutes implements Disposable {
+  readonly #port: number;
+  readonly #address: string;
+  readonly #context: OutboundContext;
+  readonly #discovery: Discovery;
+  readonly #services: Cache<WatchedService>;
+  readonly #fallback: (service: WatchedService) => Way['destination'];
+  readonly #answer: FirstAnswer;
+  #stream: Disposable | undefined;
+  #profile: Profile | undefined;
+  #policy: OutboundPolicy | undefined;
+  #invalid: ProxyError | undefined; // why there is no policy
+  #fingerprint = '';
+  #table: RouteTable | undefined;
+  #coming: RouteTable | undefined;
+  #adoption: Promise<void> | undefined;
+
+  /** @param fallback  where to send what is meant for a service, as long as discovery cannot say anything about it */
+  constructor(
+    address: string,
+    port: number,
+    context: OutboundContext,
+    discovery: Discovery,
+    services: Cache<WatchedService>,
+    fallback: (service: WatchedService) => Way['destination'],
+  ) {
+    this.#address = address;
+    this.#port = port;
+    this.#context = context;
+    this.#discovery = discovery;
+    this.#services = services;
+    this.#fallback = fallback;
+    this.#answer = new FirstAnswer(discovery.patienceMs);
+    if (discovery.policy === undefined) this.#answer.arrived();
+  }
+
+  /** Resolves when the routes are in force, or when the patience is over. */
+  async settled(): Promise<void> {
+    await this.#answer.promise;
+    await this.#adoption;
+  }
+
+  /** @throws ProxyError */
+  find(head: RequestHead): Plan | undefined {
+    if (this.#table !== undefined) return this.#table.find(head);
+    if (this.#invalid !== undefined) throw this.#invalid;
+    return undefined;
+  }
+
+  setProfile(profile: Profile): void {
+    this.#profile = profile;
+    this.#rebuild();
+  }
+
+  wake(): void {
+    const { policy } = this.#discovery;
+    const ip = parseAddress(this.#address);
+    if (policy === undefined || ip === undefined) return;
+    const addr = { ip: encodeAddress(ip), port: this.#port };
+    const request = { sourceWorkload: policy.workload, target: { $case: 'addr' as const, value: addr } };
+    this.#stream = watchStream(policy.client, OutboundPoliciesService.watch, request, this.#context.random, {
+      onMessage: (message) => {
+        try {
+          this.#policy = decodeOutboundPolicy(message);
+          this.#invalid = undefined;
+        } catch (error) {
+          if (!(error instanceof DecodeError)) throw error;
+          const target = formatSocketAddress(this.#address, this.#port);
+          // A good policy from before stays in force.
+          this.#invalid = new ProxyError('policy-invalid', `outbound policy of ${target}: ${error.message}`);
+          this.#context.log.warn({ target, err: error }, 'an outbound policy cannot be understood');
+        }
+        this.#rebuild();
+        this.#answer.arrived();
+      },
+      onInterrupted: () => {
+        // No policy for this address, or nobody to tell: the profile decides alone, and what is known stays.
+        if (policy.client.isReachable) this.#answer.arrived();
+      },
+      onRefused: () => this.#answer.arrived(),
+    });
+    this.#rebuild();
+  }
+
+  rest(): void {
+    this.#stream?.[Symbol.dispose]();
+    this.#stream = undefined;
+    this.#replace(undefined);
+    this.#fingerprint = '';
+  }
+
+  sweep(): void {
+    this.#table?.backends.sweep();
+  }
+
+  [Symbol.dispose](): void {
+    this.rest();
+    this.#answer.arrived();
+  }
+
+  #rebuild(): void {
+    const profile = this.#profile;
+    const policy = this.#policy;
+    const name = profile?.fullyQualifiedName === undefined ? undefined : `${profile.fullyQualifiedName}:${this.#port}`;
+    const isByProfile = name !== undefined && (profile?.routes ?? profile?.targets) !== undefined;
+    const relevant = isByProfile ? { ...profile, endpoint: undefined } : { policy, budget: profile?.retryBudget };
+    const fingerprint = JSON.stringify([isByProfile, relevant, policy?.protocol]);
+    if (fingerprint === this.#fingerprint) return;
+    this.#fingerprint = fingerprint;
+    const backends = new Backends(this.#services, this.#context, accrualOf(policy), this.#fallback);
+    let table: RouteTable | undefined;
+    if (isByProfile) table = RouteTable.ofProfile(profile as Profile, name, backends, this.#context);
+    else if (policy !== undefined && policy.protocol.kind !== 'opaque') {
+      table = RouteTable.ofPolicy(policy, profile, backends, this.#context);
+    }
+    if (table === undefined || backends.isAnswered) this.#replace(table);
+    else this.#adoption = this.#adopt(table);
+  }
+
+  async #adopt(table: RouteTable): Promise<void> {
+    this.#coming?.[Symbol.dispose]();
+    this.#coming = table;
+    await table.backends.answered();
+    if (this.#coming === table) this.#replace(table);
+  }
+
+  #replace(table: RouteTable | undefined): void {
+    if (this.#coming !== table) this.#coming?.[Symbol.dispose]();
+    this.#coming = undefined;
+    const old = this.#table;
+    this.#table = table;
+    old?.[Symbol.dispose]();
+  }
+}
+
+function accrualOf(policy: OutboundPolicy | undefined): FailureAccrual | undefined {
+  const protocol = policy?.protocol;
+  return protocol === undefined || protocol.kind === 'opaque' ? undefined : protocol.failureAccrual;
+}
