@@ -53,12 +53,9 @@ function readTimeouts(annotations: Annotations, problems: Problems): Timeouts | 
   const requestMs = durationOf(annotations, 'timeout.linkerd.io/request', problems);
   const responseMs = durationOf(annotations, 'timeout.linkerd.io/response', problems);
   const idleMs = durationOf(annotations, 'timeout.linkerd.io/idle', problems);
-  const timeouts = {
-    ...(requestMs !== undefined && { requestMs }),
-    ...(responseMs !== undefined && { responseMs }),
-    ...(idleMs !== undefined && { idleMs }),
-  };
-  return Object.keys(timeouts).length > 0 ? timeouts : undefined;
+  if (requestMs === undefined && responseMs === undefined && idleMs === undefined) return undefined;
+  // 0 is no limit, and says so against the parent's.
+  return { ...(requestMs && { requestMs }), ...(responseMs && { responseMs }), ...(idleMs && { idleMs }) };
 }
 
 function readRetry(annotations: Annotations, problems: Problems) {

@@ -1,3 +1,4 @@
+import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Informer } from './informer.ts';
 import type { ResourceIndex, ResourceKind } from './resource-index.ts';
 import { customKind, type CustomObject } from './resources/custom-object.ts';
@@ -12,7 +13,10 @@ export type OptionalKind = {
   readonly index: ResourceIndex<CustomObject>;
 };
 
-type Running = { readonly version: string; readonly informer: Informer<CustomObject> };
+type Running = { readonly version: string; readonly informer: Informer<CustomObject>; readonly startedMs: number };
+
+/** A kind that cannot be listed, for want of rights or because its server is away, must not hold up everything else. */
+const WAIT_MS_MAX = 10_000;
 
 /**
  * Follows kinds that come and go while this process runs: each is informed about while its CustomResourceDefinition
@@ -22,19 +26,24 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
   readonly #kinds: ReadonlyMap<string, OptionalKind>;
   readonly #inform: (kind: ResourceKind<CustomObject>, index: ResourceIndex<CustomObject>) => Informer<CustomObject>;
   readonly #running = new Map<string, Running>();
+  readonly #clock: Clock;
 
   /** @param inform  makes an informer, which this class starts and disposes of */
   constructor(
     kinds: readonly OptionalKind[],
     inform: (kind: ResourceKind<CustomObject>, index: ResourceIndex<CustomObject>) => Informer<CustomObject>,
+    clock = systemClock,
   ) {
+    this.#clock = clock;
     this.#kinds = new Map(kinds.map((kind) => [`${kind.plural}.${kind.group}`, kind]));
     this.#inform = inform;
   }
 
-  /** Kinds that are served and not yet listed. */
+  /** Kinds that are served and not yet listed, unless that takes too long. */
   get waiting(): readonly string[] {
-    return [...this.#running].filter(([, { informer }]) => !informer.isSynced).map(([name]) => name);
+    const sinceMs = this.#clock.now() - WAIT_MS_MAX;
+    const isAwaited = ({ informer, startedMs }: Running): boolean => !informer.isSynced && startedMs > sinceMs;
+    return [...this.#running].filter(([, running]) => isAwaited(running)).map(([name]) => name);
   }
 
   get served(): readonly string[] {
@@ -55,7 +64,7 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
       return;
     }
     const informer = this.#inform(customKind(kind, version), kind.index);
-    this.#running.set(definition.name, { version, informer });
+    this.#running.set(definition.name, { version, informer, startedMs: this.#clock.now() });
     informer.start();
   }
 
