@@ -4,12 +4,16 @@ import { LOG_LEVELS, type LogLevel } from '#runtime/log.ts';
 
 export const METRICS_API_PORT = 8085;
 export const METRICS_API_ADMIN_PORT = 9997;
+export const IDENTITY_TOKEN_FILE = '/var/run/secrets/tulle-tap/token';
 
 /** Settings of the metrics-api process. */
 export type Config = {
   readonly logLevel: LogLevel;
   readonly controlNamespace: string;
   readonly trustDomain: string;
+  readonly clusterDomain: string;
+  readonly tapServiceAccount: string; // its own, `name.namespace`
+  readonly tokenFile: string; // for the identity process
   readonly port: number;
   readonly adminPort: number;
   readonly scrapeIntervalMs: number;
@@ -32,6 +36,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     logLevel: read('TULLE_LOG_LEVEL', 'info', logLevel),
     controlNamespace: read('TULLE_CONTROL_NAMESPACE', 'tulle', String),
     trustDomain: read('TULLE_TRUST_DOMAIN', 'cluster.local', String),
+    clusterDomain: read('TULLE_CLUSTER_DOMAIN', 'cluster.local', String),
+    tapServiceAccount: read('TULLE_TAP_SERVICE_ACCOUNT', 'metrics-api.tulle-viz', serviceAccount),
+    tokenFile: read('TULLE_IDENTITY_TOKEN_FILE', IDENTITY_TOKEN_FILE, String),
     port: read('TULLE_VIZ_PORT', String(METRICS_API_PORT), port),
     adminPort: read('TULLE_VIZ_ADMIN_PORT', String(METRICS_API_ADMIN_PORT), port),
     scrapeIntervalMs: read('TULLE_VIZ_SCRAPE_INTERVAL', '5s', interval),
@@ -58,6 +65,11 @@ function logLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((name) => name === text);
   if (level === undefined) throw new Error(`"${text}" is not one of ${LOG_LEVELS.join(', ')}`);
   return level;
+}
+
+function serviceAccount(text: string): string {
+  if (!/^[^.]+\.[^.]+$/.test(text)) throw new Error(`"${text}" is not NAME.NAMESPACE`);
+  return text;
 }
 
 function port(text: string): number {

@@ -13,6 +13,9 @@ import { ObjectIndex } from './metrics-api/object-index.ts';
 import { Scraper } from './metrics-api/scraper.ts';
 import { createServer } from './metrics-api/server.ts';
 import { MetricsStore } from './metrics-api/store.ts';
+import { TapCertificate } from './tap/identity.ts';
+import { tapRequests } from './tap/kube-requests.ts';
+import { registerTap } from './tap/route.ts';
 
 const EXIT_CONFIGURATION = 64;
 const RETENTION_MS = 10 * 60_000; // the longest window
@@ -69,6 +72,7 @@ async function start(config: Config, log: Logger): Promise<void> {
   scraper.start();
 
   const suffix = `serviceaccount.identity.${config.controlNamespace}.${config.trustDomain}`;
+  const identityOf = (pod: Pod): string => `${pod.serviceAccount}.${pod.namespace}.${suffix}`;
   const server = createServer({
     pods: () => index.all,
     services: () => serviceIndex.all,
@@ -76,7 +80,23 @@ async function start(config: Config, log: Logger): Promise<void> {
     failures: () => scraper.failures,
     maxWindowMs: RETENTION_MS,
     now: Date.now,
-    identityOf: (pod) => `${pod.serviceAccount}.${pod.namespace}.${suffix}`,
+    identityOf,
+  });
+  const certificate = new TapCertificate({
+    client,
+    log,
+    controlNamespace: config.controlNamespace,
+    trustDomain: config.trustDomain,
+    clusterDomain: config.clusterDomain,
+    serviceAccount: config.tapServiceAccount,
+    tokenFile: config.tokenFile,
+  });
+  registerTap(server, {
+    requests: tapRequests(client),
+    pods: () => index.all,
+    identity: () => certificate.current,
+    identityOf,
+    now: Date.now,
   });
   await server.listen({ port: config.port, host: '::' });
   const admin = await startAdmin({
@@ -86,6 +106,7 @@ async function start(config: Config, log: Logger): Promise<void> {
   });
   onShutdown(log, DRAIN_MS, async () => {
     scraper[Symbol.dispose]();
+    certificate[Symbol.dispose]();
     pods[Symbol.dispose]();
     services[Symbol.dispose]();
     await server.close();

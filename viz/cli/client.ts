@@ -57,6 +57,20 @@ export async function askMetricsApi<T>(
   path: string,
   query: Readonly<Record<string, string | undefined>>,
 ): Promise<T> {
+  const { namespace, pod } = await metricsApiPod(cluster, flags);
+  const parameters = new URLSearchParams(
+    Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+  return JSON.parse(
+    await fetchThrough(cluster, namespace, pod, METRICS_API_PORT, `${path}?${parameters.toString()}`),
+  ) as T;
+}
+
+/** @throws CommandError  when the extension is not installed or not ready */
+export async function metricsApiPod(
+  cluster: Cluster,
+  flags: FlagValues,
+): Promise<{ readonly namespace: string; readonly pod: string }> {
   const namespace = optionalText(flags, 'viz-namespace') ?? (await vizNamespace(cluster));
   const pods = await cluster.list(
     `/api/v1/namespaces/${namespace}/pods?labelSelector=${encodeURIComponent('linkerd.io/extension-component=metrics-api')}`,
@@ -66,12 +80,7 @@ export async function askMetricsApi<T>(
     throw new CommandError(
       `no metrics-api pod in namespace ${namespace} is ready: \`kubectl -n ${namespace} get pods\``,
     );
-  const parameters = new URLSearchParams(
-    Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-  );
-  return JSON.parse(
-    await fetchThrough(cluster, namespace, ready.metadata.name, METRICS_API_PORT, `${path}?${parameters.toString()}`),
-  ) as T;
+  return { namespace, pod: ready.metadata.name };
 }
 
 async function vizNamespace(cluster: Cluster): Promise<string> {

@@ -2,6 +2,7 @@ import type { Command } from '../../cli/command.ts';
 import { vizEdges } from './edges.ts';
 import { vizInstall } from './install.ts';
 import { vizStat } from './stat.ts';
+import { vizTap } from './tap.ts';
 
 /** The commands of the viz extension, for the command line's table. */
-export const VIZ_COMMANDS: readonly Command[] = [vizInstall, vizStat, vizEdges];
+export const VIZ_COMMANDS: readonly Command[] = [vizInstall, vizStat, vizEdges, vizTap];

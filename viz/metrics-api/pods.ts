@@ -28,6 +28,7 @@ export type PodResource = {
 
 type Container = {
   readonly name: string;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
 };
 type ContainerStatus = { readonly name: string; readonly state?: { readonly waiting?: { readonly reason?: string } } };
@@ -46,9 +47,14 @@ export type Pod = {
   readonly labels: Readonly<Record<string, string>>;
   /** Where its proxy answers, absent without a proxy or an address. */
   readonly scrapeTarget?: { readonly address: string; readonly port: number };
+  readonly address?: string;
+  /** Where its proxy can be tapped, absent when it cannot. */
+  readonly tapTarget?: { readonly address: string; readonly port: number };
 };
 
 const ADMIN_PORT = 'linkerd-admin';
+const PROXY = 'linkerd-proxy';
+const CONTROL_PORT = 4190;
 
 /** @param controlNamespace  only proxies of this installation count as meshed */
 export function podOf(resource: PodResource, controlNamespace: string): Pod {
@@ -72,7 +78,17 @@ export function podOf(resource: PodResource, controlNamespace: string): Pod {
     ...(isMeshed && !isFinished && port !== undefined && status?.podIP !== undefined
       ? { scrapeTarget: { address: status.podIP, port } }
       : {}),
+    ...(status?.podIP === undefined || isFinished ? {} : { address: status.podIP }),
+    ...(isMeshed && !isFinished && status?.podIP !== undefined ? tapTarget(resource, status.podIP) : {}),
   };
+}
+
+function tapTarget({ spec }: PodResource, address: string): Pick<Pod, 'tapTarget'> {
+  const proxy = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].find(({ name }) => name === PROXY);
+  const env = new Map(proxy?.env?.map(({ name, value }) => [name, value ?? '']));
+  if ((env.get('LINKERD2_PROXY_TAP_SVC_NAME') ?? '') === '') return {};
+  const port = Number(/:(\d+)$/.exec(env.get('LINKERD2_PROXY_CONTROL_LISTEN_ADDR') ?? '')?.[1] ?? CONTROL_PORT);
+  return { tapTarget: { address, port } };
 }
 
 /** Name of the workload of a kind that the pod counts for; undefined when it has none. */
