@@ -212,7 +212,16 @@ describe('tulle check against an API server', () => {
       apiVersion: 'policy.linkerd.io/v1beta3',
       kind: 'Server',
       metadata: { name: 'web' },
-      spec: { podSelector: {}, port: 8080 },
+      spec: { podSelector: {}, port: 8080, proxyProtocol: 'HTTP/9' },
+    });
+    await cluster.request('POST', '/apis/policy.linkerd.io/v1alpha1/namespaces/shop/authorizationpolicies', {
+      apiVersion: 'policy.linkerd.io/v1alpha1',
+      kind: 'AuthorizationPolicy',
+      metadata: { name: 'good-but-for' },
+      spec: {
+        targetRef: { group: 'policy.linkerd.io', kind: 'Server', name: 'web' },
+        requiredAuthenticationRefs: [{ group: 'policy.linkerd.io', kind: 'MeshTLSAuthentication', name: 'gone' }],
+      },
     });
     const routes = '/apis/policy.linkerd.io/v1beta3/namespaces/shop/httproutes';
     await cluster.request('POST', routes, {
@@ -247,7 +256,10 @@ describe('tulle check against an API server', () => {
     assert.deepEqual(all.slice(3), [
       `warning: data plane and cli versions match: another version than ${VERSION}: shop/waiting`,
       'warning: routes are accepted and their backends exist: httproute shop/split: NoMatchingParent: Service shop/web not found',
-      'warning: every policy object takes effect: without effect: servers shop/web',
+      [
+        'warning: every policy object takes effect: server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',
+        'authorizationpolicy.policy.linkerd.io shop/good-but-for: spec.requiredAuthenticationRefs[0]: MeshTLSAuthentication shop/gone does not exist',
+      ].join('\n'),
     ]);
   });
 

@@ -6,15 +6,9 @@ import { allContainers, type Pod } from '../../injector/pod.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
 import { refusedRoutes } from './routes.ts';
+import { ineffectiveAuthorizations } from './authorizations.ts';
 
 const MAX_NAMED = 10; // pods named in one message
-/** Kinds that this version stores for later and does not act on yet. */
-const WITHOUT_EFFECT = [
-  'servers.policy.linkerd.io',
-  'authorizationpolicies.policy.linkerd.io',
-  'serverauthorizations.policy.linkerd.io',
-];
-
 /** What must hold for the proxies, in one namespace or in all. */
 export function dataPlaneChecks(
   cluster: Cluster,
@@ -124,22 +118,12 @@ export function dataPlaneChecks(
         },
         {
           description: 'every policy object takes effect',
-          hint: 'this version stores these kinds and does not act on them yet: do not rely on them',
+          hint: 'correct the field or create what it points at; until then it grants nothing',
           severity: 'warning',
           run: async () => {
-            const found: string[] = [];
-            for (const name of WITHOUT_EFFECT) {
-              const crd = await cluster.find(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`);
-              const versions = (crd?.['spec'] as { versions?: { name: string; storage?: boolean }[] } | undefined)
-                ?.versions;
-              const storage = versions?.find((version) => version.storage === true)?.name;
-              if (storage === undefined) continue;
-              const [plural = '', ...group] = name.split('.');
-              const scope = namespace === undefined ? '' : `namespaces/${namespace}/`;
-              const objects = await cluster.list(`/apis/${group.join('.')}/${storage}/${scope}${plural}`);
-              found.push(...objects.map((object) => `${plural} ${object.metadata.namespace}/${object.metadata.name}`));
-            }
-            if (found.length > 0) throw new Finding(`without effect: ${found.slice(0, MAX_NAMED).join(', ')}`);
+            const values = { ...defaultValues(VERSION), namespace: controlNamespace };
+            const found = await ineffectiveAuthorizations(cluster, values, namespace);
+            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
           },
         },
       ],
