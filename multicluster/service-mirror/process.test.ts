@@ -33,12 +33,12 @@ async function startCluster(anchorsPem: string): Promise<TestCluster> {
     probeSeconds: 1,
   })) {
     const resource = RESOURCES[manifest.kind];
-    if (resource !== undefined) await client.create(resource, manifest as never);
+    if (resource !== undefined) await client.create(resource, manifest);
   }
   await client.create('namespaces', { metadata: { name: 'shop' } });
   const data = { 'ca-bundle.crt': anchorsPem };
   const metadata = { namespace: 'tulle', name: 'linkerd-identity-trust-roots' };
-  await client.create('configmaps', { metadata, data } as never);
+  await client.create('configmaps', { metadata, data });
   return cluster;
 }
 
@@ -59,13 +59,13 @@ describe('the service mirror between two API servers', () => {
     await west.server.client.create('services', {
       metadata: { namespace: 'shop', name: 'cart', labels: { 'mirror.linkerd.io/exported': 'true' } },
       spec: { ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
-    } as never);
+    });
     await west.server.client.create('endpointslices.discovery.k8s.io', {
       metadata: { namespace: 'shop', name: 'cart-1', labels: { 'kubernetes.io/service-name': 'cart' } },
       addressType: 'IPv4',
       ports: [{ name: 'http', port: 8080 }],
       endpoints: [{ addresses: ['10.43.0.9'], conditions: { ready: true } }],
-    } as never);
+    });
     const log = createLogger('service-mirror', 'silent');
     const options = { adminPort: 0, controlNamespace: 'tulle', intervalMs: 100 };
     running = await startServiceMirror(options, east.connection, log);
@@ -79,7 +79,9 @@ describe('the service mirror between two API servers', () => {
 
   test('an exported Service is mirrored with the rights that a link has, and no other Service', async () => {
     await until('the mirror', 10_000, () => endpoints() === 1);
-    const [port] = (east.server.client.get(...MIRROR)?.['spec'] as { ports: { name: string; port: number }[] }).ports;
+    const mirror = east.server.client.get(...MIRROR);
+    assert.ok(mirror);
+    const [port] = (mirror['spec'] as { ports: { name: string; port: number }[] }).ports;
     assert.deepEqual([port?.name, port?.port], ['http', 80]);
     assert.equal(east.server.client.list('services', 'shop').length, 1);
   });
@@ -95,11 +97,11 @@ describe('the service mirror between two API servers', () => {
     await east.server.client.create('services', {
       metadata: { namespace: 'shop', name: 'till-west' },
       spec: { ports: [{ port: 1 }] },
-    } as never);
+    });
     await west.server.client.create('services', {
       metadata: { namespace: 'shop', name: 'till', labels: { 'mirror.linkerd.io/exported': 'true' } },
       spec: { ports: [{ port: 81 }] },
-    } as never);
+    });
     await until('the problem', 10_000, () => conditionOf('Mirrored')?.message.includes('till-west exists') ?? false);
     const spec = east.server.client.get('services', 'shop', 'till-west')?.['spec'] as { ports: { port: number }[] };
     assert.equal(spec.ports[0]?.port, 1);
@@ -137,7 +139,7 @@ describe('the service mirror between two API servers', () => {
     await east.server.client.create('secrets', {
       metadata: { namespace: NAMESPACE, name },
       data: { kubeconfig: Buffer.from(kubeconfig).toString('base64') },
-    } as never);
+    });
     const { port } = gateway.address() as AddressInfo;
     await east.server.client.create('links.multicluster.linkerd.io', {
       apiVersion: 'multicluster.linkerd.io/v1alpha2',
@@ -152,7 +154,7 @@ describe('the service mirror between two API servers', () => {
         probeSpec: { path: '/ready', port: String(port), period: '100ms' },
         selector: { matchLabels: { 'mirror.linkerd.io/exported': 'true' } },
       },
-    } as never);
+    });
   }
 
   function endpoints(): number {
