@@ -178,6 +178,10 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   }
 }
 
+/** UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE, DATA_LOSS. Source: linkerd2-proxy's breaker. */
+const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
+const GRPC_RESOURCE_EXHAUSTED = 8;
+
 /** Request metrics that tell the outcome of each request to a breaker too. */
 class ObservedRequests extends RequestMetrics {
   readonly #onOutcome: (outcome: Outcome) => void;
@@ -187,9 +191,11 @@ class ObservedRequests extends RequestMetrics {
     this.#onOutcome = onOutcome;
   }
 
-  override response(status: number, latencyMs: number): void {
-    super.response(status, latencyMs);
-    this.#onOutcome(status >= 500 ? 'failure' : status === 429 ? 'throttled' : 'success');
+  override response(status: number, latencyMs: number, grpcStatus?: number): void {
+    super.response(status, latencyMs, grpcStatus);
+    const hasFailed = status >= 500 || (grpcStatus !== undefined && GRPC_FAILURES.has(grpcStatus));
+    const isThrottled = status === 429 || grpcStatus === GRPC_RESOURCE_EXHAUSTED;
+    this.#onOutcome(hasFailed ? 'failure' : isThrottled ? 'throttled' : 'success');
   }
 
   override failure(status: number, code: string): void {

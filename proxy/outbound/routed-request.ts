@@ -79,15 +79,17 @@ export class RoutedRequest implements RequestSink {
     this.#tryOnce();
   }
 
-  send(body: Buffer | undefined, isEnd: boolean): boolean {
+  send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isOver) return true;
+    // A body with trailers is sent once.
+    if (trailers !== '') this.#body.drop();
     this.#tick();
     if (body !== undefined) this.#body.add(body);
     this.#body.isEnded = isEnd;
     if (isEnd) {
       this.#arm('response', this.#plan.timeouts.responseMs, 'response-timeout', 'no complete response');
     }
-    const hasRoom = this.#dispatch.send(body, isEnd);
+    const hasRoom = this.#dispatch.send(body, isEnd, trailers);
     if (isEnd && this.#isResponseDone) this.#finish();
     return hasRoom;
   }
@@ -117,7 +119,7 @@ export class RoutedRequest implements RequestSink {
     return false;
   }
 
-  onResponse(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+  onResponse(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
     this.#tick();
     let shown = head;
     if (shown !== undefined) {
@@ -130,7 +132,7 @@ export class RoutedRequest implements RequestSink {
       this.#count(this.#status, '');
       if (this.#body.isEnded) this.#finish();
     }
-    return this.#client.respond(shown, body, isEnd);
+    return this.#client.respond(shown, body, isEnd, trailers);
   }
 
   onFailure(error: ProxyError): void {
@@ -340,7 +342,7 @@ class Attempt implements ResponseSink {
     }, timeoutMs);
   }
 
-  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean): boolean {
+  respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (head !== undefined) {
       clearTimeout(this.#timer);
       this.#status = head.status;
@@ -353,7 +355,7 @@ class Attempt implements ResponseSink {
       clearTimeout(this.#timer);
       this.#count(this.#status, '');
     }
-    return this.#isDiscarded || this.#request.onResponse(head, body, isEnd);
+    return this.#isDiscarded || this.#request.onResponse(head, body, isEnd, trailers);
   }
 
   fail(error: ProxyError): void {
