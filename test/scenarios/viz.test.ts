@@ -83,6 +83,21 @@ describe('what viz shows of counted traffic', () => {
     );
   });
 
+  test('top shows the busiest path without a failure', () => {
+    const { status, stdout, stderr } = mesh.tulle([
+      'viz',
+      'top',
+      'deploy/server',
+      '-n',
+      'town',
+      '--once',
+      '--duration',
+      '3',
+    ]);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^client-\S+ +server-\S+ +GET +\/ +\d+ .* 100\.00%$/m);
+  });
+
   test('who may not tap is refused with the reason', async () => {
     const cluster = '/apis/rbac.authorization.k8s.io/v1';
     await mesh.cluster.request('POST', '/api/v1/namespaces/town/serviceaccounts', {

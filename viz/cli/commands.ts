@@ -3,6 +3,7 @@ import { vizEdges } from './edges.ts';
 import { vizInstall } from './install.ts';
 import { vizStat } from './stat.ts';
 import { vizTap } from './tap.ts';
+import { vizTop } from './top.ts';
 
 /** The commands of the viz extension, for the command line's table. */
-export const VIZ_COMMANDS: readonly Command[] = [vizInstall, vizStat, vizEdges, vizTap];
+export const VIZ_COMMANDS: readonly Command[] = [vizInstall, vizStat, vizEdges, vizTap, vizTop];

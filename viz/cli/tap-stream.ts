@@ -74,6 +74,7 @@ type Line = { readonly event?: TapJson; readonly note?: string };
  * Shows the API server that the caller may tap the namespace, then reads events until the stream or the reader ends.
  *
  * @param onEvent  returns false when it has seen enough
+ * @param stop     ends the tap without an error
  * @throws CommandError  when the caller may not, or nothing can be tapped; with the reason
  */
 export async function streamTap(
@@ -82,6 +83,7 @@ export async function streamTap(
   query: Omit<TapBody, 'tapRequest' | 'nonce'>,
   onEvent: (event: TapJson) => boolean,
   onNote: (note: string) => void,
+  stop: AbortSignal = new AbortController().signal,
 ): Promise<void> {
   const { namespace, pod } = await metricsApiPod(cluster, flags);
   const nonce = randomBytes(32).toString('hex');
@@ -96,6 +98,8 @@ export async function streamTap(
   const body = JSON.stringify({ ...query, tapRequest, nonce } satisfies TapBody);
   try {
     await new Promise<void>((resolve, reject) => {
+      stop.addEventListener('abort', () => resolve(), { once: true });
+      if (stop.aborted) resolve();
       const sent = request(
         {
           createConnection: () => stream,
@@ -112,6 +116,7 @@ export async function streamTap(
             return;
           }
           const lines = createInterface({ input: response, crlfDelay: Infinity });
+          lines.on('error', reject); // of the response: also after the end that was asked for
           lines.on('line', (line) => {
             const { event, note } = JSON.parse(line) as Line;
             if (note !== undefined) onNote(note);
