@@ -48,8 +48,9 @@ function judgeParent(
   object: CustomObject,
   parent: ServiceParent,
   { problems }: CompiledRoute<unknown>,
-  { services, routes }: StatusContext,
+  context: StatusContext,
 ): RouteCondition {
+  const { services, routes } = context;
   const name = `${parent.namespace}/${parent.name}`;
   const service = services.get(parent.namespace, parent.name);
   if (service === undefined) return refused('NoMatchingParent', `Service ${name} not found`);
@@ -61,9 +62,12 @@ function judgeParent(
     return refused('NoMatchingParent', `Service ${name} has no port ${parent.port ?? `named "${parent.section}"`}`);
   }
   if (problems.length > 0) return refused('UnsupportedValue', formatProblems(problems));
-  const winner = ports
-    .flatMap((port) => routes.attached(service, port))
-    .find((other) => object.kind === 'HTTPRoute' && other.kind === 'GRPCRoute' && other.namespace === object.namespace);
+  const isWinner = (other: CustomObject): boolean =>
+    object.kind === 'HTTPRoute' &&
+    other.kind === 'GRPCRoute' &&
+    other.namespace === object.namespace &&
+    compile(other, context).problems.length === 0;
+  const winner = ports.flatMap((port) => routes.attached(service, port)).find(isWinner);
   if (winner !== undefined) {
     return refused('RouteReasonConflicted', `GRPCRoute ${winner.namespace}/${winner.name} takes Service ${name}`);
   }
