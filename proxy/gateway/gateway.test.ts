@@ -18,7 +18,7 @@ async function setUp(mesh: TestMesh) {
   return { gateway, client, server };
 }
 
-function behind(gateway: Proxy, authority: string): Endpoint {
+function behind(gateway: Proxy, authority: string, protocolHint?: 'h2'): Endpoint {
   const name = identityOf('gateway');
   const identity = { kind: 'dns', name, serverName: name } as const;
   return {
@@ -28,24 +28,27 @@ function behind(gateway: Proxy, authority: string): Endpoint {
     labels: {},
     identity,
     authorityOverride: authority,
+    ...(protocolHint && { protocolHint, opaqueTransportPort: gateway.inboundPort }),
   };
 }
 
-test('a request goes through the gateway to the Service that it names, under that name and the identity of the gateway', async () => {
-  await using mesh = await TestMesh.start();
-  const { gateway, client, server } = await setUp(mesh);
-  using app = await TestApp.start(
-    createHttpServer(({ headers, url }, response) => {
-      response.end([url, headers.host, headers['l5d-client-id'], headers['forwarded']].join(' '));
-    }),
-  );
-  mesh.serve([behind(gateway, `${REMOTE}:8080`)]);
-  mesh.control.setEndpoints(`${REMOTE}:8080`, [meshed('cart', app.port, server)]);
-  const answer = (await exchange(client.outboundPort, GET)).toString();
-  assert.match(answer, /^HTTP\/1.1 200 /);
-  assert.ok(answer.includes(`/basket ${REMOTE}:8080 ${identityOf('gateway')} `), answer);
-  assert.ok(answer.includes(`by=${identityOf('gateway')};for=${identityOf('client')};`), answer);
-});
+for (const hint of [undefined, 'h2'] as const) {
+  test(`a request goes through the gateway${hint === undefined ? '' : ' over HTTP/2'} to the Service that it names, under that name and the identity of the gateway`, async () => {
+    await using mesh = await TestMesh.start();
+    const { gateway, client, server } = await setUp(mesh);
+    using app = await TestApp.start(
+      createHttpServer(({ headers, url }, response) => {
+        response.end([url, headers.host, headers['l5d-client-id'], headers['forwarded']].join(' '));
+      }),
+    );
+    mesh.serve([behind(gateway, `${REMOTE}:8080`, hint)]);
+    mesh.control.setEndpoints(`${REMOTE}:8080`, [meshed('cart', app.port, server)]);
+    const answer = (await exchange(client.outboundPort, GET)).toString();
+    assert.match(answer, /^HTTP\/1.1 200 /);
+    assert.ok(answer.includes(`/basket ${REMOTE}:8080 ${identityOf('gateway')} `), answer);
+    assert.ok(answer.includes(`by=${identityOf('gateway')};for=${identityOf('client')};`), answer);
+  });
+}
 
 test('a request that has passed the gateway before is refused as a loop', async () => {
   await using mesh = await TestMesh.start();

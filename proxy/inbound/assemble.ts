@@ -205,15 +205,14 @@ export class Inbound implements Disposable {
       try {
         if (!verdict.isAllowed)
           throw new ProxyError('unauthorized', `${formatResourceRef(verdict.server)}: ${verdict.reason}`);
-        if (header.session === 'http2')
-          throw new ProxyError('version-unsupported', 'HTTP/2 between proxies is not supported');
         const lease = await gateway.find(header.name, header.port);
         if (connection.isClosed) lease[Symbol.dispose]();
         else connection.socket.once('close', () => lease[Symbol.dispose]());
         const client = tls.kind === 'mesh' ? (tls.identity ?? 'unknown') : 'unknown';
-        if (header.session === 'http1') {
-          this.#servers.serve(connection, rest, gateway.serveRequests(lease.value, client));
-        } else splice(connection, await gateway.connect(lease.value), [rest, undefined], () => {});
+        const serve = gateway.serveRequests(lease.value, client);
+        if (header.session === 'http1') this.#servers.serve(connection, rest, serve);
+        else if (header.session === 'http2') this.#http2Servers.serve(connection, rest, true, serve);
+        else splice(connection, await gateway.connect(lease.value), [rest, undefined], () => {});
       } catch (error) {
         const problem = toProxyError(error, 'connect-failed');
         metrics.proxyError('inbound', problem.code);
