@@ -30,6 +30,8 @@ const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
 /** A connection that is silent for so long is asked for a sign of life, and given up so long after. */
 const PING_AFTER_MS = 10_000;
 const PING_TIMEOUT_MS = 10_000;
+/** With so few streams open, waiting for more frames to send at once costs more than it saves. */
+const QUIET_STREAMS_MAX = 2;
 /** From the first bytes of a header block to its end. */
 const BLOCK_TIMEOUT_MS = 10_000;
 
@@ -589,7 +591,8 @@ export class Session implements ConnectionHandler {
     this.#writer.frame(type, flags, id, payload, start, end);
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(this.#flush);
+    if (this.streams.size <= QUIET_STREAMS_MAX) process.nextTick(this.#flush);
+    else setImmediate(this.#flush);
   }
 
   #goAway(last: number, code: number): void {
