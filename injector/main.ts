@@ -17,7 +17,7 @@ import { policyContextOf, reviewPolicy } from './policy-webhook.ts';
 import { parseReview, review, ReviewError, type AdmissionRequest } from './webhook.ts';
 
 const EXIT_CONFIGURATION = 64;
-const CERTIFICATE_CHECK_MS = 30_000;
+const CERTIFICATE_CHECK_MS = 3_000; // a webhook configuration that was deleted and applied again works after that time
 const CERTIFICATE_RETRY_MS = 1_000;
 const BODY_LIMIT_BYTES = 3 * 1024 * 1024; // the API server's own limit for an object
 const DRAIN_MS = 10_000;

@@ -107,7 +107,7 @@ describe('a demo that cannot run', () => {
       await until(`the demo to print ${String(moment)}`, 60_000, () => moment.test(demo.said()));
       await until('a state directory', 10_000, () => readdirSync(temporary).length > 0);
       demo.signal('SIGKILL');
-      await until('the files to be gone', 20_000, () => readdirSync(temporary).length === 0);
+      await until('the files to be gone', 60_000, () => readdirSync(temporary).length === 0);
     }
   });
 });
@@ -117,5 +117,8 @@ test('the sandbox as a program says how it is called', async () => {
   let err = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
   const code = await new Promise((resolve) => child.once('close', resolve));
-  assert.deepEqual([code, err], [2, 'tulle: usage: main.ts --state DIRECTORY [--port PORT]\n']);
+  assert.deepEqual(
+    [code, err],
+    [2, 'tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B]\n'],
+  );
 });
