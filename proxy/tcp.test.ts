@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import type { Proxy } from './proxy.ts';
-import { eventually, exchange, meshed, TestMesh, unmeshed } from './testing/mesh.ts';
+import { eventually, exchange, meshed, SERVICE_HOST, SERVICE_IP, TestMesh, unmeshed } from './testing/mesh.ts';
 import { RawServer } from './testing/raw-server.ts';
 
 /** Both ways to a TCP service: declared opaque, and found to be by its bytes. */
@@ -168,4 +168,28 @@ test('a client that waits for a dead server to speak is not left waiting', async
   const [error] = (await once(socket, 'error')) as [Error];
   assert.match(error.message, /ECONNRESET/);
   assert.ok(performance.now() - startedMs < 4000);
+});
+
+test('a split divides connections that are not HTTP, opaque ones and those found to be', async () => {
+  using one = await RawServer.start((socket) => void socket.end('one'));
+  using two = await RawServer.start((socket) => void socket.end('two'));
+  await using mesh = await TestMesh.start();
+  const client = await mesh.proxy({ name: 'client' });
+  const canary = 'canary.shop.svc.cluster.local';
+  for (const isOpaque of [true, false]) {
+    const port = isOpaque ? 6379 : 7000;
+    mesh.servePort(port, [unmeshed(one.port)], isOpaque);
+    mesh.control.setEndpoints(`${canary}:${port}`, [unmeshed(two.port)]);
+    const targets = [
+      { authority: `${SERVICE_HOST}:${port}`, weight: 3 },
+      { authority: `${canary}:${port}`, weight: 1 },
+    ];
+    mesh.control.setProfile(`${SERVICE_IP}:${port}`, { fullyQualifiedName: SERVICE_HOST, isOpaque, targets });
+    const answers: string[] = [];
+    for (let n = 0; n < 200; n += 1) answers.push((await exchange(client.outboundPort, '\0hello')).toString());
+    const share = answers.filter((answer) => answer === 'two').length;
+    assert.equal(answers.filter((answer) => answer === 'one').length, 200 - share);
+    // 50 are expected; five standard deviations are 31.
+    assert.ok(share > 19 && share < 81, `${share} of 200`);
+  }
 });

@@ -1,4 +1,5 @@
 import { ProxyError, retryOfPeerError, type Retry } from '../errors.ts';
+import { grpcStatus } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { isIdempotent, ReplayBody } from '../http/replay.ts';
@@ -285,11 +286,4 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#release();
     this.#options.onDone();
   }
-}
-
-/** @param lines  a head or trailers */
-function grpcStatus(lines: string): number | undefined {
-  if (lines === '') return undefined;
-  const value = /^grpc-status: *(\d{1,3})\r$/im.exec(lines)?.[1];
-  return value === undefined ? undefined : Number(value);
 }

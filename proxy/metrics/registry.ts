@@ -11,7 +11,7 @@ const RETAIN_IDLE_MS = 10 * 60_000;
 const ROUTE_SECONDS = [0.05, 0.5, 1, 10];
 const BACKEND_SECONDS = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 10];
 
-type OutboundRouteFamilies = Readonly<
+export type OutboundRouteFamilies = Readonly<
   Record<
     | 'statuses'
     | 'backendRequests'
@@ -48,7 +48,9 @@ export class TrafficMetrics {
   readonly tcpDeny: Family;
   readonly errors: Family;
   /** `outbound_http_route_*`. */
-  readonly outboundRoutes: OutboundRouteFamilies;
+  readonly outboundHttpRoutes: OutboundRouteFamilies;
+  /** `outbound_grpc_route_*`. */
+  readonly outboundGrpcRoutes: OutboundRouteFamilies;
   /** `route_*`: routes of ServiceProfiles. */
   readonly profileRoutes: ProfileRouteFamilies;
 
@@ -70,24 +72,8 @@ export class TrafficMetrics {
       'proxy_errors_total',
       'Requests and connections that the proxy itself failed, by code.',
     );
-    const route = 'outbound_http_route';
-    const retry = `${route}_retry`;
-    const backend = `${route}_backend`;
-    this.outboundRoutes = {
-      statuses: this.#counter(`${route}_request_statuses_total`, 'Responses to requests of a route.'),
-      durations: this.#histogram(`${route}_request_duration_seconds`, 'Time to the end of a response.', ROUTE_SECONDS),
-      backendRequests: this.#counter(`${backend}_requests_total`, 'Attempts, by backend.'),
-      backendStatuses: this.#counter(`${backend}_response_statuses_total`, 'Responses to attempts, by backend.'),
-      backendDurations: this.#histogram(
-        `${backend}_response_duration_seconds`,
-        'Time to the end of the response to an attempt.',
-        BACKEND_SECONDS,
-      ),
-      retryRequests: this.#counter(`${retry}_requests_total`, 'Retries.'),
-      retrySuccesses: this.#counter(`${retry}_successes_total`, 'Retries that succeeded.'),
-      retryLimitExceeded: this.#counter(`${retry}_limit_exceeded_total`, 'Failures after the last retry.'),
-      retryOverflow: this.#counter(`${retry}_overflow_total`, 'Retries that the budget did not allow.'),
-    };
+    this.outboundHttpRoutes = this.#outboundRoutes('outbound_http_route');
+    this.outboundGrpcRoutes = this.#outboundRoutes('outbound_grpc_route');
     this.profileRoutes = {
       requests: this.#counter('route_request_total', 'Requests of a route.'),
       responses: this.#counter('route_response_total', 'Responses to requests of a route.'),
@@ -107,6 +93,26 @@ export class TrafficMetrics {
   /** Forgets series that nobody uses any more. Called about once a minute. */
   sweep(nowMs: number): void {
     for (const family of this.#families) family.sweep(nowMs, RETAIN_IDLE_MS);
+  }
+
+  #outboundRoutes(route: 'outbound_http_route' | 'outbound_grpc_route'): OutboundRouteFamilies {
+    const retry = `${route}_retry`;
+    const backend = `${route}_backend`;
+    return {
+      statuses: this.#counter(`${route}_request_statuses_total`, 'Responses to requests of a route.'),
+      durations: this.#histogram(`${route}_request_duration_seconds`, 'Time to the end of a response.', ROUTE_SECONDS),
+      backendRequests: this.#counter(`${backend}_requests_total`, 'Attempts, by backend.'),
+      backendStatuses: this.#counter(`${backend}_response_statuses_total`, 'Responses to attempts, by backend.'),
+      backendDurations: this.#histogram(
+        `${backend}_response_duration_seconds`,
+        'Time to the end of the response to an attempt.',
+        BACKEND_SECONDS,
+      ),
+      retryRequests: this.#counter(`${retry}_requests_total`, 'Retries.'),
+      retrySuccesses: this.#counter(`${retry}_successes_total`, 'Retries that succeeded.'),
+      retryLimitExceeded: this.#counter(`${retry}_limit_exceeded_total`, 'Failures after the last retry.'),
+      retryOverflow: this.#counter(`${retry}_overflow_total`, 'Retries that the budget did not allow.'),
+    };
   }
 
   #counter(name: string, help: string): Family {

@@ -1,3 +1,4 @@
+import { isGrpcFailure } from '../grpc-status.ts';
 import type { HistogramSeries, Labels, Series } from './family.ts';
 import type { TrafficMetrics } from './registry.ts';
 
@@ -7,8 +8,6 @@ const STATUS_MAX = 64;
 /** Above the 17 that exist, codes are counted as one. */
 const GRPC_MAX = 17;
 const GRPC_FACTOR = 100;
-/** Unknown, DeadlineExceeded, PermissionDenied, Internal, Unavailable and DataLoss. Source: linkerd2-proxy. */
-const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 
 type ResponseSeries = { readonly total: Series; readonly latency: HistogramSeries };
 
@@ -70,7 +69,7 @@ export class RequestMetrics implements Disposable {
   #addStatus(status: number, grpcStatus: number | undefined, key: number): ResponseSeries {
     const isKnown = this.#byStatus.size < STATUS_MAX;
     const labels = { ...this.#labels, status_code: isKnown ? String(status) : `${Math.floor(status / 100)}xx` };
-    const isFailure = status >= 500 || (grpcStatus !== undefined && GRPC_FAILURES.has(grpcStatus));
+    const isFailure = status >= 500 || isGrpcFailure(grpcStatus);
     const classification = isFailure ? 'failure' : 'success';
     const series = {
       total: this.#metrics.responses.acquire({

@@ -137,7 +137,7 @@ export class Outbound implements Disposable {
       decides: (bytes) => detectProtocol(bytes) !== 'unknown',
       silenceMs: this.#options.silenceMs,
       timeoutMs: this.#options.detectTimeoutMs,
-      openServer: () => connectOpaque(target.destination, this.#options),
+      openServer: () => this.#connect(target),
     });
     if (opening.kind === 'closed') return;
     if (opening.kind === 'tunnel') await this.#tunnel(connection, target, opening.bytes, opening.server);
@@ -182,13 +182,17 @@ export class Outbound implements Disposable {
     };
   }
 
+  async #connect(target: Target): Promise<Connection> {
+    return connectOpaque(target.chooseForConnection(), this.#options);
+  }
+
   async #tunnel(client: Connection, target: Target, early: Buffer, opened: OpenServer | undefined): Promise<void> {
     if (opened !== undefined) {
       splice(client, opened.connection, [early, opened.bytes], () => {});
       return;
     }
     try {
-      const server = await connectOpaque(target.destination, this.#options);
+      const server = await this.#connect(target);
       splice(client, server, [early, undefined], () => {});
     } catch (error) {
       this.#options.metrics.proxyError('outbound', toProxyError(error, 'connect-failed').code);

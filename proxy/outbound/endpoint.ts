@@ -6,6 +6,7 @@ import { Connections } from '../balance/connections.ts';
 import { Http2Pool } from '../balance/http2-pool.ts';
 import { Pool, type RequestPool } from '../balance/pool.ts';
 import { ProxyError } from '../errors.ts';
+import { isGrpcFailure } from '../grpc-status.ts';
 import type { Labels } from '../metrics/family.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 import { destinationLabels, noTlsLabels, targetLabels } from '../metrics/labels.ts';
@@ -178,8 +179,6 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
   }
 }
 
-/** UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL, UNAVAILABLE, DATA_LOSS. Source: linkerd2-proxy's breaker. */
-const GRPC_FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 const GRPC_RESOURCE_EXHAUSTED = 8;
 
 /** Request metrics that tell the outcome of each request to a breaker too. */
@@ -193,7 +192,7 @@ class ObservedRequests extends RequestMetrics {
 
   override response(status: number, latencyMs: number, grpcStatus?: number): void {
     super.response(status, latencyMs, grpcStatus);
-    const hasFailed = status >= 500 || (grpcStatus !== undefined && GRPC_FAILURES.has(grpcStatus));
+    const hasFailed = status >= 500 || isGrpcFailure(grpcStatus);
     const isThrottled = status === 429 || grpcStatus === GRPC_RESOURCE_EXHAUSTED;
     this.#onOutcome(hasFailed ? 'failure' : isThrottled ? 'throttled' : 'success');
   }

@@ -2,9 +2,9 @@ import type { Backoff } from '#model/backoff.ts';
 import type { HttpFilter } from '#model/filter.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { Timeouts } from '#model/timeouts.ts';
-import type { ServerEndpoint, Destination } from '../balance/destination.ts';
+import type { Destination } from '../balance/destination.ts';
 import type { ProxyError } from '../errors.ts';
-import type { ResponseHead } from '../http/head.ts';
+import type { OutboundEndpoint } from './endpoint.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import type { RouteMetrics } from './route-metrics.ts';
 
@@ -17,15 +17,18 @@ export type PlanFilter =
 export type Way = {
   readonly ref: ResourceRef | undefined;
   readonly filters: readonly PlanFilter[];
-  readonly destination: Destination<ServerEndpoint>;
+  readonly destination: Destination<OutboundEndpoint>;
 };
+
+/** @param grpcStatus  of a gRPC call */
+export type IsFailure = (status: number, grpcStatus: number | undefined) => boolean;
 
 export type RetryPlan = {
   readonly maxRetries: number;
   readonly maxRequestBytes: number;
   readonly timeoutMs?: number; // of one attempt, until its response head
   readonly backoff?: Backoff;
-  readonly isFailure: (head: ResponseHead) => boolean;
+  readonly isFailure: IsFailure;
   readonly budget: RetryBudget;
 };
 
@@ -36,7 +39,7 @@ export type Plan = {
   readonly retry: RetryPlan | undefined;
   readonly budget: RetryBudget | undefined; // that requests count for
   readonly metrics: RouteMetrics;
-  readonly isFailure: (status: number) => boolean; // as responses are classified
+  readonly isFailure: IsFailure; // as responses are classified
   /** Chooses for each attempt anew. */
   readonly choose: () => Way | ProxyError;
   /** Path prefix of the rule, for redirects. */

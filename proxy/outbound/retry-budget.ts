@@ -33,13 +33,16 @@ export class SlidingCount {
 
 /**
  * How many retries may be added to the requests of a target: a share of the requests that count at the moment, or
- * `minRetriesPerSecond` where that is more. (linkerd2-proxy adds the two, which lets a burst exceed the share.)
+ * `minRetriesPerSecond` where that is more and as long as retries help. When one second's worth of them has brought no
+ * success, only the share is left, so that a target which fails every request is not loaded further, however few
+ * requests there are. (linkerd2-proxy adds the two, whatever comes of it.)
  */
 export class RetryBudget {
   readonly limits: Limits;
   readonly #requests: SlidingCount;
   readonly #retries: SlidingCount;
   readonly #recentRetries = new SlidingCount(1000);
+  #fruitless = 0; // retries since the last success
 
   constructor(limits: Limits) {
     this.limits = limits;
@@ -52,11 +55,20 @@ export class RetryBudget {
     this.#requests.add(nowMs);
   }
 
+  /** A request has succeeded, with or without retries. */
+  succeeded(): void {
+    this.#fruitless = 0;
+  }
+
   /** @returns whether a retry may be made now; it is counted */
   withdraw(nowMs: number): boolean {
     const { retryRatio, minRetriesPerSecond } = this.limits;
-    const isWithinShare = this.#retries.total(nowMs) + 1 <= retryRatio * this.#requests.total(nowMs);
-    if (!isWithinShare && this.#recentRetries.total(nowMs) + 1 > minRetriesPerSecond) return false;
+    const retries = this.#retries.total(nowMs);
+    if (retries === 0) this.#fruitless = 0; // what was learnt is out of date
+    const isWithinShare = retries + 1 <= retryRatio * this.#requests.total(nowMs);
+    const isWithinMinimum = Math.max(this.#fruitless, this.#recentRetries.total(nowMs)) + 1 <= minRetriesPerSecond;
+    if (!isWithinShare && !isWithinMinimum) return false;
+    this.#fruitless += 1;
     this.#retries.add(nowMs);
     this.#recentRetries.add(nowMs);
     return true;

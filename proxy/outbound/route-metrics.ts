@@ -1,6 +1,7 @@
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Family, HistogramSeries, Labels, Series } from '../metrics/family.ts';
-import type { TrafficMetrics } from '../metrics/registry.ts';
+import { grpcStatusName, isGrpcFailure } from '../grpc-status.ts';
+import type { OutboundRouteFamilies, TrafficMetrics } from '../metrics/registry.ts';
 
 /** Label sets that one route may have; more share the first. */
 const LABEL_SETS_MAX = 256;
@@ -54,19 +55,28 @@ class Kept<S extends Series> implements Disposable {
 
 const NONE = (): Labels => ({});
 
+/** How a request or an attempt ended. */
+export type Ending = {
+  readonly status: number;
+  readonly grpcStatus?: number | undefined; // of a gRPC call
+  /** Code of the proxy's own error; empty when a response came to its end. */
+  readonly error: string;
+};
+
 /** What is counted of the requests of one route, whatever becomes of them. */
 export interface RouteMetrics extends Disposable {
-  /** The response to the client is complete, or the proxy failed it. @param error  empty when none */
-  finished(status: number, error: string, isFailure: boolean, latencyMs: number, durationMs: number): void;
+  /** The response to the client is complete, or the proxy failed it. */
+  finished(ending: Ending, isFailure: boolean, latencyMs: number, durationMs: number): void;
   request(): void;
   attempt(backend: ResourceRef | undefined): void;
-  attemptFinished(backend: ResourceRef | undefined, status: number, error: string, durationMs: number): void;
+  attemptFinished(backend: ResourceRef | undefined, ending: Ending, durationMs: number): void;
   retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void;
 }
 
-/** Families `outbound_http_route_*`: routes of the outbound policy. */
+/** Families `outbound_http_route_*` or `outbound_grpc_route_*`: routes of the outbound policy. */
 export class PolicyRouteMetrics implements RouteMetrics {
   readonly #kept: readonly Disposable[];
+  readonly #labelsOf: (ending: Ending) => Labels;
   readonly #statuses: Kept<Series>;
   readonly #durations: Kept<HistogramSeries>;
   readonly #backendRequests: Kept<Series>;
@@ -74,10 +84,16 @@ export class PolicyRouteMetrics implements RouteMetrics {
   readonly #backendDurations: Kept<HistogramSeries>;
   readonly #retries: Readonly<Record<'requests' | 'successes' | 'limit_exceeded' | 'overflow', Kept<Series>>>;
 
-  constructor(metrics: TrafficMetrics, parent: ResourceRef, route: ResourceRef) {
+  /** @param labelsOf  `httpLabels` or `grpcLabels`, as the families are */
+  constructor(
+    families: OutboundRouteFamilies,
+    parent: ResourceRef,
+    route: ResourceRef,
+    labelsOf: (ending: Ending) => Labels,
+  ) {
+    this.#labelsOf = labelsOf;
     const base = { ...objectLabels('parent', parent), ...objectLabels('route', route) };
     const front = { ...base, hostname: '' };
-    const { outboundRoutes: families } = metrics;
     this.#statuses = new Kept(families.statuses, front);
     this.#durations = new Kept(families.durations, front);
     this.#backendRequests = new Kept(families.backendRequests, base);
@@ -101,8 +117,8 @@ export class PolicyRouteMetrics implements RouteMetrics {
 
   request(): void {}
 
-  finished(status: number, error: string, _isFailure: boolean, _latencyMs: number, durationMs: number): void {
-    this.#statuses.get(`${status} ${error}`, () => statusLabels(status, error)).value += 1;
+  finished(ending: Ending, _isFailure: boolean, _latencyMs: number, durationMs: number): void {
+    this.#statuses.get(endingKey(ending), () => this.#labelsOf(ending)).value += 1;
     this.#durations.get('', NONE).observe(durationMs / 1000);
   }
 
@@ -110,9 +126,9 @@ export class PolicyRouteMetrics implements RouteMetrics {
     this.#backendRequests.get(keyOf(backend), () => backendLabels(backend)).value += 1;
   }
 
-  attemptFinished(backend: ResourceRef | undefined, status: number, error: string, durationMs: number): void {
-    const labels = (): Labels => ({ ...backendLabels(backend), ...statusLabels(status, error) });
-    this.#backendStatuses.get(`${keyOf(backend)} ${status} ${error}`, labels).value += 1;
+  attemptFinished(backend: ResourceRef | undefined, ending: Ending, durationMs: number): void {
+    const labels = (): Labels => ({ ...backendLabels(backend), ...this.#labelsOf(ending) });
+    this.#backendStatuses.get(`${keyOf(backend)} ${endingKey(ending)}`, labels).value += 1;
     this.#backendDurations.get(keyOf(backend), () => backendLabels(backend)).observe(durationMs / 1000);
   }
 
@@ -151,8 +167,18 @@ const ERRORS: Readonly<Record<string, string>> = {
 };
 
 /** linkerd2-proxy leaves the status empty on errors. */
-function statusLabels(status: number, error: string): Labels {
+export function httpLabels({ status, error }: Ending): Labels {
   return error === '' ? { http_status: String(status), error } : { http_status: '', error: ERRORS[error] ?? 'UNKNOWN' };
+}
+
+/** As `httpLabels`, with the name of the gRPC status. A response without one was not gRPC: it counts as `UNKNOWN`. */
+export function grpcLabels({ grpcStatus, error }: Ending): Labels {
+  if (error !== '') return { grpc_status: '', error: ERRORS[error] ?? 'UNKNOWN' };
+  return { grpc_status: grpcStatus === undefined ? 'UNKNOWN' : grpcStatusName(grpcStatus), error };
+}
+
+function endingKey({ status, grpcStatus, error }: Ending): string {
+  return `${status} ${grpcStatus} ${error}`;
 }
 
 /** Families `route_*`: routes of a ServiceProfile. */
@@ -190,9 +216,9 @@ export class ProfileRouteMetrics implements RouteMetrics {
     this.#requests.get('', NONE).value += 1;
   }
 
-  finished(status: number, error: string, isFailure: boolean, latencyMs: number): void {
-    const labels = responseLabels(status, error, isFailure);
-    this.#responses.get(`${status} ${error} ${isFailure}`, () => labels).value += 1;
+  finished(ending: Ending, isFailure: boolean, latencyMs: number): void {
+    const { status, error } = ending;
+    this.#responses.get(`${endingKey(ending)} ${isFailure}`, () => responseLabels(ending, isFailure)).value += 1;
     if (error === '') this.#latencies.get(String(status), () => ({ status_code: String(status) })).observe(latencyMs);
   }
 
@@ -200,10 +226,9 @@ export class ProfileRouteMetrics implements RouteMetrics {
     this.#actualRequests.get('', NONE).value += 1;
   }
 
-  attemptFinished(_backend: ResourceRef | undefined, status: number, error: string): void {
-    const isFailure = status >= 500 || error !== '';
-    const labels = responseLabels(status, error, isFailure);
-    this.#actualResponses.get(`${status} ${error}`, () => labels).value += 1;
+  attemptFinished(_backend: ResourceRef | undefined, ending: Ending): void {
+    const isFailure = ending.status >= 500 || ending.error !== '' || isGrpcFailure(ending.grpcStatus);
+    this.#actualResponses.get(endingKey(ending), () => responseLabels(ending, isFailure)).value += 1;
   }
 
   retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void {
@@ -217,7 +242,7 @@ export class ProfileRouteMetrics implements RouteMetrics {
   }
 }
 
-function responseLabels(status: number, error: string, isFailure: boolean): Labels {
+function responseLabels({ status, grpcStatus, error }: Ending, isFailure: boolean): Labels {
   const classification = isFailure ? 'failure' : 'success';
-  return { status_code: String(status), classification, grpc_status: '', error };
+  return { status_code: String(status), classification, grpc_status: String(grpcStatus ?? ''), error };
 }

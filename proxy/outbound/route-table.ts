@@ -7,13 +7,14 @@ import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { GrpcRetryCondition, Retry } from '#model/retry.ts';
 import type { GrpcMatch } from '#model/route.ts';
 import { ProxyError } from '../errors.ts';
-import type { RequestHead as HttpHead, ResponseHead } from '../http/head.ts';
+import { isGrpcFailure } from '../grpc-status.ts';
+import type { RequestHead as HttpHead } from '../http/head.ts';
 import type { Backends, Candidate } from './backends.ts';
 import type { OutboundContext } from './context.ts';
-import { fieldValue, matchedRequest } from './head-edit.ts';
-import type { Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
+import { matchedRequest } from './head-edit.ts';
+import type { IsFailure, Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
 import { RetryBudget } from './retry-budget.ts';
-import { PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
+import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
 
 /** Retries of one request by a ServiceProfile, which names no number: only its budget bounds them. */
 const PROFILE_RETRIES_MAX = 10;
@@ -28,17 +29,21 @@ export class RouteTable implements Disposable {
   readonly #metrics: readonly RouteMetrics[];
   /** A request that matches nothing; absent: 404. */
   readonly #otherwise: Plan | undefined;
+  /** Where connections that are not HTTP go. Absent: to the target itself. */
+  readonly split: Plan['choose'] | undefined;
 
   private constructor(
     backends: Backends,
     rules: readonly Scored[],
     metrics: readonly RouteMetrics[],
-    otherwise: Plan | undefined,
+    otherwise?: Plan,
+    split?: Plan['choose'],
   ) {
     this.backends = backends;
     this.#rules = rules;
     this.#metrics = metrics;
     this.#otherwise = otherwise;
+    this.split = split;
   }
 
   /** Routes and targets of a ServiceProfile. @param name  `host:port` of the Service */
@@ -59,7 +64,7 @@ export class RouteTable implements Disposable {
           ? {
               maxRetries: PROFILE_RETRIES_MAX,
               maxRequestBytes: REPLAY_BYTES_MAX,
-              isFailure: ({ status }) => isFailure(status),
+              isFailure,
               budget,
             }
           : undefined;
@@ -74,7 +79,8 @@ export class RouteTable implements Disposable {
         plan: planOf(route),
       };
     });
-    return new RouteTable(backends, rules, all, planOf(undefined));
+    const split = profile.targets === undefined ? undefined : choose;
+    return new RouteTable(backends, rules, all, planOf(undefined), split);
   }
 
   static ofPolicy(
@@ -87,11 +93,10 @@ export class RouteTable implements Disposable {
     const budget = new RetryBudget(profile?.retryBudget ?? DEFAULT_RETRY_BUDGET);
     const all: RouteMetrics[] = [];
     const rules: Scored[] = [];
-    const isFailure = (status: number): boolean => status >= 500;
-    if (protocol.kind === 'opaque') return new RouteTable(backends, rules, all, undefined);
+    if (protocol.kind === 'opaque') return new RouteTable(backends, rules, all);
     if (protocol.kind === 'grpc') {
       for (const route of protocol.routes) {
-        const metrics = new PolicyRouteMetrics(context.metrics, policy.ref, route.ref);
+        const metrics = new PolicyRouteMetrics(context.metrics.outboundGrpcRoutes, policy.ref, route.ref, grpcLabels);
         all.push(metrics);
         for (const rule of route.rules) {
           const choose = distribute(rule.distribution, grpcFilters, backends, context.random);
@@ -100,29 +105,46 @@ export class RouteTable implements Disposable {
           const filters = grpcFilters(rule.filters);
           rules.push({
             score: (request) => scoreOf(route.hosts, request, grpcScore(rule.matches, request)),
-            plan: { filters, timeouts: rule.timeouts, retry, budget, metrics, isFailure, choose, prefix: '/' },
+            plan: {
+              filters,
+              timeouts: rule.timeouts,
+              retry,
+              budget,
+              metrics,
+              isFailure: isServerFailure,
+              choose,
+              prefix: '/',
+            },
           });
         }
       }
-      return new RouteTable(backends, rules, all, undefined);
+      return new RouteTable(backends, rules, all);
     }
     for (const route of protocol.routes) {
-      const metrics = new PolicyRouteMetrics(context.metrics, policy.ref, route.ref);
+      const metrics = new PolicyRouteMetrics(context.metrics.outboundHttpRoutes, policy.ref, route.ref, httpLabels);
       all.push(metrics);
       for (const rule of route.rules) {
         const choose = distribute(rule.distribution, (filters) => filters, backends, context.random);
         const ranges = rule.retry?.conditions ?? [];
-        const isRetried = ({ status }: ResponseHead): boolean =>
-          ranges.some(({ min, max }) => status >= min && status <= max);
+        const isRetried: IsFailure = (status) => ranges.some(({ min, max }) => status >= min && status <= max);
         const retry = rule.retry === undefined ? undefined : retryPlan(rule.retry, isRetried, budget);
         const { filters, timeouts, matches } = rule;
         rules.push({
           score: (request) => scoreOf(route.hosts, request, bestMatch(matches, request)),
-          plan: { filters, timeouts, retry, budget, metrics, isFailure, choose, prefix: prefixOf(matches) },
+          plan: {
+            filters,
+            timeouts,
+            retry,
+            budget,
+            metrics,
+            isFailure: isServerFailure,
+            choose,
+            prefix: prefixOf(matches),
+          },
         });
       }
     }
-    return new RouteTable(backends, rules, all, undefined);
+    return new RouteTable(backends, rules, all);
   }
 
   /** @throws ProxyError  `no-route` when nothing matches */
@@ -182,19 +204,20 @@ function grpcFilters(filters: readonly GrpcFilter[]): readonly PlanFilter[] {
   return filters.map((filter) => (filter.kind === 'failure' ? { ...filter, kind: 'grpc-failure' } : filter));
 }
 
-const GRPC_CODES: Readonly<Record<GrpcRetryCondition, string>> = {
-  cancelled: '1',
-  'deadline-exceeded': '4',
-  'resource-exhausted': '8',
-  internal: '13',
-  unavailable: '14',
+const GRPC_CODES: Readonly<Record<GrpcRetryCondition, number>> = {
+  cancelled: 1,
+  'deadline-exceeded': 4,
+  'resource-exhausted': 8,
+  internal: 13,
+  unavailable: 14,
 };
 
-/** Only a status in the head (a response without messages) can be retried: later ones are behind data. */
-function grpcFailure(conditions: readonly GrpcRetryCondition[]): (head: ResponseHead) => boolean {
+function grpcFailure(conditions: readonly GrpcRetryCondition[]): IsFailure {
   const codes = new Set(conditions.map((condition) => GRPC_CODES[condition]));
-  return ({ lines }) => codes.has(fieldValue(lines, 'grpc-status') ?? '');
+  return (_status, grpcStatus) => grpcStatus !== undefined && codes.has(grpcStatus);
 }
+
+const isServerFailure: IsFailure = (status, grpcStatus) => status >= 500 || isGrpcFailure(grpcStatus);
 
 function retryPlan<C>(retry: Retry<C>, isFailure: RetryPlan['isFailure'], budget: RetryBudget): RetryPlan {
   const { maxRetries, maxRequestBytes, timeoutMs, backoff } = retry;
@@ -274,9 +297,10 @@ function requestCondition(condition: RequestCondition): (request: RequestHead) =
   }
 }
 
-function classifier(classes: readonly ResponseClass[]): (status: number) => boolean {
+function classifier(classes: readonly ResponseClass[]): IsFailure {
   const parts = classes.map(({ condition, isFailure }) => ({ holds: responseCondition(condition), isFailure }));
-  return (status) => parts.find(({ holds }) => holds(status))?.isFailure ?? status >= 500;
+  return (status, grpcStatus) =>
+    parts.find(({ holds }) => holds(status))?.isFailure ?? isServerFailure(status, grpcStatus);
 }
 
 function responseCondition(condition: ResponseCondition): (status: number) => boolean {

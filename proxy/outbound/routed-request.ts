@@ -1,6 +1,7 @@
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
+import { grpcStatus, isGrpcResponse } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ReplayBody } from '../http/replay.ts';
@@ -12,6 +13,12 @@ import type { Plan, PlanFilter } from './plan.ts';
 
 /** How long the rest of a response that is not wanted may take: a finished one keeps its connection. */
 const DISCARD_MS = 1000;
+
+/**
+ * How long a gRPC response is held back for its status: a call that fails without a message has it right behind the
+ * head, and can be retried as long as the head was not passed on.
+ */
+const GRPC_STATUS_WAIT_MS = 100;
 
 const PASSING: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 
@@ -34,6 +41,7 @@ export class RoutedRequest implements RequestSink {
   #attempt: Attempt | undefined;
   #retries = 0;
   #status = 0; // of the response that is passed on
+  #grpcStatus: number | undefined; // of it
   #latencyMs = 0;
   #isResponseDone = false;
   #isOver = false;
@@ -106,14 +114,24 @@ export class RoutedRequest implements RequestSink {
     dispatch.abort();
   }
 
-  /** Of an attempt: a response begins. @returns whether another attempt is made instead */
-  onHead(head: ResponseHead): boolean {
-    if (this.#plan.retry?.isFailure(head) === true && this.#mayRetry()) {
+  /**
+   * Of an attempt: a response begins.
+   *
+   * @param grpc  status of gRPC, if it is known already
+   * @returns whether another attempt is made instead
+   */
+  onHead({ status }: ResponseHead, grpc: number | undefined): boolean {
+    const { retry, isFailure, budget, metrics } = this.#plan;
+    if (retry?.isFailure(status, grpc) === true && this.#mayRetry()) {
       this.#retryLater();
       return true;
     }
-    if (this.#retries > 0 && !this.#plan.isFailure(head.status)) this.#plan.metrics.retry('successes');
-    this.#status = head.status;
+    if (!isFailure(status, grpc)) {
+      budget?.succeeded();
+      if (this.#retries > 0) metrics.retry('successes');
+    }
+    this.#status = status;
+    this.#grpcStatus = grpc;
     this.#latencyMs = this.#options.now() - this.#startedMs;
     this.#body.drop();
     return false;
@@ -129,6 +147,7 @@ export class RoutedRequest implements RequestSink {
     }
     if (isEnd) {
       this.#isResponseDone = true;
+      if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(trailers) ?? this.#grpcStatus;
       this.#count(this.#status, '');
       if (this.#body.isEnded) this.#finish();
     }
@@ -164,6 +183,11 @@ export class RoutedRequest implements RequestSink {
     this.#client.resumeRequest();
   }
 
+  /** The head of a gRPC response is worth holding back, since the status behind it may be retried. */
+  awaitsGrpcStatus(head: ResponseHead): boolean {
+    return this.#plan.retry !== undefined && this.#head.isHttp2 && isGrpcResponse(head.lines);
+  }
+
   #tryOnce(): void {
     const { metrics, retry, choose } = this.#plan;
     const way = choose();
@@ -181,7 +205,8 @@ export class RoutedRequest implements RequestSink {
     }
     metrics.attempt(way.ref);
     const canRepeat = retry !== undefined && this.#retries < retry.maxRetries;
-    const attempt = new Attempt(this, way.ref, this.#options.now, canRepeat ? retry.timeoutMs : undefined);
+    const timeoutMs = canRepeat ? retry.timeoutMs : undefined;
+    const attempt = new Attempt(this, way.ref, this.#options.now, head.isHttp2, timeoutMs);
     const body = { body: this.#body.content, isEnd: this.#body.isEnded };
     const dispatch = new Dispatch(
       {
@@ -265,6 +290,7 @@ export class RoutedRequest implements RequestSink {
   /** An answer of the route itself. */
   #answer(head: ResponseHead): void {
     this.#status = head.status;
+    this.#grpcStatus = this.#head.isHttp2 ? grpcStatus(head.lines) : undefined;
     this.#isResponseDone = true;
     this.#count(head.status, '');
     // What is still to come of the request is dropped.
@@ -284,7 +310,9 @@ export class RoutedRequest implements RequestSink {
   #count(status: number, error: string): void {
     const { metrics, isFailure } = this.#plan;
     const durationMs = this.#options.now() - this.#startedMs;
-    metrics.finished(status, error, error !== '' || isFailure(status), this.#latencyMs, durationMs);
+    const grpc = this.#grpcStatus;
+    const hasFailed = error !== '' || isFailure(status, grpc);
+    metrics.finished({ status, grpcStatus: grpc, error }, hasFailed, this.#latencyMs, durationMs);
   }
 
   #arm(name: 'request' | 'response' | 'idle', ms: number | undefined, code: ProxyErrorCode, what: string): void {
@@ -321,13 +349,23 @@ class Attempt implements ResponseSink {
   readonly #ref: ResourceRef | undefined;
   readonly #now: () => number;
   readonly #startedMs: number;
+  readonly #isHttp2: boolean;
   #timer: NodeJS.Timeout | undefined;
   #status = 0;
+  #grpcStatus: number | undefined;
+  #held: ResponseHead | undefined; // a gRPC head, until it is known whether a status follows
   #isDiscarded = false;
   #isCounted = false;
 
   /** @param timeoutMs  until the response head */
-  constructor(request: RoutedRequest, ref: ResourceRef | undefined, now: () => number, timeoutMs: number | undefined) {
+  constructor(
+    request: RoutedRequest,
+    ref: ResourceRef | undefined,
+    now: () => number,
+    isHttp2: boolean,
+    timeoutMs: number | undefined,
+  ) {
+    this.#isHttp2 = isHttp2;
     this.#request = request;
     this.#ref = ref;
     this.#now = now;
@@ -343,13 +381,34 @@ class Attempt implements ResponseSink {
   }
 
   respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
+    const hasContent = isEnd || (body !== undefined && body.length > 0);
     if (head !== undefined) {
       clearTimeout(this.#timer);
       this.#status = head.status;
-      if (!this.#isDiscarded && this.#request.onHead(head)) {
-        this.#isDiscarded = true;
-        if (!isEnd) this.#timer = setTimeout(() => this.dispatch?.abort(), DISCARD_MS);
+      if (!hasContent && !this.#isDiscarded && this.#request.awaitsGrpcStatus(head)) {
+        this.#held = head;
+        this.#timer = setTimeout(() => this.#passHeld(undefined, false, ''), GRPC_STATUS_WAIT_MS);
+        return true;
       }
+      return this.#pass(head, body, isEnd, trailers);
+    }
+    if (this.#held !== undefined) return this.#passHeld(body, isEnd, trailers);
+    return this.#pass(undefined, body, isEnd, trailers);
+  }
+
+  #passHeld(body: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
+    clearTimeout(this.#timer);
+    const head = this.#held;
+    this.#held = undefined;
+    return this.#pass(head, body, isEnd, trailers);
+  }
+
+  #pass(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
+    if (this.#isHttp2 && head !== undefined) this.#grpcStatus = grpcStatus(head.lines);
+    if (this.#isHttp2 && isEnd) this.#grpcStatus = grpcStatus(trailers) ?? this.#grpcStatus;
+    if (head !== undefined && !this.#isDiscarded && this.#request.onHead(head, this.#grpcStatus)) {
+      this.#isDiscarded = true;
+      if (!isEnd) this.#timer = setTimeout(() => this.dispatch?.abort(), DISCARD_MS);
     }
     if (isEnd) {
       clearTimeout(this.#timer);
@@ -386,7 +445,8 @@ class Attempt implements ResponseSink {
   #count(status: number, error: string): void {
     if (this.#isCounted) return;
     this.#isCounted = true;
-    this.#request.plan.metrics.attemptFinished(this.#ref, status, error, this.#now() - this.#startedMs);
+    const ending = { status, grpcStatus: this.#grpcStatus, error };
+    this.#request.plan.metrics.attemptFinished(this.#ref, ending, this.#now() - this.#startedMs);
   }
 }
 

@@ -70,6 +70,17 @@ export class TargetRoutes implements Disposable {
     return undefined;
   }
 
+  /**
+   * Where a connection that is not HTTP goes, when it is split.
+   *
+   * @throws ProxyError  when no share can be used
+   */
+  split(): Way['destination'] | undefined {
+    const way = this.#table?.split?.();
+    if (way instanceof ProxyError) throw way;
+    return way?.destination;
+  }
+
   setProfile(profile: Profile): void {
     this.#profile = profile;
     this.#rebuild();

@@ -91,6 +91,15 @@ export class Target implements CacheValue {
     return this.#single?.endpoint ?? this.#asAsked;
   }
 
+  /**
+   * Where a connection that is not HTTP goes: a share of a split, else as requests without routes.
+   *
+   * @throws ProxyError  when no share can be used
+   */
+  chooseForConnection(): Destination<OutboundEndpoint> {
+    return this.#routes.split() ?? this.destination;
+  }
+
   /** Nothing is known about the service, and nothing can be learnt at the moment. */
   #isBeyondReach(watched: WatchedService | undefined): boolean {
     return watched?.service.isKnown === false && !this.#discovery.client.isReachable;

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RetryBudget } from './retry-budget.ts';
+
+const LIMITS = { retryRatio: 0.2, minRetriesPerSecond: 10, ttlMs: 10_000 };
+
+/** Requests at a constant rate, each tried again until it succeeds or may not be. @returns attempts for each request */
+function loadFactor(rate: number, requests: number, succeeds: (attempt: number) => boolean, retriesMax = 3): number {
+  const budget = new RetryBudget(LIMITS);
+  let attempts = 0;
+  for (let n = 0; n < requests; n += 1) {
+    const nowMs = (n * 1000) / rate;
+    budget.deposit(nowMs);
+    for (let retry = 0; ; retry += 1) {
+      attempts += 1;
+      if (succeeds(attempts)) {
+        budget.succeeded();
+        break;
+      }
+      if (retry === retriesMax || !budget.withdraw(nowMs)) break;
+    }
+  }
+  return attempts / requests;
+}
+
+test('a target that fails every request gets at most 1.2 times the load, at any rate', () => {
+  for (const rate of [5, 20, 50, 500]) {
+    const factor = loadFactor(rate, 500, () => false);
+    assert.ok(factor <= 1.2, `${rate} requests a second: ${factor} attempts each`);
+  }
+});
+
+test('few requests may be retried as often as it takes, as long as retries help', () => {
+  assert.equal(
+    loadFactor(2, 100, (attempt) => attempt % 3 === 0),
+    3,
+  );
+});
+
+test('a target that failed for a while is retried again when that was long ago, or when it succeeds', () => {
+  const budget = new RetryBudget(LIMITS);
+  const spend = (nowMs: number): number => {
+    let count = 0;
+    while (budget.withdraw(nowMs)) count += 1;
+    return count;
+  };
+  budget.deposit(0);
+  assert.equal(spend(0), 10);
+  assert.equal(spend(2_000), 0, 'no retry has helped');
+  assert.equal(spend(12_000), 10, 'what was learnt is out of date');
+  budget.succeeded();
+  assert.equal(spend(14_000), 10, 'it succeeds again');
+});
