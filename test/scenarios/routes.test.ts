@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Report } from '../apps/caller.ts';
+import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
+import { askPod } from '../harness/pod-http.ts';
+import { until } from '../harness/until.ts';
+
+type Order = { readonly path: string; readonly count?: number; readonly rate?: number; readonly counter?: string } & {
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+const HTTP_ROUTE = 'gateway.networking.k8s.io/v1';
+/** How soon a change of configuration must act. */
+const ACTS_MS = 5_000;
+
+function routeYaml(name: string, rules: readonly object[], annotations: Readonly<Record<string, string>> = {}): string {
+  return JSON.stringify({
+    apiVersion: HTTP_ROUTE,
+    kind: 'HTTPRoute',
+    metadata: { name, namespace: 'depot', annotations },
+    spec: { parentRefs: [{ group: '', kind: 'Service', name: 'web', port: 8080 }], rules },
+  });
+}
+
+/** @param weights  of web-v1 and web-v2 */
+function splitYaml(weights: readonly [number, number], more: readonly object[] = []): string {
+  const backendRefs = [
+    { name: 'web-v1', port: 8080, weight: weights[0] },
+    { name: 'web-v2', port: 8080, weight: weights[1] },
+  ];
+  return routeYaml('split', [...more, { backendRefs }]);
+}
+
+describe('what objects say about requests, in a cluster', () => {
+  let mesh: Mesh;
+  before(async () => {
+    mesh = await Mesh.start();
+    await mesh.apply(mesh.tulle(['install', '--crds', '--gateway-api']).stdout);
+    await mesh.apply(mesh.tulle(['install']).stdout);
+    await mesh.ready('tulle');
+    await mesh.apply(namespaceYaml('depot', true));
+    for (const name of ['web-v1', 'web-v2'])
+      await mesh.apply(serviceYaml('depot', name, { args: ['flaky', name], replicas: 1, ports: [8080] }));
+    const web = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web', namespace: 'depot' } };
+    const ports = [{ name: 'http', port: 8080 }];
+    await mesh.apply(JSON.stringify({ ...web, spec: { selector: { app: 'web-v1' }, ports } }));
+    await mesh.apply(serviceYaml('depot', 'trio', { args: ['flaky', 'trio'], replicas: 3, ports: [8080] }));
+    await mesh.apply(podYaml('depot', 'caller', ['caller'], true));
+    await mesh.ready('depot');
+    await until('the caller', 60_000, async () => (await send({ path: 'web:8080/' })).statuses['200'] === 1);
+  });
+  after(async () => mesh?.[Symbol.asyncDispose]());
+
+  const send = async ({ path, ...order }: Order): Promise<Report> =>
+    (await askPod(mesh, 'depot', 'caller', 9902, { body: { url: `http://${path}`, ...order } })) as Report;
+  const podsOf = async (app: string): Promise<readonly string[]> =>
+    (await mesh.pods('depot', `app=${app}`)).map(({ metadata }) => metadata.name);
+  /** What arrived at the pods of an app, by path. */
+  const countsOf = async (app: string): Promise<Readonly<Record<string, number>>> => {
+    const counts: Record<string, number> = {};
+    for (const pod of await podsOf(app)) {
+      const own = (await askPod(mesh, 'depot', pod, 9901, {})) as Readonly<Record<string, number>>;
+      for (const [path, count] of Object.entries(own)) counts[path] = (counts[path] ?? 0) + count;
+    }
+    return counts;
+  };
+
+  describe('an HTTPRoute with retries and timeouts', () => {
+    const name = '/apis/gateway.networking.k8s.io/v1/namespaces/depot/httproutes/patient';
+    before(async () => {
+      await mesh.apply(
+        routeYaml('patient', [{ backendRefs: [{ name: 'web', port: 8080 }], timeouts: { request: '1s' } }], {
+          'retry.linkerd.io/http': '5xx',
+          'retry.linkerd.io/limit': '2',
+        }),
+      );
+      await until('the route to act', ACTS_MS, async () => {
+        const { statuses } = await send({ path: `web:8080/flaky/first-${Date.now()}` });
+        return statuses['200'] === 1;
+      });
+    });
+    after(() => mesh.remove(name));
+
+    test('a backend that answers 503 twice and then 200 gives one 200 after three attempts', async () => {
+      const report = await send({ path: 'web:8080/flaky/once' });
+      assert.deepEqual(report.statuses, { 200: 1 });
+      assert.equal((await countsOf('web-v1'))['/flaky/once'], 3);
+    });
+
+    test('a backend that always fails gets at most 1.2 times the load, few or many requests a second', async () => {
+      for (const [path, count, rate] of [
+        ['/broken/few', 100, 20],
+        ['/broken/many', 1000, 250],
+      ] as const) {
+        const { statuses } = await send({ path: `web:8080${path}`, count, rate });
+        assert.deepEqual(statuses, { 503: count });
+        const arrived = (await countsOf('web-v1'))[path] ?? 0;
+        assert.ok(arrived > count && arrived <= 1.2 * count, `${arrived} attempts for ${count} requests`);
+      }
+    });
+
+    test('a request that takes too long is answered 504 at its time, with the reason', async () => {
+      const { statuses, reasons, slowestMs } = await send({ path: 'web:8080/slow' });
+      assert.deepEqual(statuses, { 504: 1 });
+      assert.match(Object.keys(reasons).join(), /^request-timeout: .*1000 ms/);
+      assert.ok(slowestMs >= 1_000 && slowestMs < 5_000, `${slowestMs} ms`);
+    });
+  });
+
+  describe('a ServiceProfile', () => {
+    const name = 'web.depot.svc.cluster.local';
+    test('retries what it calls retryable, within its budget, and ends what takes too long', async () => {
+      const route = (path: string, more: object): object => ({ name: path, condition: { pathRegex: path }, ...more });
+      await mesh.apply(
+        JSON.stringify({
+          apiVersion: 'linkerd.io/v1alpha2',
+          kind: 'ServiceProfile',
+          metadata: { name, namespace: 'depot' },
+          spec: {
+            retryBudget: { retryRatio: 0.2, minRetriesPerSecond: 10, ttl: '10s' },
+            routes: [
+              route('/flaky/.*', { isRetryable: true }),
+              route('/broken/.*', { isRetryable: true }),
+              route('/slow', { timeout: '700ms' }),
+            ],
+          },
+        }),
+      );
+      await until('the profile to act', ACTS_MS, async () => {
+        return (await send({ path: `web:8080/flaky/profile-${Date.now()}` })).statuses['200'] === 1;
+      });
+      const { statuses } = await send({ path: 'web:8080/broken/profile', count: 400, rate: 80 });
+      assert.deepEqual(statuses, { 503: 400 });
+      const arrived = (await countsOf('web-v1'))['/broken/profile'] ?? 0;
+      assert.ok(arrived > 400 && arrived <= 480, `${arrived} attempts for 400 requests`);
+      const slow = await send({ path: 'web:8080/slow' });
+      assert.deepEqual(slow.statuses, { 504: 1 });
+      assert.match(Object.keys(slow.reasons).join(), /^request-timeout: .*700 ms/);
+      await mesh.remove(`/apis/linkerd.io/v1alpha2/namespaces/depot/serviceprofiles/${name}`);
+    });
+  });
+
+  describe('a split', () => {
+    const total = 2_000;
+    const shareOfV2 = async (): Promise<number> => {
+      const { statuses, bodies } = await send({ path: 'web:8080/', count: total });
+      assert.deepEqual(statuses, { 200: total });
+      assert.equal((bodies['web-v1'] ?? 0) + (bodies['web-v2'] ?? 0), total);
+      return bodies['web-v2'] ?? 0;
+    };
+    const isSplit = async (isExpected: (bodies: Report['bodies']) => boolean): Promise<void> => {
+      await until('the change to act', ACTS_MS, async () =>
+        isExpected((await send({ path: 'web:8080/', count: 100 })).bodies),
+      );
+    };
+
+    test('90/10 by an HTTPRoute holds, and headers take the requests that they describe', async () => {
+      const header = {
+        matches: [{ headers: [{ name: 'x-version', value: '2' }] }],
+        backendRefs: [{ name: 'web-v2', port: 8080 }],
+      };
+      await mesh.apply(splitYaml([90, 10], [header]));
+      await isSplit((bodies) => (bodies['web-v2'] ?? 0) > 0);
+      const share = await shareOfV2();
+      assert.ok(Math.abs(share - 200) <= 54, `${share} of ${total}`);
+      const { bodies } = await send({ path: 'web:8080/', count: 200, headers: { 'x-version': '2' } });
+      assert.deepEqual(bodies, { 'web-v2': 200 });
+    });
+
+    test('changes act within 5 s and fail no request under load', async () => {
+      const load = send({ path: 'web:8080/', count: 2_000, rate: 100 });
+      const steps: readonly (readonly [readonly [number, number], string])[] = [
+        [[0, 1], 'web-v2'],
+        [[1, 0], 'web-v1'],
+        [[0, 1], 'web-v2'],
+      ];
+      for (const [weights, name] of steps) {
+        await mesh.apply(splitYaml(weights));
+        await isSplit((bodies) => bodies[name] === 100);
+      }
+      await mesh.remove('/apis/gateway.networking.k8s.io/v1/namespaces/depot/httproutes/split');
+      await isSplit((bodies) => bodies['web-v1'] === 100);
+      assert.deepEqual((await load).statuses, { 200: 2_000 });
+    });
+
+    test('90/10 by a TrafficSplit holds', async () => {
+      await mesh.apply(
+        JSON.stringify({
+          apiVersion: 'split.smi-spec.io/v1alpha2',
+          kind: 'TrafficSplit',
+          metadata: { name: 'web', namespace: 'depot' },
+          spec: {
+            service: 'web',
+            backends: [
+              { service: 'web-v1', weight: 90 },
+              { service: 'web-v2', weight: 10 },
+            ],
+          },
+        }),
+      );
+      await isSplit((bodies) => (bodies['web-v2'] ?? 0) > 0);
+      const share = await shareOfV2();
+      assert.ok(Math.abs(share - 200) <= 54, `${share} of ${total}`);
+      await mesh.remove('/apis/split.smi-spec.io/v1alpha2/namespaces/depot/trafficsplits/web');
+    });
+  });
+
+  test('one of three endpoints that always fails gets no more than its probes, and returns when it has recovered', async () => {
+    const accrual = 'balancer.linkerd.io/failure-accrual';
+    await mesh.annotate('/api/v1/namespaces/depot/services/trio', {
+      [accrual]: 'consecutive',
+      [`${accrual}-consecutive-max-failures`]: '5',
+      [`${accrual}-consecutive-min-penalty`]: '500ms',
+      [`${accrual}-consecutive-max-penalty`]: '2s',
+      [`${accrual}-consecutive-jitter-ratio`]: '0',
+    });
+    const [broken = ''] = await podsOf('trio');
+    const arrived = async (): Promise<number> =>
+      ((await askPod(mesh, 'depot', broken, 9901, {})) as Readonly<Record<string, number>>)['/'] ?? 0;
+    await askPod(mesh, 'depot', broken, 9901, { path: '/broken', body: {} });
+    await until('the endpoint to be taken out', 30_000, async () => {
+      const { statuses } = await send({ path: 'trio:8080/', count: 200 });
+      return (statuses['500'] ?? 0) <= 1;
+    });
+    const before = await arrived();
+    const startedMs = performance.now();
+    const { statuses } = await send({ path: 'trio:8080/', count: 600, rate: 200 });
+    const probes = Math.ceil((performance.now() - startedMs) / 500) + 1;
+    const during = (await arrived()) - before;
+    assert.ok(during <= probes, `${during} requests, at most ${probes} probes`);
+    assert.equal(statuses['500'] ?? 0, during, 'only probes fail');
+    await askPod(mesh, 'depot', broken, 9901, { path: '/fine', body: {} });
+    const recovered = await arrived();
+    await until('the endpoint to return', 30_000, async () => {
+      await send({ path: 'trio:8080/', count: 60 });
+      return (await arrived()) - recovered > 60;
+    });
+    assert.deepEqual((await send({ path: 'trio:8080/', count: 300 })).statuses, { 200: 300 });
+  });
+});
