@@ -92,6 +92,26 @@ test('a server that speaks first is heard within a moment', async () => {
   }, app);
 });
 
+test('a client whose first word could still become a request is answered without waiting for the detection to end', async () => {
+  using app = await RawServer.start((socket) => {
+    socket.on('data', (chunk: Buffer) => socket.write(`heard ${chunk.toString()}`));
+  });
+  await using mesh = await TestMesh.start();
+  const env = { INBOUND_DETECT_TIMEOUT: '1h', OUTBOUND_DETECT_TIMEOUT: '1h' };
+  const server = await mesh.proxy({ name: 'store', env });
+  const client = await mesh.proxy({ name: 'client', env });
+  for (const endpoint of [meshed('store', app.port, server), unmeshed(app.port)]) {
+    mesh.servePort(endpoint.identity === undefined ? 7001 : 7002, [endpoint], false);
+    for (const word of ['HELLO', 'get key', 'P']) {
+      const socket = connect({ port: client.outboundPort, host: '127.0.0.1' });
+      socket.write(word);
+      const [answer] = (await once(socket, 'data', { signal: AbortSignal.timeout(20_000) })) as [Buffer];
+      assert.equal(answer.toString(), `heard ${word}`);
+      socket.destroy();
+    }
+  }
+});
+
 test('a client that is slow to speak HTTP is still served as HTTP', async () => {
   using app = await RawServer.start((socket) => {
     socket.on('data', (chunk: Buffer) => {

@@ -4,7 +4,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
 import { parseClientHello } from './client-hello.ts';
-import { detectProtocol } from './detect.ts';
+import { detectProtocol, pauseMs } from './detect.ts';
 
 const detect = (text: string): string => detectProtocol(Buffer.from(text, 'latin1'));
 
@@ -33,6 +33,23 @@ test('text protocols whose lines look alike are not HTTP', () => {
   for (const text of ['*1\r\n$4\r\nPING\r\n', '\x16\x03\x01', '\0\0\0\x08', '{"a":1}', ' GET / HTTP/1.1']) {
     assert.equal(detect(text), 'opaque', text);
   }
+});
+
+test('a silence decides sooner the less the bytes before it look like a request', () => {
+  const pause = (text: string): number => pauseMs(Buffer.from(text, 'latin1'));
+  for (const text of [
+    'GET /',
+    'GET /a HTT',
+    '\r\nPOST /',
+    'purge /x',
+    'OPTIONS *',
+    'GET http://a',
+    'CONNECT a',
+    'PRI * HTTP/2.0\r\n',
+  ])
+    assert.equal(pause(text), Number.POSITIVE_INFINITY, text);
+  for (const text of ['G', 'GET', 'GET ', 'P', 'PRI', '\r', '\r\n', 'DEL']) assert.equal(pause(text), 1000, text);
+  for (const text of ['HELLO', 'hello', 'get', 'GET key', 'PING', 'S', 'GETS']) assert.equal(pause(text), 100, text);
 });
 
 test('HTTP/2 is told by its whole preface', () => {

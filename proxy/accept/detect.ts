@@ -37,3 +37,20 @@ export function detectProtocol(bytes: Buffer): Protocol {
   if (text !== '' && !BEGINNING.test(text)) return 'opaque';
   return text.length >= REQUEST_LINE_BYTES_MAX ? 'http1' : 'unknown';
 }
+
+/** The start of a request line as clients of HTTP write it: a target of one of these forms means no other protocol. */
+const LIKELY_REQUEST = /^(?:\r\n)?(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+ (?:\/|\*|https?:)|CONNECT )/i;
+const METHODS = ['GET ', 'HEAD ', 'POST ', 'PUT ', 'PATCH ', 'DELETE ', 'OPTIONS ', 'TRACE ', 'CONNECT ', 'PRI '];
+const PAUSE_MS = 100;
+const PAUSE_IN_METHOD_MS = 1000;
+
+/**
+ * How long a client must be silent after undecided bytes until they are taken for what they look like: all that it says
+ * before it is answered. Clients of HTTP write the request line at once; one that has come to its target may take as
+ * long as it likes, and one in the middle of a usual method is given the time of a lost packet.
+ */
+export function pauseMs(undecided: Buffer): number {
+  const text = undecided.toString('latin1', 0, METHOD_BYTES_MAX + 16);
+  if (LIKELY_REQUEST.test(text)) return Number.POSITIVE_INFINITY;
+  return METHODS.some((method) => method.startsWith(text.replace(/^\r\n?/, ''))) ? PAUSE_IN_METHOD_MS : PAUSE_MS;
+}

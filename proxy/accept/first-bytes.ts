@@ -67,6 +67,8 @@ export function readFirstBytes(
 
 export type OpeningOptions = {
   readonly decides: Decides;
+  /** How long a client is silent after undecided bytes until they are taken for all it says before it is answered. */
+  readonly pauseMs: (undecided: Buffer) => number;
   readonly silenceMs: number; // after so much silence the server side is opened too
   readonly timeoutMs: number; // after so much in all, whatever there is goes through as bytes
   /** Opens the server side; undefined when that must not or cannot be done before the client has spoken. */
@@ -75,7 +77,8 @@ export type OpeningOptions = {
 
 /**
  * Waits for what the client has to say, and for the server when the client says nothing: protocols in which the server
- * speaks first (SMTP, MySQL) so lose a moment and no more.
+ * speaks first (SMTP, MySQL) so lose a moment and no more. Neither do those whose client says a word that may still
+ * become a request and waits for the answer: after a pause it goes on as it is.
  */
 export async function awaitOpening(client: Connection, early: Buffer, options: OpeningOptions): Promise<Opening> {
   const first = await readFirstBytes(client, early, options.decides, options.silenceMs);
@@ -83,7 +86,7 @@ export async function awaitOpening(client: Connection, early: Buffer, options: O
   if (first.kind === 'bytes') return { kind: 'client', bytes: first.bytes };
   if (first.kind === 'ended') return { kind: 'tunnel', bytes: first.bytes, server: undefined };
   const leftMs = Math.max(0, options.timeoutMs - options.silenceMs);
-  const race = new Race(client, first.bytes, options.decides, leftMs);
+  const race = new Race(client, first.bytes, options, leftMs);
   options.openServer().then(
     (server) => race.join(server),
     () => race.giveUpSoon(),
@@ -98,12 +101,23 @@ class Race {
   #bytes: Buffer;
   #server: Connection | undefined;
   #serverBytes: Buffer = Buffer.alloc(0);
+  #isServerPending = true;
+  #isPaused = false; // the client has said what it says before it is answered
   readonly #client: Connection;
+  readonly #pauseMs: (undecided: Buffer) => number;
   #timer: NodeJS.Timeout;
+  #pauseTimer: NodeJS.Timeout | undefined;
+  #pauseCheck: NodeJS.Immediate | undefined;
 
-  constructor(client: Connection, bytes: Buffer, decides: Decides, timeoutMs: number) {
+  constructor(
+    client: Connection,
+    bytes: Buffer,
+    { decides, pauseMs }: Pick<OpeningOptions, 'decides' | 'pauseMs'>,
+    timeoutMs: number,
+  ) {
     this.#client = client;
     this.#bytes = bytes;
+    this.#pauseMs = pauseMs;
     this.result = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -112,22 +126,24 @@ class Race {
       onData: (more) => {
         this.#bytes = Buffer.concat([this.#bytes, more]);
         if (decides(this.#bytes)) this.#over({ kind: 'client', bytes: this.#bytes });
+        else this.#awaitPause();
       },
       onEnd: () => this.#tunnel(),
       onDrain() {},
       onClose: () => this.#over({ kind: 'closed' }),
     });
+    if (bytes.length > 0) this.#awaitPause();
   }
 
   /** The server side is open (or will not be). */
   join(server: Connection | undefined): void {
-    if (server === undefined) return;
+    this.#isServerPending = false;
     if (this.#isOver) {
-      server.destroy();
+      server?.destroy();
       return;
     }
     this.#server = server;
-    server.start({
+    server?.start({
       onData: (bytes) => {
         this.#serverBytes = bytes;
         this.#tunnel();
@@ -136,13 +152,38 @@ class Race {
       onDrain() {},
       onClose: () => this.#tunnel(),
     });
+    if (this.#isPaused) this.#tunnel();
   }
 
   /** The server side cannot be opened: a client that waits for it to speak must learn that. */
   giveUpSoon(): void {
+    this.#isServerPending = false;
     if (this.#isOver) return;
+    if (this.#isPaused) {
+      this.#tunnel();
+      return;
+    }
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#tunnel(), GIVE_UP_MS);
+  }
+
+  #awaitPause(): void {
+    this.#stopPause();
+    const ms = this.#pauseMs(this.#bytes);
+    if (!Number.isFinite(ms)) return;
+    this.#pauseTimer = setTimeout(() => {
+      // What a busy process has not read yet is no silence: everything that is there is read before an immediate.
+      this.#pauseCheck = setImmediate(() => {
+        this.#isPaused = true;
+        if (!this.#isServerPending) this.#tunnel();
+      });
+    }, ms);
+  }
+
+  #stopPause(): void {
+    this.#isPaused = false;
+    clearTimeout(this.#pauseTimer);
+    clearImmediate(this.#pauseCheck);
   }
 
   #tunnel(): void {
@@ -155,6 +196,7 @@ class Race {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#timer);
+    this.#stopPause();
     this.#client.pause();
     this.#client.handler = BETWEEN;
     this.#server?.pause();

@@ -4,7 +4,7 @@ import type { Client } from '#model/authorization.ts';
 import { authorizeConnection } from '#model/inbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { parseClientHello } from '../accept/client-hello.ts';
-import { detectProtocol } from '../accept/detect.ts';
+import { detectProtocol, pauseMs } from '../accept/detect.ts';
 import { awaitOpening, readFirstBytes, type OpenServer } from '../accept/first-bytes.ts';
 import type { FindDestination } from '../accept/listener.ts';
 import { acceptTls, TlsAcceptError, type AcceptedTls } from '../accept/tls-accept.ts';
@@ -251,6 +251,8 @@ export class Inbound implements Disposable {
     const opening = await awaitOpening(connection, NO_BYTES, {
       decides: (bytes) =>
         parseClientHello(bytes).kind !== 'incomplete' && (isHello(bytes) || detectProtocol(bytes) !== 'unknown'),
+      // A ClientHello in pieces is no pause: it goes on.
+      pauseMs: (bytes) => (parseClientHello(bytes).kind === 'incomplete' ? Number.POSITIVE_INFINITY : pauseMs(bytes)),
       silenceMs: this.#options.silenceMs,
       timeoutMs: this.#options.detectTimeoutMs,
       openServer: () => this.#openEarly(port, plain.client),
@@ -281,6 +283,7 @@ export class Inbound implements Disposable {
     const { protocol } = port.policy.value;
     const opening = await awaitOpening(connection, NO_BYTES, {
       decides: (bytes) => detectProtocol(bytes) !== 'unknown',
+      pauseMs,
       silenceMs: this.#options.silenceMs,
       timeoutMs: protocol.kind === 'detect' ? protocol.timeoutMs : this.#options.detectTimeoutMs,
       openServer: () => this.#openEarly(port, arrival.client),

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { formatSocketAddress } from '#model/address.ts';
-import { detectProtocol } from '../accept/detect.ts';
+import { detectProtocol, pauseMs } from '../accept/detect.ts';
 import { awaitOpening, type OpenServer } from '../accept/first-bytes.ts';
 import type { FindDestination } from '../accept/listener.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
@@ -135,6 +135,7 @@ export class Outbound implements Disposable {
     }
     const opening = await awaitOpening(connection, NO_BYTES, {
       decides: (bytes) => detectProtocol(bytes) !== 'unknown',
+      pauseMs,
       silenceMs: this.#options.silenceMs,
       timeoutMs: this.#options.detectTimeoutMs,
       openServer: () => this.#connect(target),
