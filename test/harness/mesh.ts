@@ -138,13 +138,19 @@ export class Mesh implements AsyncDisposable {
     deadlineMs = 120_000,
   ): Promise<string> {
     await this.apply(podYaml(namespace, name, args, isMeshed, 'Never'));
-    await until(`pod ${name} to end`, deadlineMs, async () => {
+    return this.endOf(namespace, name, deadlineMs);
+  }
+
+  /** Waits until a pod that is not restarted ends. @returns what its container `app` printed */
+  async endOf(namespace: string, name: string, deadlineMs = 120_000): Promise<string> {
+    const end = await until(`pod ${name} to end`, deadlineMs, async () => {
       const pod = await this.cluster.get(`/api/v1/namespaces/${namespace}/pods/${name}`);
       const { phase } = pod['status'] as { phase?: string };
-      if (phase === 'Failed') throw new Error(`pod ${name} failed: ${await this.logs(namespace, name, 'app')}`);
-      return phase === 'Succeeded';
+      return phase === 'Succeeded' || phase === 'Failed' ? phase : false;
     });
-    return this.logs(namespace, name, 'app');
+    const log = await this.logs(namespace, name, 'app');
+    if (end === 'Failed') throw new Error(`pod ${name} failed: ${log}`);
+    return log;
   }
 
   async remove(path: string): Promise<void> {
