@@ -168,7 +168,10 @@ describe('protocols of real applications, without an annotation', () => {
     });
     const failed = metrics('grpc', /^response_total\{direction="inbound".*grpc_status="9".*\} 1$/);
     assert.equal(failed.length, 1);
-    assert.ok(failed[0]?.includes(`tls="true",client_id="${CLIENT}"`), failed[0]);
+    assert.ok(
+      failed[0]?.includes(`tls="true",client_id="${CLIENT}"`),
+      `the call came without mutual TLS: ${failed[0]}`,
+    );
   });
 
   test("WebSocket: 1,000 messages, text and binary, and the codes of either side's close", async () => {
