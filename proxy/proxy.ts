@@ -4,6 +4,7 @@ import { exemption, type Exemption } from '#netlink/exemption.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
+import { Patterns } from '#runtime/pattern.ts';
 import { kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
 import type { Config } from './config.ts';
 import { GrpcClient } from './discovery/grpc-client.ts';
@@ -23,6 +24,8 @@ const PROXY_UID = 2102;
 const SWEEP_MS = 1000;
 const METRICS_SWEEP_MS = 60_000;
 const TIMEOUTS = { headMs: 10_000, idleMs: 10 * 60_000, lingerMs: 5000 };
+/** Regular expressions of routes that are kept compiled. */
+const PATTERNS_MAX = 1000;
 const SILENCE_MS = 100;
 /** How long a first connection to an address waits for discovery. */
 const PATIENCE_MS = 1000;
@@ -95,6 +98,7 @@ export class Proxy implements Disposable {
     const shared = {
       log,
       tap: hub,
+      patterns: new Patterns(PATTERNS_MAX),
       metrics: this.#metrics,
       credentials: () => this.#identity.current,
       exemption: exempt,

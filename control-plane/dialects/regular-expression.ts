@@ -1,12 +1,13 @@
-/** @returns why a regular expression cannot be used, or nothing. It must be understood by Rust's and by this engine. */
-export function regexProblem(pattern: string): string | undefined {
-  if (pattern.length > PATTERN_LENGTH_MAX) return `is longer than ${PATTERN_LENGTH_MAX} characters`;
+import { Pattern, PatternError } from '#runtime/pattern.ts';
+
+/** @returns why a regular expression of a resource cannot be used, or nothing */
+export function regexProblem(source: string): string | undefined {
+  if (source === '') return 'is empty';
   try {
-    const compiled = new RegExp(`^(?:${pattern})$`, 'u');
-    return compiled.source === '' ? 'is empty' : undefined;
+    new Pattern(source).matches('');
+    return undefined;
   } catch (error) {
-    return `"${pattern}" is not a regular expression: ${error instanceof Error ? error.message : String(error)}`;
+    if (error instanceof PatternError) return error.message;
+    throw error;
   }
 }
-
-const PATTERN_LENGTH_MAX = 1024;

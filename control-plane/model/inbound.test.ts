@@ -7,7 +7,7 @@ import type { HttpMatch, RequestHead } from './match.ts';
 const CLIENT: Client = { address: '10.0.0.1', tls: { kind: 'none' } };
 
 function request(method: string, path: string, more: Partial<RequestHead> = {}): RequestHead {
-  return { method, path, query: '', host: 'web.shop', header: () => undefined, ...more };
+  return { method, path, query: '', host: 'web.shop', header: () => undefined, matchesPattern: () => false, ...more };
 }
 
 function match(more: Partial<HttpMatch>): HttpMatch {

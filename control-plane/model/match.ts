@@ -37,7 +37,11 @@ export type RequestHead = {
   readonly query: string; // without `?`
   readonly host: string; // lower case, without port
   readonly header: (name: string) => string | undefined; // name in lower case
+  /** Whether a regular expression matches the whole of a text. */
+  readonly matchesPattern: MatchesPattern;
 };
+
+export type MatchesPattern = (pattern: string, text: string) => boolean;
 
 /**
  * @returns how specific the best match is: characters of the path, headers, query parameters, method, compared in this
@@ -55,31 +59,31 @@ export function bestMatch(matches: readonly HttpMatch[], request: RequestHead): 
 
 function scoreMatch(match: HttpMatch, request: RequestHead): readonly number[] | undefined {
   if (match.method !== undefined && match.method !== request.method) return undefined;
-  const pathScore = match.path === undefined ? 0 : scorePath(match.path, request.path);
+  const pathScore = match.path === undefined ? 0 : scorePath(match.path, request);
   if (pathScore === undefined) return undefined;
   for (const { name, value } of match.headers) {
     const actual = request.header(name);
-    if (actual === undefined || !matchesText(value, actual)) return undefined;
+    if (actual === undefined || !matchesText(value, actual, request.matchesPattern)) return undefined;
   }
   if (match.queryParams.length > 0) {
     const params = new URLSearchParams(request.query);
     for (const { name, value } of match.queryParams) {
       const actual = params.get(name);
-      if (actual === null || !matchesText(value, actual)) return undefined;
+      if (actual === null || !matchesText(value, actual, request.matchesPattern)) return undefined;
     }
   }
   return [pathScore, match.headers.length, match.queryParams.length, match.method === undefined ? 0 : 1];
 }
 
 /** @returns the number of characters of the path that the match covers */
-function scorePath(match: PathMatch, path: string): number | undefined {
+function scorePath(match: PathMatch, { path, matchesPattern }: RequestHead): number | undefined {
   switch (match.kind) {
     case 'exact':
       return match.value === path ? path.length : undefined;
     case 'prefix':
       return isPathPrefix(match.value, path) ? match.value.length : undefined;
     case 'regex':
-      return matchesWhole(match.pattern, path) ? path.length : undefined;
+      return matchesPattern(match.pattern, path) ? path.length : undefined;
   }
 }
 
@@ -88,17 +92,8 @@ function isPathPrefix(prefix: string, path: string): boolean {
   return prefix.endsWith('/') || path.length === prefix.length || path[prefix.length] === '/';
 }
 
-function matchesText(expected: HeaderMatch['value'], actual: string): boolean {
-  return expected.kind === 'exact' ? expected.value === actual : matchesWhole(expected.pattern, actual);
-}
-
-/** A pattern that does not compile matches nothing; whoever writes it is told when the resource is read. */
-function matchesWhole(pattern: string, text: string): boolean {
-  try {
-    return new RegExp(`^(?:${pattern})$`, 'u').test(text);
-  } catch {
-    return false;
-  }
+function matchesText(expected: HeaderMatch['value'], actual: string, matchesPattern: MatchesPattern): boolean {
+  return expected.kind === 'exact' ? expected.value === actual : matchesPattern(expected.pattern, actual);
 }
 
 /** @returns how specific the best host is: 0 when any host will do, nothing when no host holds */

@@ -5,6 +5,7 @@ import type { Client } from '#model/authorization.ts';
 import { authorizeConnection, authorizeRequest } from '#model/inbound.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { annotationProblem, defaultInboundServer, type InboundSettings } from './inbound-policy.ts';
+import { Patterns } from '#runtime/pattern.ts';
 import { parseWorkload } from './inbound-server.ts';
 
 const SETTINGS: InboundSettings = {
@@ -76,7 +77,14 @@ test('probes get in where everything else is denied', () => {
     SETTINGS,
   );
   const get = (path: string, method = 'GET') => {
-    const head = { method, path, query: '', host: '10.0.0.1', header: () => undefined };
+    const head = {
+      method,
+      path,
+      query: '',
+      host: '10.0.0.1',
+      header: () => undefined,
+      matchesPattern: new Patterns(10).matches,
+    };
     return authorizeRequest(server, PLAIN, head).verdict.isAllowed;
   };
   assert.deepEqual(

@@ -1,6 +1,7 @@
 import type { InboundServer } from '#model/inbound.ts';
 import type { Exemption } from '#netlink/exemption.ts';
 import type { Logger } from '#runtime/log.ts';
+import type { Patterns } from '#runtime/pattern.ts';
 import type { GrpcClient } from '../discovery/grpc-client.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
@@ -11,6 +12,7 @@ export type InboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
   readonly tap: TapHub;
+  readonly patterns: Patterns;
   readonly identity: string; // of this workload
   readonly credentials: () => Credentials | undefined;
   readonly exemption: Exemption;

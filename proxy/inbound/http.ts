@@ -1,6 +1,6 @@
 import type { Client, Verdict } from '#model/authorization.ts';
 import { authorizeRequest, type InboundServer, type RequestVerdict } from '#model/inbound.ts';
-import type { RequestHead as MatchedHead } from '#model/match.ts';
+import type { MatchesPattern, RequestHead as MatchedHead } from '#model/match.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
@@ -116,10 +116,13 @@ export class InboundRequests {
       this.#policyVersion = policy.version;
       this.#prepared.clear();
       this.#uniform = isUniform(policy.value)
-        ? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head)))
+        ? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head, this.#port.matchesPattern)))
         : undefined;
     }
-    return this.#uniform ?? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head)));
+    return (
+      this.#uniform ??
+      this.#prepare(authorizeRequest(policy.value, this.#client, matched(head, this.#port.matchesPattern)))
+    );
   }
 
   #prepare({ route, verdict }: RequestVerdict): Prepared {
@@ -167,7 +170,7 @@ function matchesAll(match: {
 }
 
 /** The request as routes see it. */
-function matched(head: RequestHead): MatchedHead {
+function matched(head: RequestHead, matchesPattern: MatchesPattern): MatchedHead {
   const isAbsolute = !head.target.startsWith('/') && head.target.includes('://');
   const target = isAbsolute ? (/^[^:]*:\/\/[^/?#]*(.*)$/.exec(head.target)?.[1] ?? '/') : head.target;
   const question = target.indexOf('?');
@@ -178,6 +181,7 @@ function matched(head: RequestHead): MatchedHead {
     query: question < 0 ? '' : target.slice(question + 1),
     host: host.replace(/:\d*$/, '').toLowerCase(),
     header: (name) => fieldValue(head.lines, name),
+    matchesPattern,
   };
 }
 

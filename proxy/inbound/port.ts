@@ -128,6 +128,8 @@ export class InboundPort implements CacheValue {
     return this.#clients.of({ ...this.targetLabels, peer: 'src', ...tls, ...refLabels('srv', this.policy.value.ref) });
   }
 
+  readonly matchesPattern = (pattern: string, text: string): boolean => this.#context.patterns.matches(pattern, text);
+
   requestMetrics(labels: Labels): RequestMetrics {
     return this.#requests.of(labels);
   }

@@ -1,5 +1,6 @@
 import type { Exemption } from '#netlink/exemption.ts';
 import type { Logger } from '#runtime/log.ts';
+import type { Patterns } from '#runtime/pattern.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
@@ -9,6 +10,7 @@ export type OutboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
   readonly tap: TapHub;
+  readonly patterns: Patterns;
   /** The certificate of this workload, if there is a valid one now. */
   readonly credentials: () => Credentials | undefined;
   readonly exemption: Exemption;

@@ -5,7 +5,7 @@ import type { RequestHead } from '../http/head.ts';
 const ORIGIN = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*/;
 
 /** What routes look at. Fields are searched only when a match asks for one. */
-export function matchedRequest(head: RequestHead): MatchedRequest {
+export function matchedRequest(head: RequestHead): Omit<MatchedRequest, 'matchesPattern'> {
   const target = head.target.replace(ORIGIN, '');
   const question = target.indexOf('?');
   const path = question < 0 ? target : target.slice(0, question);
@@ -55,7 +55,7 @@ function isNamed(line: string, name: string): boolean {
 /** @param prefix  of the path, that the rule matched: what a path modifier of kind `prefix` replaces */
 export function redirectLocation(
   redirect: Redirect,
-  request: MatchedRequest,
+  request: Pick<MatchedRequest, 'path' | 'query'>,
   authority: string,
   prefix: string,
 ): string {

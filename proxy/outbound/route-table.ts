@@ -1,6 +1,13 @@
 import type { Distribution } from '#model/backend.ts';
 import type { GrpcFilter } from '#model/filter.ts';
-import { bestHost, bestMatch, compareSpecificity, type HttpMatch, type RequestHead } from '#model/match.ts';
+import {
+  bestHost,
+  bestMatch,
+  compareSpecificity,
+  type HttpMatch,
+  type MatchesPattern,
+  type RequestHead,
+} from '#model/match.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ProfileRoute, RequestCondition, ResponseClass, ResponseCondition } from '#model/profile-route.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
@@ -148,8 +155,8 @@ export class RouteTable implements Disposable {
   }
 
   /** @throws ProxyError  `no-route` when nothing matches */
-  find(head: HttpHead): Plan {
-    const request = matchedRequest(head);
+  find(head: HttpHead, matchesPattern: MatchesPattern): Plan {
+    const request = { ...matchedRequest(head), matchesPattern };
     let best: { readonly plan: Plan; readonly score: readonly number[] } | undefined;
     for (const { score: scoreRule, plan } of this.#rules) {
       const score = scoreRule(request);

@@ -65,7 +65,7 @@ export class TargetRoutes implements Disposable {
 
   /** @throws ProxyError */
   find(head: RequestHead): Plan | undefined {
-    if (this.#table !== undefined) return this.#table.find(head);
+    if (this.#table !== undefined) return this.#table.find(head, this.#context.patterns.matches);
     if (this.#invalid !== undefined) throw this.#invalid;
     return undefined;
   }
