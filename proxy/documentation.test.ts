@@ -7,7 +7,7 @@ import { PROXY_ERROR_STATUS } from './errors.ts';
 const README = readFileSync(join(import.meta.dirname, 'README.md'), 'utf8');
 
 test('the documentation lists the error codes with the status they have', () => {
-  const documented = [...README.matchAll(/^\| `([a-z-]+)` \| (\d{3}) \|/gm)].map(([, code, status]) => [
+  const documented = [...README.matchAll(/^\| `([a-z0-9-]+)` \| (\d{3}) \|/gm)].map(([, code, status]) => [
     code,
     Number(status),
   ]);

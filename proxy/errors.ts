@@ -12,6 +12,7 @@ export const PROXY_ERROR_STATUS = {
   'connect-failed': 502, // unreachable, reset while connecting, out of descriptors
   'connect-timeout': 504,
   'peer-identity': 502, // TLS to the peer failed: no trusted certificate of the expected name
+  'http2-refused': 502, // the endpoint ended the connection or said something else before it spoke HTTP/2
   'no-credentials': 502, // mutual TLS is needed and this proxy holds no valid certificate
   'no-endpoint': 504, // the service has had no endpoint for the fail-fast time
   'endpoints-ejected': 504, // every endpoint of the backend has failed too often and waits for its next probe
@@ -41,6 +42,7 @@ const RETRY: Partial<Record<ProxyErrorCode, Retry>> = {
   'connect-failed': 'safe',
   'connect-timeout': 'safe',
   'peer-identity': 'safe',
+  'http2-refused': 'safe',
   'server-closed': 'idempotent',
 };
 

@@ -5,7 +5,7 @@ import type { Pool, RequestPool, Waiter } from './pool.ts';
 
 /**
  * The connections to one endpoint. A request over HTTP/2 goes on over HTTP/2. One over HTTP/1 does so when the endpoint
- * carries it, unless it asks for another protocol, which needs a connection of its own.
+ * carries it and has not refused HTTP/2 lately, unless it asks for another protocol, which needs a connection of its own.
  */
 export class Connections implements RequestPool {
   readonly #http1: Pool;
@@ -45,6 +45,6 @@ export class Connections implements RequestPool {
 
   #isHttp2(head: RequestHead): boolean {
     if (head.isHttp2) return true;
-    return this.#carriesHttp1 && head.upgrade === undefined && head.method !== 'CONNECT';
+    return this.#carriesHttp1 && !this.#http2.isRefused && head.upgrade === undefined && head.method !== 'CONNECT';
   }
 }

@@ -11,12 +11,24 @@ export type Http2PoolOptions = {
   readonly waitingMax: number; // requests that wait for a connection
   /** False while nothing may be sent, such as without a valid certificate: connections then only finish. */
   readonly mayUse: () => boolean;
+  /** The peer is a proxy of the mesh, which answers PING. gRPC servers end connections that ask too often. */
+  readonly isPeer: boolean;
 };
 
+/** How long a peer may take to say that it speaks HTTP/2, a gateway that looks up a name included. */
+const SETTINGS_TIMEOUT_MS = 10_000;
+/** How long a silent connection may take to show that it is alive before another one is opened. */
+const PROBE_TIMEOUT_MS = 1000;
+/** How long a peer that did not speak HTTP/2 is remembered. */
+const REFUSED_MS = 10_000;
 /** Requests above a peer's limit of streams get further connections, up to so many. */
 const SESSIONS_MAX = 16;
 
-/** HTTP/2 to one endpoint: one connection, unless the peer allows it too few streams. */
+/**
+ * HTTP/2 to one endpoint: one connection, unless the peer allows it too few streams. No request is sent to a peer before
+ * it has shown that it speaks HTTP/2, nor after a silence before it has shown that it is alive: what is lost then was
+ * certainly not processed and goes elsewhere, whatever its method.
+ */
 export class Http2Pool implements Disposable {
   readonly #options: Http2PoolOptions;
   readonly #now: () => number;
@@ -24,6 +36,7 @@ export class Http2Pool implements Disposable {
   readonly #retired = new Set<Session>(); // those that only finish
   readonly #waiting = new Set<Waiter>();
   #isConnecting = false;
+  #refusedMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(options: Http2PoolOptions, now: () => number) {
@@ -36,10 +49,18 @@ export class Http2Pool implements Disposable {
       for (const session of this.#sessions) session.retire();
       return undefined;
     }
+    const nowMs = this.#now();
     for (const session of this.#sessions) {
-      if (session.isUsable) return new Http2Exchange(session);
+      if (!session.isUsable) continue;
+      if (session.isFresh(nowMs)) return new Http2Exchange(session);
+      if (!session.isPending) this.#probe(session, nowMs);
     }
     return undefined;
+  }
+
+  /** The endpoint did not speak HTTP/2 when it was last asked. */
+  get isRefused(): boolean {
+    return this.#now() - this.#refusedMs < REFUSED_MS;
   }
 
   wait(waiter: Waiter): void {
@@ -79,17 +100,41 @@ export class Http2Pool implements Disposable {
 
   #connect(): void {
     if (this.#isConnecting || this.#sessions.size >= SESSIONS_MAX) return; // a stream that ends makes room
+    for (const session of this.#sessions) if (session.isPending) return;
     this.#isConnecting = true;
     this.#options.connect().then(
       (connection) => this.#onConnection(connection),
       (error: unknown) => {
         this.#isConnecting = false;
-        const failure = toProxyError(error, 'connect-failed');
-        const waiting = [...this.#waiting];
-        this.#waiting.clear();
-        for (const waiter of waiting) waiter.onError(failure);
+        this.#failWaiting(toProxyError(error, 'connect-failed'));
       },
     );
+  }
+
+  #failWaiting(error: ProxyError): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const waiter of waiting) waiter.onError(error);
+  }
+
+  #probe(session: Session, nowMs: number): void {
+    session.probe(nowMs);
+    setTimeout(() => {
+      if (session.isPending) session.retire(); // its open streams may still finish; the PING that is due decides
+    }, PROBE_TIMEOUT_MS).unref();
+  }
+
+  /** The connection takes no more streams. */
+  #onGone(session: Session, reason = 'it ended the connection'): void {
+    this.#sessions.delete(session);
+    if (!session.isClosed) this.#retired.add(session);
+    if (session.isConfirmed || this.#isClosed) {
+      // The next turn: the session fails its streams first.
+      if (this.#waiting.size > 0) setImmediate(() => this.#serveWaiting());
+      return;
+    }
+    this.#refusedMs = this.#now();
+    this.#failWaiting(new ProxyError('http2-refused', `the endpoint does not speak HTTP/2: ${reason}`));
   }
 
   #onConnection(connection: Connection): void {
@@ -99,17 +144,17 @@ export class Http2Pool implements Disposable {
       true,
       {
         onStream() {},
-        onGone: () => {
-          this.#sessions.delete(session);
-          if (!session.isClosed) this.#retired.add(session);
-        },
+        onGone: (reason) => this.#onGone(session, reason),
         onRoom: () => this.#serveWaiting(),
       },
       this.#now,
+      this.#options.isPeer,
     );
     this.#sessions.add(session);
+    setTimeout(() => {
+      if (!session.isConfirmed) session.connection.destroy(new Error(`no SETTINGS within ${SETTINGS_TIMEOUT_MS} ms`));
+    }, SETTINGS_TIMEOUT_MS).unref();
     connection.start(session);
-    this.#serveWaiting();
     if (this.#isClosed) session.retire();
   }
 

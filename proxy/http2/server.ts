@@ -205,6 +205,7 @@ export class Http2Servers {
         onGone() {},
       },
       this.#now,
+      true,
     );
     this.#servers.add(session);
     if (this.#isDraining) session.drain();

@@ -30,6 +30,8 @@ const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
 /** A connection that is silent for so long is asked for a sign of life, and given up so long after. */
 const PING_AFTER_MS = 10_000;
 const PING_TIMEOUT_MS = 10_000;
+/** A connection that was silent for so long may be dead without anybody having noticed. */
+const FRESH_MS = 1000;
 /** With so few streams open, waiting for more frames to send at once costs more than it saves. */
 const QUIET_STREAMS_MAX = 2;
 /** From the first bytes of a header block to its end. */
@@ -38,10 +40,10 @@ const BLOCK_TIMEOUT_MS = 10_000;
 export interface SessionOwner {
   /** The peer opens a stream (servers only). */
   onStream(open: (handler: StreamHandler) => Stream): void;
-  /** A stream can be opened again, after the limit was reached (clients only). */
+  /** A stream can be opened: the peer speaks HTTP/2, is alive, or one stream has ended (clients only). */
   onRoom(): void;
-  /** No stream can be opened any more. Called once, before the streams fail. */
-  onGone(): void;
+  /** No stream can be opened any more. Called once, before the streams fail. @param reason  absent: an orderly end */
+  onGone(reason: string | undefined): void;
 }
 
 /** An HTTP/2 connection (RFC 9113), either side: frames, header blocks, windows, and limits on what a peer may cost. */
@@ -84,17 +86,21 @@ export class Session implements ConnectionHandler {
   #isGone = false;
   #isScheduled = false;
   #heardMs: number;
+  readonly #isPinging: boolean;
   #pingMs = 0; // when an unanswered PING was sent
+  #isProbed = false; // somebody waits for the answer
   readonly #flush = (): void => {
     this.#isScheduled = false;
     this.#writer.flush();
   };
 
-  constructor(connection: Connection, isClient: boolean, owner: SessionOwner, now: () => number) {
+  /** @param isPinging  whether a silent peer is asked for a sign of life; some applications take that for abuse */
+  constructor(connection: Connection, isClient: boolean, owner: SessionOwner, now: () => number, isPinging: boolean) {
     this.connection = connection;
     this.isClient = isClient;
     this.#owner = owner;
     this.#now = now;
+    this.#isPinging = isPinging;
     const nowMs = now();
     this.#heardMs = nowMs;
     this.#budgets = {
@@ -128,7 +134,12 @@ export class Session implements ConnectionHandler {
 
   /** Whether a stream can be opened now. */
   get isUsable(): boolean {
-    return !this.#isGone && this.connection.isUsable && this.streams.size < this.#streamsMax;
+    return this.isConfirmed && !this.isGone && this.streams.size < this.#streamsMax;
+  }
+
+  /** Whether it turns out soon if this connection can be used. */
+  get isPending(): boolean {
+    return !this.isGone && (!this.isConfirmed || this.#isProbed);
   }
 
   /** No stream can be opened here, now or later. */
@@ -223,6 +234,17 @@ export class Session implements ConnectionHandler {
     if (this.streams.size === 0) this.#endWhenIdle();
   }
 
+  /** Whether the peer was heard just now, or a PING makes no sense with it. */
+  isFresh(nowMs: number): boolean {
+    return !this.#isPinging || nowMs - this.#heardMs < FRESH_MS;
+  }
+
+  /** Asks for a sign of life; `SessionOwner.onRoom` tells that it came. */
+  probe(nowMs: number): void {
+    this.#isProbed = true;
+    if (this.#pingMs === 0) this.#ping(nowMs);
+  }
+
   /** Called about once a second. */
   sweep(nowMs: number): void {
     if (this.isClosed) return;
@@ -230,11 +252,9 @@ export class Session implements ConnectionHandler {
       this.connection.destroy(new Error(`no complete header block within ${BLOCK_TIMEOUT_MS} ms`));
       return;
     }
-    if (nowMs - this.#heardMs < PING_AFTER_MS) {
-      this.#pingMs = 0;
-    } else if (this.#pingMs === 0) {
-      this.#pingMs = nowMs;
-      this.#send(Frame.PING, 0, 0, Buffer.alloc(8));
+    if (!this.#isPinging) return;
+    if (this.#pingMs === 0) {
+      if (nowMs - this.#heardMs >= PING_AFTER_MS) this.#ping(nowMs);
     } else if (nowMs - this.#pingMs > PING_TIMEOUT_MS) {
       this.connection.destroy(new Error(`no answer to a PING within ${PING_TIMEOUT_MS} ms`));
     }
@@ -253,6 +273,10 @@ export class Session implements ConnectionHandler {
     }
     const batch = this.#batch.splice(0);
     for (const handler of batch) handler.onBatchEnd();
+    this.#pingMs = 0;
+    if (!this.#isProbed || this.isGone) return;
+    this.#isProbed = false;
+    this.#owner.onRoom();
   }
 
   onEnd(): void {
@@ -269,7 +293,7 @@ export class Session implements ConnectionHandler {
   }
 
   onClose(error: Error | undefined): void {
-    this.#gone();
+    this.#gone(error?.message);
     const message = error === undefined ? 'the connection was closed' : `the connection failed (${error.message})`;
     this.#failStreams(() => true, { code: ErrorCode.INTERNAL_ERROR, message, isUnprocessed: false });
   }
@@ -495,11 +519,13 @@ export class Session implements ConnectionHandler {
     }
     if (payload.length % 6 !== 0) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, 'SETTINGS of a wrong size');
     if (!this.#budgets.settings.take(this.#heardMs)) throw calm('SETTINGS frames');
+    const wasConfirmed = this.isConfirmed;
     this.isConfirmed = true;
     for (let at = 0; at < payload.length; at += 6)
       this.#onSetting(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
     this.#send(Frame.SETTINGS, Flag.ACK, 0, NO_BYTES);
     this.#unblock();
+    if (this.isClient && !wasConfirmed) this.#owner.onRoom();
   }
 
   #onSetting(key: number, value: number): void {
@@ -595,6 +621,11 @@ export class Session implements ConnectionHandler {
     else setImmediate(this.#flush);
   }
 
+  #ping(nowMs: number): void {
+    this.#pingMs = nowMs;
+    this.#send(Frame.PING, 0, 0, Buffer.alloc(8));
+  }
+
   #goAway(last: number, code: number): void {
     const payload = Buffer.alloc(8);
     payload.writeUInt32BE(last, 0);
@@ -611,7 +642,7 @@ export class Session implements ConnectionHandler {
   #fail(error: Http2Error): void {
     this.#goAway(this.#lastPeerId, error.code);
     this.#writer.flush();
-    this.#gone();
+    this.#gone(error.message);
     this.#failStreams(() => true, { code: error.code, message: error.message, isUnprocessed: false });
     this.connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
     this.connection.endAndClose();
@@ -627,10 +658,10 @@ export class Session implements ConnectionHandler {
     }
   }
 
-  #gone(): void {
+  #gone(reason?: string): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.#owner.onGone();
+    this.#owner.onGone(reason);
   }
 }
 

@@ -104,7 +104,7 @@ export class InboundPort implements CacheValue {
     const connect = (): Promise<Connection> => this.connect();
     this.pool = new Connections(
       http1,
-      new Http2Pool({ connect, waitingMax: context.waitingMax, mayUse: () => true }, context.now),
+      new Http2Pool({ connect, waitingMax: context.waitingMax, mayUse: () => true, isPeer: false }, context.now),
       false,
     );
     this.wake();

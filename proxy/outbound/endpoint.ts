@@ -75,7 +75,10 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
     const { identity, opaqueTransportPort, protocolHint } = endpoint;
     const isPlain = identity === undefined || this.#isOwn;
     const mayUse = (): boolean => isPlain || context.credentials() !== undefined;
-    const http2 = new Http2Pool({ connect: connectHttp2, waitingMax: context.waitingMax, mayUse }, context.now);
+    const http2 = new Http2Pool(
+      { connect: connectHttp2, waitingMax: context.waitingMax, mayUse, isPeer: !isPlain },
+      context.now,
+    );
     const carriesHttp1 = !isPlain && opaqueTransportPort !== undefined && protocolHint === 'h2';
     this.pool = new Connections(http1, http2, carriesHttp1);
   }
