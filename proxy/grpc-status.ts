@@ -29,8 +29,8 @@ export function grpcStatus(lines: string): number | undefined {
   return value === undefined ? undefined : Number(value);
 }
 
-/** @param lines  a response head */
-export function isGrpcResponse(lines: string): boolean {
+/** @param lines  a head */
+export function isGrpcMessage(lines: string): boolean {
   return /^content-type: *application\/grpc/im.test(lines);
 }
 

@@ -150,14 +150,12 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
 
   respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isOver) return true;
-    this.#tap?.received(head, body);
-    let shown = head;
+    // Errors of another proxy are believed only from a peer whose identity is verified.
+    const isBelieved = head?.proxyError === undefined || this.#endpoint?.verifiedIdentity !== undefined;
+    const shown = isBelieved ? head : { ...head, proxyError: undefined };
+    this.#tap?.received(shown, body);
     if (head !== undefined) {
-      if (head.proxyError !== undefined) {
-        // Errors of another proxy are believed only from a peer whose identity is verified.
-        if (this.#endpoint?.verifiedIdentity === undefined) shown = { ...head, proxyError: undefined };
-        else if (this.#triesElsewhere(head, isEnd)) return true;
-      }
+      if (shown?.proxyError !== undefined && this.#triesElsewhere(head, isEnd)) return true;
       this.#status = head.status;
       if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
       const nowMs = this.#options.now();
@@ -168,7 +166,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     if (isEnd) {
       this.#isResponseDone = true;
       this.#endpoint?.requests.response(this.#status, this.#latencyMs, grpcStatus(trailers) ?? this.#grpcStatus);
-      this.#tap?.ended('complete');
+      this.#tap?.ended('complete', trailers);
       if (this.#body.isEnded) this.#finish();
     }
     return this.#client.respond(shown, body, isEnd, trailers);

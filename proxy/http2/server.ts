@@ -1,4 +1,5 @@
 import { ProxyError, toProxyError } from '../errors.ts';
+import { isGrpcMessage } from '../grpc-status.ts';
 import { ChunkDecoder } from '../http/chunked.ts';
 import type { RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
@@ -138,7 +139,7 @@ class ServedStream implements StreamHandler, ResponseSink {
   }
 
   get #isGrpc(): boolean {
-    return this.#request?.isHttp2 === true && /^content-type: *application\/grpc/im.test(this.#request.lines);
+    return this.#request?.isHttp2 === true && isGrpcMessage(this.#request.lines);
   }
 
   /** @returns false when the client should wait */

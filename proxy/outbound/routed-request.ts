@@ -1,7 +1,7 @@
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
-import { grpcStatus, isGrpcResponse } from '../grpc-status.ts';
+import { grpcStatus, isGrpcMessage } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ReplayBody } from '../http/replay.ts';
@@ -185,7 +185,7 @@ export class RoutedRequest implements RequestSink {
 
   /** The head of a gRPC response is worth holding back, since the status behind it may be retried. */
   awaitsGrpcStatus(head: ResponseHead): boolean {
-    return this.#plan.retry !== undefined && this.#head.isHttp2 && isGrpcResponse(head.lines);
+    return this.#plan.retry !== undefined && this.#head.isHttp2 && isGrpcMessage(head.lines);
   }
 
   #tryOnce(): void {

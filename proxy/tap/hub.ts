@@ -1,8 +1,9 @@
 import { TapEvent_ProxyDirection, type TapEvent, type TapEvent_Http } from '#api/gen/tap.ts';
+import { grpcStatus } from '../grpc-status.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import type { Labels } from '../metrics/family.ts';
 import type { Predicate, SocketAddress, Tapped } from './match.ts';
-import { encodeDuration, encodeHeaders, encodeMethod, encodeScheme, encodeSocket } from './message.ts';
+import { encodeDuration, encodeFields, encodeHeaders, encodeMethod, encodeScheme, encodeSocket } from './message.ts';
 
 /** HTTP/2 error codes for requests that did not end in a response. Source: RFC 9113 section 7. */
 const INTERNAL_ERROR = 2;
@@ -97,6 +98,7 @@ export class TapExchange {
   #startedMs = 0;
   #respondedMs: number | undefined;
   #bytes = 0;
+  #grpcStatus: number | undefined; // of a response that is a head only
 
   constructor(head: RequestHead, origin: TapOrigin, taps: ReadonlySet<Tap>, now: () => number) {
     this.#head = head;
@@ -123,6 +125,7 @@ export class TapExchange {
     this.#startedMs = this.#now();
     this.#respondedMs = undefined;
     this.#bytes = 0;
+    this.#grpcStatus = undefined;
     this.#watchers = [...this.#taps].flatMap((tap) => {
       const stream = tap.take(tapped);
       return stream === 0 ? [] : [{ tap, id: { base: tap.base, stream: BigInt(stream) } }];
@@ -146,24 +149,35 @@ export class TapExchange {
     if (head !== undefined) {
       const respondedMs = this.#now();
       this.#respondedMs = respondedMs;
+      if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
+      // Why a proxy failed the request is told to everybody: there is no other place in an event for it.
+      const why = head.proxyError === undefined ? '' : `l5d-proxy-error: ${head.proxyError}\r\n`;
       this.#emit(({ tap, id }) => ({
         $case: 'responseInit',
         value: {
           id,
           sinceRequestInit: encodeDuration(respondedMs - this.#startedMs),
           httpStatus: head.status,
-          headers: tap.options.hasHeaders ? encodeHeaders(head.lines) : undefined,
+          headers: tap.options.hasHeaders
+            ? encodeHeaders(head.lines + why)
+            : why === ''
+              ? undefined
+              : encodeFields(why),
         },
       }));
     }
     this.#bytes += body?.length ?? 0;
   }
 
-  /** @param end  how the attempt ended: with its response, by the client, or by an error */
-  ended(end: 'complete' | 'cancelled' | 'failed'): void {
+  /**
+   * @param end       how the attempt ended: with its response, by the client, or by an error
+   * @param trailers  of a complete response of HTTP/2: fields, each with its CRLF
+   */
+  ended(end: 'complete' | 'cancelled' | 'failed', trailers = ''): void {
     if (this.#watchers.length === 0) return;
+    const status = this.#head.isHttp2 ? (grpcStatus(trailers) ?? this.#grpcStatus) : undefined;
     const nowMs = this.#now();
-    this.#emit(({ id }) => ({
+    this.#emit(({ tap, id }) => ({
       $case: 'responseEnd',
       value: {
         id,
@@ -172,9 +186,11 @@ export class TapExchange {
         responseBytes: BigInt(this.#bytes),
         eos:
           end === 'complete'
-            ? undefined
+            ? status === undefined
+              ? undefined
+              : { end: { $case: 'grpcStatusCode', value: status } }
             : { end: { $case: 'resetErrorCode', value: end === 'cancelled' ? CANCEL : INTERNAL_ERROR } },
-        trailers: undefined,
+        trailers: tap.options.hasHeaders && trailers !== '' ? encodeFields(trailers) : undefined,
       },
     }));
     const watchers = this.#watchers;

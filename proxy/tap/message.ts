@@ -39,10 +39,14 @@ export function encodeScheme(scheme: string): Scheme {
 
 /** The fields of a head: its lines, the first of which is no field. */
 export function encodeHeaders(lines: string): Headers {
+  return encodeFields(lines.slice(lines.indexOf('\r\n') + 2));
+}
+
+/** @param lines  fields, each with its CRLF */
+export function encodeFields(lines: string): Headers {
   return {
     headers: lines
       .split('\r\n')
-      .slice(1)
       .filter((line) => line !== '')
       .map((line) => {
         const colon = line.indexOf(':');

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import {
+  connect as connectHttp2,
+  createServer as createHttp2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { credentials, type ServiceError } from '@grpc/grpc-js';
 import { TapClient, TapEvent_ProxyDirection, type ObserveRequest_Match, type TapEvent } from '#api/gen/tap.ts';
+import type { HttpMatch } from '#model/match.ts';
 import { tlsOptions } from '#pki/testing.ts';
-import { eventually, exchange, identityOf, meshed, TestApp, TestMesh } from '../testing/mesh.ts';
+import { eventually, exchange, identityOf, listen, meshed, TestApp, TestMesh } from '../testing/mesh.ts';
 import type { Proxy } from '../proxy.ts';
 
 const TAP = identityOf('metrics-api');
@@ -164,6 +173,87 @@ test('a tap sees only what matches, and ends after its limit', async () => {
   assert.equal(limited.events.length, 6);
   assert.deepEqual(httpEvents(limited, '/other'), []);
   assert.equal(none.events.length, 0);
+});
+
+test('of a gRPC call the trailers are told, and its status', async () => {
+  await using harness = await Harness.start();
+  const app = createHttp2Server();
+  app.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    if (headers[':path'] === '/shop.Echo/HeadOnly') {
+      stream.respond({ 'content-type': 'application/grpc', 'grpc-status': '5' }, { endStream: true });
+      return;
+    }
+    stream.respond({ 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '9', 'grpc-message': 'not now' }));
+    stream.end('message');
+  });
+  await listen(app);
+  harness.mesh.serve([meshed('web', (app.address() as AddressInfo).port, harness.server)]);
+  const session = connectHttp2(`http://127.0.0.1:${harness.client.outboundPort}`);
+  const call = async (path: string): Promise<void> => {
+    const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' });
+    stream.resume();
+    stream.end();
+    await once(stream, 'end');
+  };
+  try {
+    for (const proxy of [harness.server, harness.client]) {
+      const observation = harness.observe(proxy, { hasHeaders: true });
+      await eventually(async () => {
+        await call('/shop.Echo/Warm');
+        return observation.events.length > 0;
+      }, 'the tap sees calls');
+      for (const [method, status, trailers] of [
+        ['Unary', 9, ['grpc-status: 9', 'grpc-message: not now']],
+        ['HeadOnly', 5, undefined],
+      ] as const) {
+        const path = `/shop.Echo/${method}`;
+        await call(path);
+        await eventually(() => httpEvents(observation, path).length === 3, 'three events');
+        const end = httpEvents(observation, path)[2];
+        assert.ok(end?.$case === 'responseEnd');
+        assert.deepEqual(end.value.eos?.end, { $case: 'grpcStatusCode', value: status });
+        assert.deepEqual(
+          end.value.trailers?.headers.map(({ name, value }) => `${name}: ${value.toString()}`),
+          trailers,
+        );
+      }
+    }
+  } finally {
+    session.destroy();
+    app.close();
+  }
+});
+
+test('a denied request is tapped on both sides, with the reason', async () => {
+  await using harness = await Harness.start();
+  // Clients on loopback are always let in, but not where no route leads.
+  const warm: HttpMatch = { path: { kind: 'prefix', value: '/warm' }, headers: [], queryParams: [] };
+  const ref = { type: 'resource', group: 'policy.linkerd.io', kind: 'server', name: 'web' } as const;
+  const route = { ref, hosts: [], authorizations: [], rules: [{ matches: [warm] }] };
+  harness.mesh.control.setPolicy(harness.app.port, {
+    ref,
+    protocol: { kind: 'detect', timeoutMs: 10_000, routes: [route] },
+    authorizations: [],
+  });
+  await eventually(async () => (await harness.get('/secret')).startsWith('HTTP/1.1 404'), 'the policy is in force');
+  const inbound = harness.observe(harness.server);
+  const outbound = harness.observe(harness.client);
+  await harness.warm(inbound);
+  await harness.warm(outbound);
+  await harness.get('/secret');
+  for (const observation of [inbound, outbound]) {
+    await eventually(() => httpEvents(observation, '/secret').length === 3, 'three events');
+    const [, response, end] = httpEvents(observation, '/secret');
+    assert.ok(response?.$case === 'responseInit');
+    assert.equal(response.value.httpStatus, 404);
+    const [why] = response.value.headers?.headers ?? [];
+    assert.match(
+      `${why?.name}: ${why?.value.toString()}`,
+      /^l5d-proxy-error: no-route: server.policy.linkerd.io web denies/,
+    );
+    assert.equal(end?.$case, 'responseEnd');
+  }
 });
 
 test('only the tap service is served, over mutual TLS, with a request that makes sense', async () => {

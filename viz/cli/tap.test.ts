@@ -26,6 +26,17 @@ test('tap prints a line for each event in the form of linkerd viz tap', () => {
     ],
     [
       {
+        responseInitEvent: {
+          id,
+          httpStatus: 403,
+          sinceRequestInit: { seconds: 0, nanos: 0 },
+          headers: [{ name: 'l5d-proxy-error', valueStr: 'unauthorized: server/web denies the request' }],
+        },
+      },
+      `rsp ${head} :status=403 latency=0µs error="unauthorized: server/web denies the request"\n`,
+    ],
+    [
+      {
         responseEndEvent: {
           id,
           sinceRequestInit: { seconds: 0, nanos: 0 },

@@ -107,8 +107,11 @@ export function tapLine(event: TapJson, isWide: boolean): string {
   const { requestInitEvent: begin, responseInitEvent: response, responseEndEvent: end } = event;
   if (begin !== undefined)
     return `req ${common} :method=${begin.method} :authority=${begin.authority} :path=${begin.path}${labels}\n`;
-  if (response !== undefined)
-    return `rsp ${common} :status=${response.httpStatus} latency=${micros(response.sinceRequestInit)}µs${labels}\n`;
+  if (response !== undefined) {
+    const why = response.headers.find(({ name }) => name === 'l5d-proxy-error')?.valueStr;
+    const error = why === undefined ? '' : ` error=${JSON.stringify(why)}`;
+    return `rsp ${common} :status=${response.httpStatus} latency=${micros(response.sinceRequestInit)}µs${error}${labels}\n`;
+  }
   if (end === undefined) return `unknown ${common}${labels}\n`;
   const how =
     end.resetErrorCode !== undefined
