@@ -77,10 +77,11 @@ function images(dist: string): ReadonlyMap<string, Image> {
   const bundled = (prefix: string): Image => ({
     entrypoint: ([name = '']) => ({ argv: [process.execPath, entry, `${prefix}${name}`], consumed: 1 }),
   });
-  return new Map([
+  return new Map<string, Image>([
     ...defaultImages(dist),
     ['tulle.dev/tulle', bundled('')],
-    ['tulle.dev/demo', bundled('demo-')],
+    // Its programs are where a person who runs a command in a pod is.
+    ['tulle.dev/demo', { ...bundled('demo-'), directory: dist }],
     ['tulle.dev/test', bundled('test-')],
   ]);
 }

@@ -63,7 +63,7 @@ function category(cluster: Cluster): Category {
       deployment(cluster, SERVICE_MIRROR, 'the service mirror runs'),
       deployment(cluster, GATEWAY, 'the gateway runs'),
       condition(cluster, 'TrustAnchors', 'linked clusters share a trust anchor', {
-        hint: 'give both clusters the same Secret linkerd-identity-anchor before Tulle is installed in the second one',
+        hint: '`tulle multicluster anchor-gen` gives the second cluster the anchor of the first one, before Tulle is installed there',
         severity: 'error',
       }),
       condition(cluster, 'GatewayAlive', 'the gateways of linked clusters are alive', {

@@ -1,4 +1,5 @@
 import type { Command } from '../../cli/command.ts';
+import { multiclusterAnchor } from './anchor.ts';
 import { multiclusterCheck } from './check.ts';
 import { multiclusterGateways } from './gateways.ts';
 import { multiclusterInstall } from './install.ts';
@@ -7,6 +8,7 @@ import { multiclusterUnlink } from './unlink.ts';
 
 /** The commands of the multicluster extension, for the command line's table. */
 export const MULTICLUSTER_COMMANDS: readonly Command[] = [
+  multiclusterAnchor,
   multiclusterInstall,
   multiclusterLink,
   multiclusterGateways,

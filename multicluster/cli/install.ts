@@ -10,9 +10,7 @@ const defaults = defaultValues(VERSION);
 export const multiclusterInstall: Command = {
   path: ['multicluster', 'install'],
   summary: 'Print the manifest of the multicluster extension, for `kubectl apply -f -`.',
-  details:
-    'Both clusters need it, and both need the same trust anchor. The simplest way: install Tulle in the first one, then copy\n' +
-    'Secret linkerd-identity-anchor of namespace tulle into namespace tulle of the second one before installing Tulle there.',
+  details: 'Both clusters need it, and both need the same trust anchor: see `tulle multicluster anchor-gen --help`.',
   flags: {
     image: { type: 'string', value: 'NAME', default: defaults.image, help: 'image of every process, without tag' },
     'gateway-service-type': {

@@ -1,8 +1,16 @@
+import { parseAllDocuments } from 'yaml';
 import type { Cluster } from '../../cli/cluster.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
 
 const FIELD_MANAGER = 'tulle-demo';
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** The objects of YAML documents. */
+export function readManifests(yaml: string): readonly Manifest[] {
+  return parseAllDocuments(yaml).flatMap((document) =>
+    document.contents === null ? [] : [document.toJS() as Manifest],
+  );
+}
 
 /**
  * Applies objects in order by server-side apply, as `kubectl apply --server-side -f -` does, for machines without kubectl.

@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { loadKubeconfig } from '../../cli/kubeconfig.ts';
 import { until } from '../../test/harness/until.ts';
+import { mergedKubeconfig } from './contexts.ts';
 
 const DEMO = join(import.meta.dirname, 'main.ts');
+const ASK = join(import.meta.dirname, 'apps/ask.ts');
 const SANDBOX = join(import.meta.dirname, '..', 'main.ts');
 
 type Ended = { readonly code: number | null; readonly out: string; readonly err: string };
@@ -92,8 +98,13 @@ describe('a demo that cannot run', () => {
   });
 
   test('an interruption at any moment of the start leaves nothing behind', async () => {
-    for (const moment of [/√ bundle/, /√ start a Kubernetes/]) {
-      const demo = start([DEMO, '--once']);
+    for (const [moment, flags] of [
+      [/√ bundle/, []],
+      [/√ start a Kubernetes/, []],
+      [/√ bundle/, ['--multicluster']],
+      [/√ start two Kubernetes/, ['--multicluster']],
+    ] as const) {
+      const demo = start([DEMO, '--once', ...flags]);
       await until(`the demo to print ${String(moment)}`, 60_000, () => moment.test(demo.said()));
       demo.signal('SIGINT');
       assert.equal((await demo.ended).code, 130);
@@ -121,4 +132,53 @@ test('the sandbox as a program says how it is called', async () => {
     [code, err],
     [2, 'tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B]\n'],
   );
+});
+
+test('one kubeconfig leads to both clusters', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tulle-demo-test-'));
+  try {
+    const file = (name: string, server: string): string => {
+      const path = join(folder, name);
+      const clusters = [{ name: 'same', cluster: { server } }];
+      writeFileSync(path, JSON.stringify({ clusters, users: [{ name: 'same', user: { token: `of ${name}` } }] }));
+      return path;
+    };
+    const both = join(folder, 'both');
+    const text = mergedKubeconfig({ west: file('a', 'https://a:1'), east: file('b', 'https://b:2') });
+    writeFileSync(both, text);
+    const seen = await Promise.all(
+      [undefined, 'west', 'east'].map(async (context) => {
+        const config = await loadKubeconfig({ file: both, context, environment: {} });
+        return [config.getCurrentCluster()?.server, config.getCurrentUser()?.token];
+      }),
+    );
+    const west = ['https://a:1', 'of a'];
+    assert.deepEqual(seen, [west, west, ['https://b:2', 'of b']]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('ask counts answers by status, reason and workload, and shows a single one whole', async () => {
+  let asked = 0;
+  const server = createHttpServer((request, response) => {
+    asked += 1;
+    const isDenied = request.method === 'POST';
+    response.writeHead(isDenied ? 403 : 200, isDenied ? { 'l5d-proxy-error': 'unauthorized: because' } : {});
+    const from = asked % 4 === 0 ? 'catalog-v2-5944c77cc4-4z5kx' : 'catalog-6b9897cf99-b8npt';
+    response.end(isDenied ? undefined : JSON.stringify({ from, items: ['tulle', 'muslin'] }));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const ask = async (...args: readonly string[]): Promise<string> =>
+    (await promisify(execFile)(process.execPath, [ASK, ...args, url])).stdout;
+  try {
+    assert.equal(await ask('8'), '8 requests: 8 × 200, answered by 6 × catalog, 2 × catalog-v2\n');
+    assert.equal(await ask('2', 'POST'), '2 requests: 2 × 403 l5d-proxy-error: unauthorized: because\n');
+    assert.equal(await ask('1', 'POST'), '403 l5d-proxy-error: unauthorized: because\n');
+    assert.match(await ask('1'), /^200\n  from: catalog-\S+\n  items: tulle,muslin\n$/);
+  } finally {
+    server.close();
+  }
+  assert.match(await ask('1'), /ECONNREFUSED/);
 });

@@ -1,34 +1,34 @@
 // `npm run demo`: a cluster with a meshed shop in one command. `-- --once` goes through everything and ends.
-import { readFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { parseAllDocuments } from 'yaml';
-import { connect, type Cluster } from '../../cli/cluster.ts';
-import { CommandError, UsageError, parseFlags, type Command } from '../../cli/command.ts';
-import { check } from '../../cli/commands/check.ts';
+import { CommandError, UsageError } from '../../cli/command.ts';
 import { standardTerminal } from '../../cli/terminal.ts';
 import { bundleAll } from '../../control-plane/install/bundle.ts';
-import type { Manifest } from '../../control-plane/install/manifest.ts';
-import { renderInstall } from '../../control-plane/install/render.ts';
-import { vizEdges } from '../../viz/cli/edges.ts';
-import { vizStat } from '../../viz/cli/stat.ts';
-import { vizManifests } from '../../viz/install/manifest.ts';
-import { defaultValues } from '#config/values.ts';
-import { VERSION } from '#config/version.ts';
-import { SandboxError, sandboxLog, startSandbox, type Sandbox } from '../sandbox.ts';
-import { applyAll } from './apply.ts';
+import {
+  linkSandboxes,
+  SandboxError,
+  sandboxLog,
+  startSandbox,
+  type Sandbox,
+  type SandboxOptions,
+} from '../sandbox.ts';
+import { mergedKubeconfig } from './contexts.ts';
+import { installShop } from './install.ts';
+import { installLinked, tourLinked } from './linked-tour.ts';
 import { Progress } from './progress.ts';
-import { waitForDeployments, waitForTraffic } from './wait.ts';
+import { tourShop } from './shop-tour.ts';
+import { Stage } from './stage.ts';
 
-const READY_TIMEOUT_MS = 120_000;
-const TRAFFIC_TIMEOUT_MS = 60_000;
 const EXIT_USAGE = 2;
 const PARENT_POLL_MS = 1_000;
 const EXIT_INTERRUPTED = 130;
+const API_PORT = 6443; // inside the networks of sandboxes
+const EAST_NETWORKS = { podNetwork: '10.43', serviceNetwork: '10.97' };
 
 const terminal = standardTerminal(process);
 
-type Options = { readonly isOnce: boolean; readonly port: number };
+type Options = { readonly isOnce: boolean; readonly isLinked: boolean; readonly port: number };
 
 function readOptions(argv: readonly string[]): Options {
   let values;
@@ -37,6 +37,7 @@ function readOptions(argv: readonly string[]): Options {
       args: [...argv],
       options: {
         once: { type: 'boolean' },
+        multicluster: { type: 'boolean' },
         port: { type: 'string', default: '0' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -53,7 +54,7 @@ function readOptions(argv: readonly string[]): Options {
   const port = Number(values.port);
   if (!/^\d+$/.test(values.port) || port > 65_535)
     throw new UsageError(`--port is "${values.port}": use a number from 1 to 65535, or 0 for any`);
-  return { isOnce: values.once === true, port };
+  return { isOnce: values.once === true, isLinked: values.multicluster === true, port };
 }
 
 const HELP = `A small Kubernetes with Tulle and a meshed shop, until Ctrl-C.
@@ -61,84 +62,83 @@ const HELP = `A small Kubernetes with Tulle and a meshed shop, until Ctrl-C.
 Usage: npm run demo -- [flags]
 
 Flags:
-  --once       show everything once, then end with status 0, or say what failed
-  --port PORT  port of the Kubernetes API on 127.0.0.1 (default: any free one)
-  -h, --help   show this help
+  --once          show everything once, then end with status 0, or say what failed
+  --multicluster  two clusters, west and east, that are linked
+  --port PORT     port of the Kubernetes API on 127.0.0.1, of west if there are two (default: any free one)
+  -h, --help      show this help
 `;
 
-type OnStart = (starting: Promise<Sandbox>) => void;
+type Start = (options?: SandboxOptions) => Promise<Sandbox>;
 
-async function run(options: Options, progress: Progress, signal: AbortSignal, onStart: OnStart): Promise<void> {
+/** One cluster with the shop. */
+async function runShop(options: Options, progress: Progress, start: Start): Promise<void> {
   const startMs = performance.now();
-  await progress.step('bundle the processes', bundleAll);
-  if (signal.aborted) return;
-  const sandbox = await progress.step('start a Kubernetes cluster', () => {
-    const starting = startSandbox({ port: options.port, signal });
-    onStart(starting);
-    return starting;
+  const sandbox = await progress.step('start a Kubernetes cluster', () => start({ port: options.port }));
+  using stage = await Stage.open({ terminal, kubeconfig: sandbox.kubeconfig });
+  await installShop(stage.cluster, progress);
+  terminal.err(`\nThe shop is up after ${secondsSince(startMs)}.\n`);
+  await tourShop(stage);
+  if (options.isOnce) return;
+  terminal.out(nextInShop(sandbox.kubeconfig));
+  await untilOneEnds([sandbox]);
+}
+
+/** Two linked clusters. */
+async function runLinked(options: Options, progress: Progress, start: Start): Promise<void> {
+  const startMs = performance.now();
+  const [westSandbox, eastSandbox] = await progress.step('start two Kubernetes clusters, west and east', async () => {
+    const pair = await Promise.all([start({ port: options.port }), start(EAST_NETWORKS)]);
+    await linkSandboxes(...pair);
+    return pair;
   });
-  const cluster = await connect({ kubeconfig: sandbox.kubeconfig });
-  try {
-    await install(cluster, progress);
-    const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-    terminal.err(`\nThe shop is up after ${seconds} s.\n`);
-    await show(sandbox);
-    if (options.isOnce) return;
-    terminal.out(next(sandbox));
-    const code = await sandbox.exited;
-    throw new SandboxError(`the cluster ended by itself with status ${code}`);
-  } finally {
-    cluster.close();
-  }
+  const kubeconfig = join(westSandbox.stateDirectory, 'linked.kubeconfig');
+  const contexts = mergedKubeconfig({ west: westSandbox.kubeconfig, east: eastSandbox.kubeconfig });
+  writeFileSync(kubeconfig, contexts, { mode: 0o600 });
+  using west = await Stage.open({ terminal, kubeconfig, context: 'west' });
+  using east = await Stage.open({ terminal, kubeconfig, context: 'east' });
+  await installLinked({ west, east }, progress);
+  terminal.err(`\nBoth clusters are up after ${secondsSince(startMs)}.\n`);
+  await tourLinked({ west, east }, `https://${westSandbox.nodeIP}:${API_PORT}`);
+  if (options.isOnce) return;
+  terminal.out(nextInLinked(kubeconfig));
+  await untilOneEnds([westSandbox, eastSandbox]);
 }
 
-async function install(cluster: Cluster, progress: Progress): Promise<void> {
-  const values = defaultValues(VERSION);
-  await progress.step('apply `tulle install`', () => applyAll(cluster, renderInstall(values)));
-  await progress.step('wait for the control plane', (note) =>
-    waitForDeployments(cluster, ['tulle'], READY_TIMEOUT_MS, note),
-  );
-  // Only now: the extension is meshed itself, and the injector must be there for that.
-  await progress.step('apply `tulle viz install`', () => applyAll(cluster, vizManifests(values)));
-  await progress.step('create the namespace shop, annotated with linkerd.io/inject=enabled', () =>
-    applyAll(cluster, shopManifests()),
-  );
-  await progress.step('wait for the shop', (note) =>
-    waitForDeployments(cluster, ['tulle-viz', 'shop'], READY_TIMEOUT_MS, note),
-  );
-  await progress.step('watch the first visitors', (note) => waitForTraffic(cluster, 'shop', TRAFFIC_TIMEOUT_MS, note));
+async function untilOneEnds(sandboxes: readonly Sandbox[]): Promise<never> {
+  const code = await Promise.race(sandboxes.map(({ exited }) => exited));
+  throw new SandboxError(`a cluster ended by itself with status ${code}`);
 }
 
-function shopManifests(): readonly Manifest[] {
-  const file = join(import.meta.dirname, 'shop.yaml');
-  return parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as Manifest);
+function secondsSince(startMs: number): string {
+  return `${((performance.now() - startMs) / 1000).toFixed(1)} s`;
 }
 
-/** Runs commands of the real command line, as they are typed. */
-async function show(sandbox: Sandbox): Promise<void> {
-  await type(sandbox, check, ['--proxy', '--wait', '30s', '-o', 'short']);
-  await type(sandbox, vizStat, ['deploy', '-n', 'shop']);
-  await type(sandbox, vizEdges, ['deploy', '-n', 'shop', '-o', 'wide']);
-}
-
-async function type(sandbox: Sandbox, command: Command, argv: readonly string[]): Promise<void> {
-  terminal.out(`\n$ tulle ${[...command.path, ...argv].join(' ')}\n`);
-  const { flags, args } = parseFlags(command, [...argv, '--kubeconfig', sandbox.kubeconfig]);
-  const code = await command.run({ flags, args, terminal });
-  if (code !== 0) throw new CommandError(`\`tulle ${command.path.join(' ')}\` ended with status ${code}`);
-}
-
-function next(sandbox: Sandbox): string {
+function nextInShop(kubeconfig: string): string {
   return `
 The cluster stays up until Ctrl-C. In another terminal:
 
-  export KUBECONFIG=${sandbox.kubeconfig}
+  export KUBECONFIG=${kubeconfig}
   kubectl get pods -A
+  npm run -s tulle -- viz top deploy/web -n shop
   npm run -s tulle -- viz stat deploy -n shop
-  npm run -s tulle -- viz edges pod -n shop -o wide
-  npm run -s tulle -- diagnostics proxy-metrics -n shop deploy/web
-  kubectl -n shop logs deploy/web -c linkerd-proxy
-  kubectl -n shop scale deploy/catalog --replicas=3
+  kubectl apply -f sandbox/demo/split.yaml       # after changing the weights
+  kubectl exec -n shop deploy/web -- node demo-ask.cjs 200 http://catalog:8080/items
+  kubectl delete -f sandbox/demo/retry.yaml      # and visitors see failures again
+  kubectl logs -n shop deploy/checkout -c linkerd-proxy
+`;
+}
+
+function nextInLinked(kubeconfig: string): string {
+  return `
+The clusters stay up until Ctrl-C. In another terminal:
+
+  export KUBECONFIG=${kubeconfig}
+  kubectl --context east get services -n shop
+  kubectl --context east exec -n shop deploy/visitors -- node demo-ask.cjs 50 http://catalog-west:8080/items
+  kubectl --context west scale -n shop deploy/catalog --replicas=0     # and 1 again
+  kubectl --context west scale -n tulle-multicluster deploy/tulle-gateway --replicas=0
+  npm run -s tulle -- multicluster gateways --context east
+  npm run -s tulle -- multicluster unlink --context east --cluster-name west | kubectl --context east delete -f -
 `;
 }
 
@@ -158,22 +158,34 @@ async function main(): Promise<number> {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interruption.abort());
   endWithParent(interruption);
   const interrupted = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-  let starting: Promise<Sandbox | undefined> = Promise.resolve(undefined);
+  const starting: Promise<Sandbox>[] = [];
+  const start: Start = (sandboxOptions) => {
+    const sandbox = startSandbox({ ...sandboxOptions, signal });
+    starting.push(sandbox);
+    return sandbox;
+  };
+  const started = async (): Promise<readonly Sandbox[]> =>
+    (await Promise.allSettled(starting)).flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const run = async (): Promise<void> => {
+    await progress.step('bundle the processes', bundleAll);
+    if (!signal.aborted) await (options.isLinked ? runLinked : runShop)(options, progress, start);
+  };
   try {
-    await Promise.race([run(options, progress, signal, (started) => (starting = started)), interrupted]);
+    await Promise.race([run(), interrupted]);
     return signal.aborted ? EXIT_INTERRUPTED : 0;
   } catch (error) {
     if (signal.aborted) return EXIT_INTERRUPTED;
     if (!(error instanceof CommandError || error instanceof UsageError || error instanceof SandboxError)) throw error;
     terminal.err(`tulle: ${error.message}\n`);
-    const sandbox = await starting.catch(() => undefined);
-    const log = sandbox === undefined ? '' : sandboxLog(sandbox.stateDirectory, 10);
-    if (log !== '') terminal.err(`The last lines of the cluster's own log:\n${log}\n`);
+    for (const sandbox of await started()) {
+      const log = sandboxLog(sandbox.stateDirectory, 10);
+      if (log !== '') terminal.err(`The last lines of the cluster's own log:\n${log}\n`);
+    }
     return error instanceof UsageError ? EXIT_USAGE : 1;
   } finally {
     if (signal.aborted && !options.isOnce) terminal.err('\nending the cluster ...\n');
-    // Also one that is just starting: `startSandbox` ends it by itself when it is given up.
-    await (await starting.catch(() => undefined))?.stop();
+    // Also those that are just starting: `startSandbox` ends them by itself when they are given up.
+    await Promise.all((await started()).map((sandbox) => sandbox.stop()));
   }
 }
 

@@ -58,7 +58,7 @@ export function containerConfig(
   return {
     argv,
     env,
-    directory: container.workingDir ?? '/',
+    directory: container.workingDir ?? image.directory ?? '/',
     ...(parts.netns === undefined ? {} : { netns: parts.netns, hostname: hostnameOf(pod) }),
     uid,
     gid,

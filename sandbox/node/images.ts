@@ -8,6 +8,8 @@ export type Image = {
   /** Arguments of the image, used when the container gives neither command nor args. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Working directory, unless the container names one. Absent: the root. */
+  readonly directory?: string;
   /** Looked for when the container starts; absent programs make the image unknown. */
   readonly program?: string;
 };

@@ -1,10 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
 import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
 import { bundleAll } from '../../control-plane/install/bundle.ts';
-import type { Manifest } from '../../control-plane/install/manifest.ts';
-import { applyAll } from '../../sandbox/demo/apply.ts';
+import { applyAll, readManifests } from '../../sandbox/demo/apply.ts';
 import { waitForDeployments } from '../../sandbox/demo/wait.ts';
 import { sandboxLog, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox/sandbox.ts';
 import { until } from './until.ts';
@@ -54,10 +52,7 @@ export class Mesh implements AsyncDisposable {
 
   /** Applies YAML documents. */
   async apply(yaml: string): Promise<void> {
-    await applyAll(
-      this.cluster,
-      parseAllDocuments(yaml).flatMap((document) => (document.contents === null ? [] : [document.toJS() as Manifest])),
-    );
+    await applyAll(this.cluster, readManifests(yaml));
   }
 
   /** Waits until all Deployments of the namespaces are available. */

@@ -11,7 +11,6 @@ const MIRROR = '/api/v1/namespaces/town/services/server-west';
 const SLICE = '/apis/discovery.k8s.io/v1/namespaces/town/endpointslices/server-west';
 const DEPLOYMENT = '/apis/apps/v1/namespaces/town/deployments/server';
 const GATEWAY_DEPLOYMENT = '/apis/apps/v1/namespaces/tulle-multicluster/deployments/tulle-gateway';
-const ANCHOR = '/api/v1/namespaces/tulle/secrets/linkerd-identity-anchor';
 const MERGE = 'application/merge-patch+json';
 
 describe('two linked clusters', () => {
@@ -23,11 +22,9 @@ describe('two linked clusters', () => {
     await linkSandboxes(east.sandbox, west.sandbox);
     await west.apply(must(west.tulle(['install'])));
     await west.ready('tulle');
-    // A shared trust anchor: the second cluster finds the first one's Secret.
-    const anchor = await until('the trust anchor', 30_000, async () => (await west.cluster.find(ANCHOR)) ?? false);
-    await east.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'tulle' } }));
-    const metadata = { name: 'linkerd-identity-anchor', namespace: 'tulle' };
-    await east.apply(JSON.stringify({ ...(anchor as object), apiVersion: 'v1', kind: 'Secret', metadata }));
+    const { status, stderr } = east.tulle(['multicluster', 'anchor-gen']);
+    assert.deepEqual([status, /no trust anchor .*tulle install/.test(stderr.replace('\n', ' '))], [1, true], stderr);
+    await east.apply(must(west.tulle(['multicluster', 'anchor-gen'])));
     await east.apply(must(east.tulle(['install'])));
     await east.ready('tulle');
     for (const mesh of [west, east]) {

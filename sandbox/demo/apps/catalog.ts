@@ -22,9 +22,16 @@ function* pattern(length: number): Generator<Buffer> {
 }
 
 serveHttp(PORT, {
-  'GET /items': async (_request, response) => {
+  'GET /items': async ({ headers }, response) => {
     const values = await Promise.all(['item:1', 'item:2', 'item:3'].map((key) => store.ask(`GET ${key}`)));
-    sendJson(response, 200, { from: hostname(), items: values.map((line) => line.replace('VALUE ', '')) });
+    const items = values.map((line) => line.replace('VALUE ', ''));
+    // Who asks, as the mesh has made sure, and on whose behalf when that is the gateway of another cluster.
+    sendJson(response, 200, {
+      from: hostname(),
+      items,
+      client: headers['l5d-client-id'],
+      forwarded: headers['forwarded'],
+    });
   },
   'GET /files': async (_request, response, url) => {
     const length = Math.min(MAX_FILE_BYTES, Number(url.pathname.split('/')[2] ?? 0));

@@ -1,10 +1,10 @@
-// The shop's checkout: every fifth order fails, so that there is something to see.
+// The shop's checkout: every tenth order fails, so that there is something to see.
 import { hostname } from 'node:os';
 import { sendJson, serveHttp } from './serve.ts';
 import { StoreClient } from './store-client.ts';
 
 const PORT = 8080;
-const FAILURE_EVERY = 5;
+const FAILURE_EVERY = 10;
 const store = new StoreClient('store', 7000);
 let count = 0;
 
