@@ -10,6 +10,7 @@ import { readTrustAnchors, verifyChain, writeTrustAnchors } from '#pki/trust-anc
 import { readIdentityConfig } from './config.ts';
 import { startIdentity } from './process.ts';
 import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
+import { until } from '../../test/harness/until.ts';
 
 const SERVER_NAME = 'tulle-identity.tulle.serviceaccount.identity.tulle.cluster.local';
 const WEB = 'web.shop.serviceaccount.identity.tulle.cluster.local';
@@ -92,6 +93,26 @@ test('a workload that proves its service account gets a certificate that is trus
   assert.match(text, /identity_certify_total\{code="OK"\} 1/);
   assert.match(text, /issuer_cert_ttl_seconds \d{6}/);
   assert.equal((await running.admin('/ready')).status, 200);
+});
+
+test('published anchors that somebody deletes or spoils are back long before the next round', async () => {
+  await using running = await start();
+  const { server } = running.cluster;
+  const published = (): string => {
+    const map = server.client.get('configmaps', 'tulle', 'linkerd-identity-trust-roots');
+    return (map?.['data'] as Record<string, string> | undefined)?.['ca-bundle.crt'] ?? '';
+  };
+  for (const harm of [
+    () => server.client.delete('configmaps', 'tulle', 'linkerd-identity-trust-roots'),
+    () =>
+      server.client.patch('configmaps', 'tulle', 'linkerd-identity-trust-roots', 'merge', {
+        data: { 'ca-bundle.crt': 'spoilt' },
+      }),
+  ]) {
+    await harm();
+    assert.notEqual(published(), running.anchorsPem);
+    await until('the anchors to be back', 10_000, () => published() === running.anchorsPem);
+  }
 });
 
 test('whoever cannot prove to be that workload is refused with the code that proxies expect', async () => {

@@ -4,13 +4,18 @@ import { IdentityService } from '#api/gen/identity.ts';
 import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
+import { Informer } from '#k8s/informer.ts';
+import { CONFIG_MAPS } from '#k8s/resources/config-map.ts';
+import { TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import { workloadIdentity } from '#pki/names.ts';
+import { writeTrustAnchors } from '#pki/trust-anchors.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { AuthorityKeeper } from './authority.ts';
 import type { IdentityConfig } from './config.ts';
 import { createIdentityMetrics } from './metrics.ts';
+import { PublishedBundle } from './published-bundle.ts';
 import { ServerLeaf } from './server-leaf.ts';
 import { identityService } from './server.ts';
 import { StoredObjects } from './stored-objects.ts';
@@ -58,6 +63,23 @@ export async function startIdentity(
     observe: metrics.reconciled,
   });
 
+  // Who starts a proxy without these anchors gets none, so they come back at once; the keeper's own round would be later.
+  const informer = new Informer({
+    client,
+    kind: CONFIG_MAPS,
+    namespace: config.domain.controlPlaneNamespace,
+    fieldSelector: `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`,
+    index: new PublishedBundle(
+      () => (keeper.state.value === undefined ? undefined : writeTrustAnchors(keeper.state.value.bundle)),
+      () => void keeper.reconcile().catch(() => undefined), // logged where it happened
+    ),
+    clock,
+    observe: (step) => {
+      if (step.kind === 'failure')
+        log.warn({ err: step.error, delayMs: step.delayMs }, `cannot watch ConfigMap ${TRUST_ROOTS_CONFIG_MAP}`);
+    },
+  });
+
   let server: GrpcServer | undefined;
   let isListening = false;
   const listening = Promise.withResolvers<number>();
@@ -102,11 +124,13 @@ export async function startIdentity(
     apply: serve,
   });
   keeper.start();
+  informer.start();
   return {
     adminPort: (admin.address() as AddressInfo).port,
     port: listening.promise,
     keeper,
     async stop() {
+      informer[Symbol.dispose]();
       leaf[Symbol.dispose]();
       keeper[Symbol.dispose]();
       await server?.stop(config.shutdownGraceMs / 2);

@@ -172,7 +172,7 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
   'Role tulle-identity': [
     'secrets,configmaps: create',
     'secrets [linkerd-identity-issuer,linkerd-identity-anchor]: get,update',
-    'configmaps [linkerd-identity-trust-roots]: get,update',
+    'configmaps [linkerd-identity-trust-roots]: get,list,watch,update',
   ],
   'ClusterRole tulle-tulle-destination': [
     'pods,services,nodes: list,watch',

@@ -38,7 +38,7 @@ export function identityManifests(values: Values): readonly Manifest[] {
         apiGroups: [''],
         resources: ['configmaps'],
         resourceNames: [TRUST_ROOTS_CONFIG_MAP],
-        verbs: ['get', 'update'],
+        verbs: ['get', 'list', 'watch', 'update'],
       },
     ],
     env: [
