@@ -6,6 +6,11 @@ export type Severity = 'fatal' | 'error' | 'warning';
 /** A check's finding: what is wrong, for a person. Anything else that a check throws is reported with its message. */
 export class Finding extends Error {
   override readonly name = 'Finding';
+  readonly hint: string | undefined; // what to do, where the check's own hint does not fit
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 export type Check = {
@@ -76,7 +81,10 @@ async function attempt(
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (check.isRetried !== true || options.now() + RETRY_MS > deadlineMs)
-        return { error: message, hint: error instanceof CommandError ? error.hint : undefined };
+        return {
+          error: message,
+          hint: error instanceof CommandError || error instanceof Finding ? error.hint : undefined,
+        };
       if (tries === 1) options.onWait?.(check, message);
       await options.sleep(RETRY_MS);
     }

@@ -15,6 +15,7 @@ import { installedVersion } from '../installed-version.ts';
 import { reasonOf } from '../reason.ts';
 import { Finding, type Category, type Check } from './check.ts';
 import { certificateChecks } from './certificates.ts';
+import { deploymentReady } from './deployment.ts';
 
 const DEPLOYMENTS = [IDENTITY, DESTINATION, INJECTOR];
 const INSTALL_HINT = '`tulle install | kubectl apply -f -`';
@@ -41,7 +42,12 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
           hint: `Tulle is not installed: ${INSTALL_HINT}; if it has another namespace, name that with -L`,
         },
         mustExist(`'${CONFIG_MAP}' config map exists`, [`/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`]),
-        ...DEPLOYMENTS.map((name) => deploymentReady(cluster, namespace, name)),
+        ...DEPLOYMENTS.map((name) =>
+          deploymentReady(cluster, namespace, name, {
+            description: `control plane deployment ${name} is ready`,
+            severity: 'fatal',
+          }),
+        ),
         {
           description: 'no unschedulable pods',
           hint: `\`kubectl -n ${namespace} describe pods\` says what the scheduler is missing`,
@@ -127,22 +133,6 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
       ],
     },
   ];
-}
-
-function deploymentReady(cluster: Cluster, namespace: string, name: string): Check {
-  return {
-    description: `control plane deployment ${name} is ready`,
-    hint: `\`kubectl -n ${namespace} describe deploy/${name}\` and \`kubectl -n ${namespace} logs deploy/${name}\``,
-    severity: 'fatal',
-    isRetried: true,
-    run: async () => {
-      const object = await cluster.find(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
-      if (object === undefined) throw new Finding(`deployment ${name} is missing`);
-      const wanted = (object['spec'] as { replicas?: number }).replicas ?? 1;
-      const ready = (object['status'] as { readyReplicas?: number } | undefined)?.readyReplicas ?? 0;
-      if (ready < 1) throw new Finding(`${ready} of ${wanted} pods are ready`);
-    },
-  };
 }
 
 async function trustAnchors(cluster: Cluster, namespace: string): Promise<readonly X509Certificate[]> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Finding, runChecks, type Category, type Check } from '../../cli/checks/check.ts';
+import { deploymentReady } from '../../cli/checks/deployment.ts';
 import { Report, type ReportFormat } from '../../cli/checks/report.ts';
 import { connect, type Cluster } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, textFlag, UsageError, type Command } from '../../cli/command.ts';
@@ -60,8 +61,11 @@ function category(cluster: Cluster): Category {
             throw new Finding('there is no CustomResourceDefinition links.multicluster.linkerd.io');
         },
       },
-      deployment(cluster, SERVICE_MIRROR, 'the service mirror runs'),
-      deployment(cluster, GATEWAY, 'the gateway runs'),
+      deploymentReady(cluster, NAMESPACE, SERVICE_MIRROR, {
+        description: 'the service mirror runs',
+        severity: 'error',
+      }),
+      deploymentReady(cluster, NAMESPACE, GATEWAY, { description: 'the gateway runs', severity: 'error' }),
       condition(cluster, 'TrustAnchors', 'linked clusters share a trust anchor', {
         hint: '`tulle multicluster anchor-gen` gives the second cluster the anchor of the first one, before Tulle is installed there',
         severity: 'error',
@@ -89,21 +93,6 @@ function category(cluster: Cluster): Category {
         },
       },
     ],
-  };
-}
-
-function deployment(cluster: Cluster, name: string, description: string): Check {
-  return {
-    description,
-    hint: `\`kubectl -n ${NAMESPACE} describe deployment ${name}\``,
-    severity: 'error',
-    isRetried: true,
-    run: async () => {
-      const found = await cluster.find(`/apis/apps/v1/namespaces/${NAMESPACE}/deployments/${name}`);
-      if (found === undefined) throw new Finding(`there is no Deployment ${NAMESPACE}/${name}`);
-      const { readyReplicas = 0 } = (found['status'] ?? {}) as { readyReplicas?: number };
-      if (readyReplicas < 1) throw new Finding(`no pod of Deployment ${NAMESPACE}/${name} is ready`);
-    },
   };
 }
 
