@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { nearest } from './nearest.ts';
+import { nearest } from '#runtime/nearest.ts';
 
 /** One flag of a command. `value` names what a text flag takes, as shown in the help. */
 export type Flag =

@@ -5,7 +5,7 @@ import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
 import { version } from './commands/version.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '#runtime/nearest.ts';
 import { MULTICLUSTER_COMMANDS } from '../multicluster/cli/commands.ts';
 import { VIZ_COMMANDS } from '../viz/cli/commands.ts';
 

@@ -53,3 +53,20 @@ test('an annotation that cannot be parsed is named, explained and ignored', () =
     assert.deepEqual(settings, proxySettings(proxy, {}, {}).settings);
   }
 });
+
+test('an annotation that nothing reads is named with the one that was probably meant, of the namespace as of the pod', () => {
+  const { problems } = proxySettings(
+    proxy,
+    { [key('skip-outbound-port')]: '25', [key('proxy-await')]: 'enabled', 'other.io/skip-outbound-port': '25' },
+    { [key('proxy-loglevel')]: 'debug', [key('frobnicate')]: 'x', [key('opaque-ports')]: '9000' },
+  );
+  assert.deepEqual(
+    problems.map(({ message }) => message),
+    [
+      'config.linkerd.io/frobnicate is no known annotation',
+      'config.linkerd.io/proxy-await has no effect in this version',
+      'config.linkerd.io/proxy-loglevel is no known annotation: did you mean config.linkerd.io/proxy-log-level?',
+      'config.linkerd.io/skip-outbound-port is no known annotation: did you mean config.linkerd.io/skip-outbound-ports?',
+    ],
+  );
+});

@@ -1,6 +1,7 @@
 import type { DefaultInboundPolicy, ProxyValues } from '#config/values.ts';
 import { DEFAULT_INBOUND_POLICIES } from '#config/values.ts';
 import { parseDurationMs } from '#runtime/duration.ts';
+import { nameProblem } from './unknown-annotations.ts';
 
 /** What a sidecar is made of: the installation's values with the annotations of namespace and pod applied. */
 export type ProxySettings = Omit<ProxyValues, 'resources' | 'tapServiceAccount'> & {
@@ -33,7 +34,9 @@ export function proxySettings(
   podAnnotations: Readonly<Record<string, string>>,
 ): { readonly settings: ProxySettings; readonly problems: readonly AnnotationProblem[] } {
   const problems: AnnotationProblem[] = [];
+  const known = new Set<string>();
   const read = <T>(name: string, fallback: T, parse: Parser<T>): T => {
+    known.add(name);
     const text = podAnnotations[PREFIX + name] ?? namespaceAnnotations[PREFIX + name];
     if (text === undefined) return fallback;
     try {
@@ -72,6 +75,11 @@ export function proxySettings(
     shutdownGracePeriod: read<string | undefined>('shutdown-grace-period', undefined, duration),
     image: read<string | undefined>('proxy-image', undefined, imageName),
   };
+  for (const annotation of Object.keys({ ...namespaceAnnotations, ...podAnnotations }).sort()) {
+    if (!annotation.startsWith(PREFIX)) continue;
+    const message = nameProblem(annotation.slice(PREFIX.length), known, PREFIX);
+    if (message !== undefined) problems.push({ annotation, message });
+  }
   return { settings, problems };
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
+import { eventOf } from './events.ts';
 import type { InjectionContext } from './patch.ts';
 import { parseReview, review, ReviewError } from './webhook.ts';
 
@@ -34,6 +35,19 @@ test('a bad annotation is answered with a warning and never with a refusal', () 
   const { response } = review(parseReview({ request: bad }), context);
   assert.equal(response.response.allowed, true);
   assert.match(response.response.warnings?.[0] ?? '', /skip-inbound-ports.*"http" is not a port.*ignored/);
+});
+
+test('an annotation whose name is misspelt is answered with a warning and an event that name the right one', () => {
+  const inherited = { ...context.namespaceAnnotations, 'config.linkerd.io/opaque-port': '9000' };
+  const { response, outcome } = review(parseReview({ request }), { ...context, namespaceAnnotations: inherited });
+  const said = 'config.linkerd.io/opaque-port is no known annotation: did you mean config.linkerd.io/opaque-ports?';
+  assert.deepEqual(response.response.warnings, [`tulle: ${said} (ignored)`]);
+  assert.ok(outcome);
+  assert.deepEqual(eventOf(outcome), {
+    type: 'Warning',
+    reason: 'InvalidAnnotation',
+    message: `Proxy injected, but ignored: ${said}`,
+  });
 });
 
 test('an inject annotation that means nothing is answered with a warning, of the pod as of the namespace', () => {

@@ -91,6 +91,14 @@ describe('tulle check against an API server', () => {
       out,
       /× control plane deployment tulle-identity is ready\n {4}0 of 1 pods are ready\n {4}hint: `kubectl -n tulle describe deploy\/tulle-identity`/,
     );
+    const scale = (replicas: number): Promise<unknown> =>
+      merge('/apis/apps/v1/namespaces/tulle/deployments/tulle-identity', { spec: { replicas } });
+    await scale(0);
+    assert.match(
+      (await check()).out,
+      /is ready\n {4}deployment tulle-identity is scaled to 0, so it has no pods\n {4}hint: `kubectl -n tulle scale deploy\/tulle-identity --replicas=1`\n/,
+    );
+    await scale(1);
     assert.match(
       (await findings('--pre')).join('\n'),
       /error: control plane namespace does not already exist: .*"tulle" exists/,
@@ -183,7 +191,10 @@ describe('tulle check against an API server', () => {
       /^error: data plane namespace exists: .*"shop" does not exist$/,
     );
     await cluster.request('POST', '/api/v1/namespaces', {
-      metadata: { name: 'shop', annotations: { 'linkerd.io/inject': 'enabled' } },
+      metadata: {
+        name: 'shop',
+        annotations: { 'linkerd.io/inject': 'enabled', 'config.linkerd.io/proxy-cpu-limits': '1' },
+      },
     });
     await cluster.request('POST', '/api/v1/namespaces/shop/serviceaccounts', { metadata: { name: 'default' } });
     const pod = async (
@@ -207,7 +218,16 @@ describe('tulle check against an API server', () => {
     };
     const meshed = { 'linkerd.io/control-plane-ns': 'tulle' };
     await pod('bare', {}, {}, ['app']);
-    await pod('waiting', meshed, { 'config.linkerd.io/opaque-ports': 'lots!' }, ['app', 'linkerd-proxy']);
+    await pod(
+      'waiting',
+      meshed,
+      {
+        'config.linkerd.io/opaque-ports': 'lots!',
+        'config.linkerd.io/skip-subnet': '10.0.0.0/8',
+        'config.linkerd.io/proxy-cpu-limits': '1',
+      },
+      ['app', 'linkerd-proxy'],
+    );
     await cluster.request('POST', '/apis/policy.linkerd.io/v1beta3/namespaces/shop/servers', {
       apiVersion: 'policy.linkerd.io/v1beta3',
       kind: 'Server',
@@ -251,7 +271,7 @@ describe('tulle check against an API server', () => {
     ]);
     assert.match(
       all[2] ?? '',
-      /^warning: annotations of meshed pods.*shop\/waiting: config\.linkerd\.io\/opaque-ports: "lots!"/,
+      /^warning: annotations of namespaces and meshed pods.*: shop: config.linkerd.io\/proxy-cpu-limits is no known annotation: did you mean config.linkerd.io\/proxy-cpu-limit\?\nshop\/waiting: config\.linkerd\.io\/opaque-ports: "lots!".*\nshop\/waiting: config.linkerd.io\/skip-subnet is no known annotation: did you mean config.linkerd.io\/skip-subnets\?$/,
     );
     assert.deepEqual(all.slice(3), [
       `warning: data plane and cli versions match: another version than ${VERSION}: shop/waiting`,

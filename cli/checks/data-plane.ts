@@ -20,6 +20,10 @@ export function dataPlaneChecks(
     (await cluster.list(inScope)).filter((pod) => pod.metadata.deletionTimestamp === undefined);
   const meshed = async (): Promise<readonly ApiObject[]> =>
     (await pods()).filter((pod) => pod.metadata.labels?.['linkerd.io/control-plane-ns'] === controlNamespace);
+  const namespaces = async (): Promise<readonly ApiObject[]> =>
+    (await cluster.list('/api/v1/namespaces')).filter(
+      ({ metadata }) => namespace === undefined || metadata.name === namespace,
+    );
   return [
     {
       name: 'tulle-data-plane',
@@ -50,14 +54,11 @@ export function dataPlaneChecks(
           hint: 'they started before the annotation was set or while the injector was away: `kubectl rollout restart` their workloads; create pods without a workload again',
           severity: 'warning',
           run: async () => {
-            const namespaces = new Map(
-              (await cluster.list('/api/v1/namespaces')).map((object) => [
-                object.metadata.name,
-                object.metadata.annotations ?? {},
-              ]),
+            const annotations = new Map(
+              (await namespaces()).map(({ metadata }) => [metadata.name, metadata.annotations ?? {}]),
             );
             const missing = (await pods()).filter(
-              (pod) => isRunning(pod) && wantsProxy(pod, namespaces.get(pod.metadata.namespace ?? '') ?? {}),
+              (pod) => isRunning(pod) && wantsProxy(pod, annotations.get(pod.metadata.namespace ?? '') ?? {}),
             );
             if (missing.length > 0) throw new Finding(`without a proxy: ${names(missing)}`);
           },
@@ -67,11 +68,8 @@ export function dataPlaneChecks(
           hint: 'correct the annotation and restart the workload; until then its pods get no proxy',
           severity: 'warning',
           run: async () => {
-            const namespaces = (await cluster.list('/api/v1/namespaces')).filter(
-              ({ metadata }) => namespace === undefined || metadata.name === namespace,
-            );
             const found = [
-              ...namespaces.map((object) => [object.metadata.name, object] as const),
+              ...(await namespaces()).map((object) => [object.metadata.name, object] as const),
               ...(await pods()).map((pod) => [`${pod.metadata.namespace}/${pod.metadata.name}`, pod] as const),
             ].flatMap(([name, { metadata }]) => {
               const value = metadata.annotations?.[INJECT_ANNOTATION];
@@ -83,16 +81,25 @@ export function dataPlaneChecks(
           },
         },
         {
-          description: 'annotations of meshed pods can be understood',
-          hint: 'correct the annotation and restart the workload; until then the default holds',
+          description: 'annotations of namespaces and meshed pods can be understood',
+          hint: 'correct the annotation and restart the workloads; until then the default holds',
           severity: 'warning',
           run: async () => {
-            const { proxy } = defaultValues(VERSION);
-            const found = (await meshed()).flatMap((pod) =>
-              proxySettings(proxy, {}, pod.metadata.annotations ?? {}).problems.map(
-                ({ message }) => `${pod.metadata.namespace}/${pod.metadata.name}: ${message}`,
-              ),
-            );
+            const problems = ({ metadata }: ApiObject): readonly string[] =>
+              proxySettings(defaultValues(VERSION).proxy, {}, metadata.annotations ?? {}).problems.map(
+                ({ message }) => message,
+              );
+            const ofNamespaces = new Map((await namespaces()).map((one) => [one.metadata.name, problems(one)]));
+            const ofPods = (await meshed()).flatMap((pod) => {
+              const { name, namespace: place = '' } = pod.metadata;
+              // Pods are given the annotations of their namespace: told once is enough.
+              const own = problems(pod).filter((message) => ofNamespaces.get(place)?.includes(message) !== true);
+              return own.map((message) => `${place}/${name}: ${message}`);
+            });
+            const found = [
+              ...[...ofNamespaces].flatMap(([name, messages]) => messages.map((message) => `${name}: ${message}`)),
+              ...ofPods,
+            ];
             if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
           },
         },
