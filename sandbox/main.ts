@@ -32,6 +32,11 @@ async function inner(launched: Launched, addresses: ClusterAddresses): Promise<v
 
 /** Runs in the machine's namespaces: starts the inner one and says when it is ready. */
 async function outer(stateDirectory: string, port: number, networks: readonly string[]): Promise<number> {
+  // The parent was killed while this process was loading, before anybody listened to `disconnect`.
+  if (process.send !== undefined && !process.connected) {
+    rmSync(stateDirectory, { recursive: true, force: true });
+    return 1;
+  }
   mkdirSync(stateDirectory, { recursive: true });
   const log = join(stateDirectory, 'sandbox.log');
   const poll = setInterval(() => {
