@@ -23,3 +23,12 @@ export class Http2Error extends Error {
     this.code = code;
   }
 }
+
+export function protocol(reason: string): Http2Error {
+  return new Http2Error(ErrorCode.PROTOCOL_ERROR, reason);
+}
+
+/** For what is allowed once and abuse in numbers. */
+export function calm(what: string): Http2Error {
+  return new Http2Error(ErrorCode.ENHANCE_YOUR_CALM, `too many ${what}`);
+}

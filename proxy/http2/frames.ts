@@ -1,3 +1,5 @@
+import { ErrorCode, Http2Error, protocol } from './errors.ts';
+
 /** Source: RFC 9113 section 6. */
 export const Frame = {
   DATA: 0,
@@ -79,4 +81,16 @@ export class FrameWriter {
       this.#write(bytes);
     }
   }
+}
+
+/** @throws Http2Error */
+export function unpad(payload: Buffer): Buffer {
+  const padding = payload[0];
+  if (padding === undefined || padding >= payload.length) throw protocol('padding as long as its frame');
+  return payload.subarray(1, payload.length - padding);
+}
+
+/** @throws Http2Error  when the payload of a frame has another size */
+export function size(payload: Buffer, bytes: number, name: string): void {
+  if (payload.length !== bytes) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, `${name} of ${payload.length} bytes`);
 }

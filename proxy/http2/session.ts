@@ -1,17 +1,19 @@
 import { HEAD_BYTES_MAX } from '../http/limits.ts';
 import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { Budget } from './budget.ts';
-import { ErrorCode, Http2Error } from './errors.ts';
+import { calm, ErrorCode, Http2Error, protocol } from './errors.ts';
+import { FrameReader, type FrameSink } from './frame-reader.ts';
 import {
   Flag,
   Frame,
   FRAME_BYTES_MAX,
-  FRAME_HEAD_BYTES,
   FrameWriter,
   PREFACE,
   Setting,
+  size,
   STREAM_ID_MAX,
   WINDOW_DEFAULT,
+  unpad,
   WINDOW_MAX,
 } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
@@ -23,8 +25,6 @@ const STREAM_WINDOW = 512 * 1024;
 const SESSION_WINDOW = 16 * 1024 * 1024;
 /** Streams that the peer may have open. */
 const STREAMS_MAX = 4096;
-/** Frames of one header block; each may hold 16 KiB. */
-const CONTINUATIONS_MAX = 8;
 /** Frames that wait for a peer who does not read. */
 const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
 /** A connection that is silent for so long is asked for a sign of life, and given up so long after. */
@@ -47,7 +47,7 @@ export interface SessionOwner {
 }
 
 /** An HTTP/2 connection (RFC 9113), either side: frames, header blocks, windows, and limits on what a peer may cost. */
-export class Session implements ConnectionHandler {
+export class Session implements ConnectionHandler, FrameSink {
   readonly connection: Connection;
   readonly isClient: boolean;
   readonly streams = new Map<number, Stream>();
@@ -65,18 +65,9 @@ export class Session implements ConnectionHandler {
   readonly #blocked = new Set<Stream>();
   readonly #batch: StreamHandler[] = [];
   readonly #budgets: Readonly<Record<'reset' | 'ping' | 'settings' | 'empty' | 'other', Budget>>;
-  #unread: Buffer | undefined;
-  #preface: number; // bytes of it still to come
-  #data: { readonly stream: Stream | undefined; readonly isEnd: boolean; left: number } | undefined;
-  #block:
-    | {
-        readonly id: number;
-        readonly isEnd: boolean;
-        readonly parts: Buffer[];
-        bytes: number;
-        readonly sinceMs: number;
-      }
-    | undefined;
+  readonly #reader: FrameReader;
+  #dataTarget: Stream | undefined; // of the DATA frame that is being read
+  #isDataEnd = false;
   #receiveWindow = SESSION_WINDOW;
   #streamSendWindow = WINDOW_DEFAULT;
   #streamsMax = 100; // until the peer says otherwise
@@ -110,7 +101,7 @@ export class Session implements ConnectionHandler {
       empty: new Budget(100, 10, nowMs),
       other: new Budget(1000, 100, nowMs),
     };
-    this.#preface = isClient ? 0 : PREFACE.length;
+    this.#reader = new FrameReader(this, !isClient);
     this.#writer = new FrameWriter((bytes) => {
       if (!connection.write(bytes)) this.isCongested = true;
       if (connection.socket.writableLength > UNSENT_BYTES_MAX) {
@@ -248,7 +239,7 @@ export class Session implements ConnectionHandler {
   /** Called about once a second. */
   sweep(nowMs: number): void {
     if (this.isClosed) return;
-    if (this.#block !== undefined && nowMs - this.#block.sinceMs > BLOCK_TIMEOUT_MS) {
+    if (nowMs - (this.#reader.blockSinceMs ?? nowMs) > BLOCK_TIMEOUT_MS) {
       this.connection.destroy(new Error(`no complete header block within ${BLOCK_TIMEOUT_MS} ms`));
       return;
     }
@@ -262,11 +253,8 @@ export class Session implements ConnectionHandler {
 
   onData(bytes: Buffer): void {
     this.#heardMs = this.#now();
-    const all = this.#unread === undefined ? bytes : Buffer.concat([this.#unread, bytes]);
-    this.#unread = undefined;
     try {
-      const end = this.#consume(all);
-      if (end < all.length) this.#unread = all.subarray(end);
+      this.#reader.read(bytes, this.#heardMs);
     } catch (error) {
       if (!(error instanceof Http2Error)) throw error;
       this.#fail(error);
@@ -298,68 +286,23 @@ export class Session implements ConnectionHandler {
     this.#failStreams(() => true, { code: ErrorCode.INTERNAL_ERROR, message, isUnprocessed: false });
   }
 
-  /** @returns index of the first byte that is not used yet */
-  #consume(bytes: Buffer): number {
-    let at = 0;
-    if (this.#preface > 0) {
-      const known = Math.min(bytes.length, this.#preface);
-      const from = PREFACE.length - this.#preface;
-      if (bytes.compare(PREFACE, from, from + known, 0, known) !== 0) throw protocol('no HTTP/2 preface');
-      this.#preface -= known;
-      at = known;
-    }
-    while (at < bytes.length) {
-      if (this.#data !== undefined) {
-        at = this.#consumeData(this.#data, bytes, at);
-        continue;
-      }
-      if (bytes.length - at < FRAME_HEAD_BYTES) return at;
-      const length = bytes.readUIntBE(at, 3);
-      const type = bytes[at + 3] as number;
-      const flags = bytes[at + 4] as number;
-      const id = bytes.readUInt32BE(at + 5) & STREAM_ID_MAX;
-      if (length > FRAME_BYTES_MAX) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, `a frame of ${length} bytes`);
-      if (this.#block !== undefined && (type !== Frame.CONTINUATION || id !== this.#block.id)) {
-        throw protocol('a header block is interrupted');
-      }
-      if (!this.isConfirmed && (type !== Frame.SETTINGS || (flags & Flag.ACK) !== 0))
-        throw protocol('SETTINGS must come first');
-      if (type === Frame.DATA && (flags & Flag.PADDED) === 0) {
-        at += FRAME_HEAD_BYTES;
-        this.#beginData(id, length, (flags & Flag.END_STREAM) !== 0);
-        continue;
-      }
-      const end = at + FRAME_HEAD_BYTES + length;
-      if (bytes.length < end) return at;
-      this.#onFrame(type, flags, id, bytes.subarray(at + FRAME_HEAD_BYTES, end));
-      at = end;
-    }
-    return at;
-  }
-
-  #beginData(id: number, length: number, isEnd: boolean): void {
-    const stream = this.#dataStream(id, length);
+  onDataBegin(id: number, length: number, isEnd: boolean): void {
+    const stream = this.#charge(id, length);
     if (length === 0) {
       if (!isEnd && !this.#budgets.empty.take(this.#heardMs)) throw calm('empty DATA frames');
       if (stream !== undefined) this.#deliver(stream, NO_BYTES, 0, isEnd);
-    } else this.#data = { stream, isEnd, left: length };
+      return;
+    }
+    this.#dataTarget = stream;
+    this.#isDataEnd = isEnd;
   }
 
-  #consumeData(
-    data: { readonly stream: Stream | undefined; readonly isEnd: boolean; left: number },
-    bytes: Buffer,
-    at: number,
-  ): number {
-    const end = Math.min(bytes.length, at + data.left);
-    data.left -= end - at;
-    if (data.left === 0) this.#data = undefined;
-    if (data.stream !== undefined)
-      this.#deliver(data.stream, bytes.subarray(at, end), end - at, data.isEnd && data.left === 0);
-    return end;
+  onDataPart(bytes: Buffer, isLast: boolean): void {
+    if (this.#dataTarget !== undefined) this.#deliver(this.#dataTarget, bytes, bytes.length, this.#isDataEnd && isLast);
   }
 
   /** Checks and charges the windows. @returns undefined when the stream is closed already */
-  #dataStream(id: number, length: number): Stream | undefined {
+  #charge(id: number, length: number): Stream | undefined {
     const stream = this.streams.get(id);
     if (id === 0 || (stream === undefined && !this.#wasOpen(id)))
       throw protocol(`DATA on stream ${id}, which is not open`);
@@ -394,22 +337,16 @@ export class Session implements ConnectionHandler {
     if (stream.isLocalDone) this.forget(stream);
   }
 
-  #onFrame(type: number, flags: number, id: number, payload: Buffer): void {
+  onFrame(type: number, flags: number, id: number, payload: Buffer): void {
     switch (type) {
       case Frame.DATA: {
-        const stream = this.#dataStream(id, payload.length);
+        const stream = this.#charge(id, payload.length);
         const content = unpad(payload);
         if (content.length === 0 && (flags & Flag.END_STREAM) === 0 && !this.#budgets.empty.take(this.#heardMs))
           throw calm('empty DATA frames');
         if (stream !== undefined) this.#deliver(stream, content, payload.length, (flags & Flag.END_STREAM) !== 0);
         return;
       }
-      case Frame.HEADERS:
-        this.#onHeaders(flags, id, payload);
-        return;
-      case Frame.CONTINUATION:
-        this.#onContinuation(flags, payload);
-        return;
       case Frame.RST_STREAM:
         this.#onReset(id, payload);
         return;
@@ -437,30 +374,7 @@ export class Session implements ConnectionHandler {
     }
   }
 
-  #onHeaders(flags: number, id: number, payload: Buffer): void {
-    if (id === 0) throw protocol('HEADERS without a stream');
-    const isEnd = (flags & Flag.END_STREAM) !== 0;
-    let block = (flags & Flag.PADDED) === 0 ? payload : unpad(payload);
-    if ((flags & Flag.PRIORITY) !== 0) {
-      if (block.length < 5) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, 'HEADERS too short for its priority');
-      block = block.subarray(5);
-    }
-    if ((flags & Flag.END_HEADERS) !== 0) this.#onBlock(id, block, isEnd);
-    else this.#block = { id, isEnd, parts: [Buffer.from(block)], bytes: block.length, sinceMs: this.#heardMs };
-  }
-
-  #onContinuation(flags: number, payload: Buffer): void {
-    const block = this.#block;
-    if (block === undefined) throw protocol('CONTINUATION without HEADERS');
-    block.parts.push(Buffer.from(payload));
-    block.bytes += payload.length;
-    if (block.parts.length > CONTINUATIONS_MAX || block.bytes > HEAD_BYTES_MAX) throw calm('CONTINUATION frames');
-    if ((flags & Flag.END_HEADERS) === 0) return;
-    this.#block = undefined;
-    this.#onBlock(block.id, Buffer.concat(block.parts), block.isEnd);
-  }
-
-  #onBlock(id: number, block: Buffer, isEnd: boolean): void {
+  onBlock(id: number, block: Buffer, isEnd: boolean): void {
     const fields: string[] = [];
     this.#decoder.decode(block, (name, value) => fields.push(name, value));
     const stream = this.streams.get(id);
@@ -671,22 +585,4 @@ function uint32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
   bytes.writeUInt32BE(value);
   return bytes;
-}
-
-function unpad(payload: Buffer): Buffer {
-  const padding = payload[0];
-  if (padding === undefined || padding >= payload.length) throw protocol('padding as long as its frame');
-  return payload.subarray(1, payload.length - padding);
-}
-
-function size(payload: Buffer, bytes: number, name: string): void {
-  if (payload.length !== bytes) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, `${name} of ${payload.length} bytes`);
-}
-
-function protocol(reason: string): Http2Error {
-  return new Http2Error(ErrorCode.PROTOCOL_ERROR, reason);
-}
-
-function calm(what: string): Http2Error {
-  return new Http2Error(ErrorCode.ENHANCE_YOUR_CALM, `too many ${what}`);
 }
