@@ -29,6 +29,9 @@ export const SERVICE_KIND: Kind = {
   isNamespaced: true,
 };
 
+/** Every kind but namespaces, for views of them all. */
+export const ALL_KINDS: Kind = { name: 'all', short: [], path: '', isNamespaced: true };
+
 /** Source: RFC 1123 subdomain, which names of workloads are. */
 const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
 

@@ -1,4 +1,7 @@
+import { dirname, join } from 'node:path';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
 import { KubeClient } from '#k8s/client.ts';
 import { findConnection } from '#k8s/connection.ts';
 import { Informer } from '#k8s/informer.ts';
@@ -7,6 +10,7 @@ import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import { onShutdown } from '#runtime/shutdown.ts';
+import { policyContextOf } from '../injector/policy-webhook.ts';
 import { readConfig, type Config } from './config.ts';
 import { podOf, type Pod, type PodResource } from './metrics-api/pods.ts';
 import { ObjectIndex } from './metrics-api/object-index.ts';
@@ -16,6 +20,8 @@ import { MetricsStore } from './metrics-api/store.ts';
 import { TapCertificate } from './tap/identity.ts';
 import { tapRequests } from './tap/kube-requests.ts';
 import { registerTap } from './tap/route.ts';
+import { registerDashboard } from './web/assets.ts';
+import { clusterFindings, Findings, registerFindings } from './web/findings.ts';
 
 const EXIT_CONFIGURATION = 64;
 const RETENTION_MS = 10 * 60_000; // the longest window
@@ -81,7 +87,16 @@ async function start(config: Config, log: Logger): Promise<void> {
     maxWindowMs: RETENTION_MS,
     now: Date.now,
     identityOf,
+    hostNames: hostNames(config),
   });
+  registerDashboard(server, join(dirname(process.argv[1] ?? ''), 'dashboard'));
+  const values = {
+    ...defaultValues(VERSION),
+    namespace: config.controlNamespace,
+    identityTrustDomain: config.trustDomain,
+  };
+  const context = policyContextOf(values);
+  registerFindings(server, new Findings(() => clusterFindings(client, context, config.clusterDomain), Date.now));
   const certificate = new TapCertificate({
     client,
     log,
@@ -113,6 +128,13 @@ async function start(config: Config, log: Logger): Promise<void> {
     admin.close();
     client[Symbol.dispose]();
   });
+}
+
+/** Names of our Service, in every form that DNS in the cluster knows. */
+function hostNames({ tapServiceAccount, clusterDomain }: Config): readonly string[] {
+  const [name = '', namespace = ''] = tapServiceAccount.split('.');
+  const full = `${name}.${namespace}.svc`;
+  return [full, `${full}.${clusterDomain}`, `${name}.${namespace}`, name];
 }
 
 function isPod(object: unknown): object is PodResource {

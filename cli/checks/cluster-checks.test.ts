@@ -264,6 +264,12 @@ describe('tulle check against an API server', () => {
       ],
     }));
     await merge(`${routes}/split/status`, { status: { parents } });
+    await cluster.request('POST', '/apis/linkerd.io/v1alpha2/namespaces/shop/serviceprofiles', {
+      apiVersion: 'linkerd.io/v1alpha2',
+      kind: 'ServiceProfile',
+      metadata: { name: 'web.shop.svc.elsewhere' },
+      spec: { routes: [] },
+    });
     const all = await findings('--proxy', '-n', 'shop');
     assert.deepEqual(all.slice(0, 2), [
       'error: data plane proxies are ready: not ready: shop/waiting',
@@ -275,11 +281,12 @@ describe('tulle check against an API server', () => {
     );
     assert.deepEqual(all.slice(3), [
       `warning: data plane and cli versions match: another version than ${VERSION}: shop/waiting`,
-      'warning: routes are accepted and their backends exist: httproute shop/split: NoMatchingParent: Service shop/web not found',
+      'warning: routes are accepted and their backends exist: httproute.policy.linkerd.io shop/split: NoMatchingParent: Service shop/web not found',
       [
         'warning: every policy object takes effect: server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',
         'authorizationpolicy.policy.linkerd.io shop/good-but-for: spec.requiredAuthenticationRefs[0]: MeshTLSAuthentication shop/gone does not exist',
       ].join('\n'),
+      'warning: every ServiceProfile and TrafficSplit takes effect: serviceprofile.linkerd.io shop/web.shop.svc.elsewhere: metadata.name: "web.shop.svc.elsewhere" is not the name of a Service, such as web.shop.svc.cluster.local',
     ]);
   });
 

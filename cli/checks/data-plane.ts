@@ -1,12 +1,15 @@
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
+import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
+import { formatFinding, type Finding as ConfigurationFinding } from '../../control-plane/findings/finding.ts';
+import { refusedRoutes } from '../../control-plane/findings/routes.ts';
+import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import { INJECT_ANNOTATION, decide, isInjectValue } from '../../injector/decision.ts';
 import { allContainers, type Pod } from '../../injector/pod.ts';
+import { policyContextOf } from '../../injector/policy-webhook.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
-import { refusedRoutes } from './routes.ts';
-import { ineffectiveAuthorizations } from './authorizations.ts';
 
 const MAX_NAMED = 10; // pods named in one message
 /** What must hold for the proxies, in one namespace or in all. */
@@ -118,10 +121,7 @@ export function dataPlaneChecks(
           description: 'routes are accepted and their backends exist',
           hint: '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
           severity: 'warning',
-          run: async () => {
-            const found = await refusedRoutes(cluster, namespace);
-            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
-          },
+          run: async () => report(await refusedRoutes(cluster, namespace)),
         },
         {
           description: 'every policy object takes effect',
@@ -129,13 +129,23 @@ export function dataPlaneChecks(
           severity: 'warning',
           run: async () => {
             const values = { ...defaultValues(VERSION), namespace: controlNamespace };
-            const found = await ineffectiveAuthorizations(cluster, values, namespace);
-            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
+            report(await ineffectiveAuthorizations(cluster, policyContextOf(values), namespace));
           },
+        },
+        {
+          description: 'every ServiceProfile and TrafficSplit takes effect',
+          hint: 'correct the field; until then what it says is left out',
+          severity: 'warning',
+          run: async () => report(await ineffectiveTraffic(cluster, defaultValues(VERSION).clusterDomain, namespace)),
         },
       ],
     },
   ];
+}
+
+/** @throws Finding  when there is something to report */
+function report(found: readonly ConfigurationFinding[]): void {
+  if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).map(formatFinding).join('\n'));
 }
 
 type Status = {

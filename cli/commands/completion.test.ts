@@ -45,7 +45,7 @@ describe('the bash completion', skipUnless('bash'), () => {
       'viz',
     ]);
     assert.deepEqual(await offers('in'), ['inject', 'install']);
-    assert.deepEqual(await offers('viz', ''), ['edges', 'install', 'stat', 'tap', 'top']);
+    assert.deepEqual(await offers('viz', ''), ['dashboard', 'edges', 'install', 'routes', 'stat', 'tap', 'top']);
     assert.deepEqual(await offers('viz', 'stat', '--name'), ['--namespace']);
     assert.deepEqual(await offers('viz', 'stat', 'deploy', '--all'), ['--all-namespaces']);
     assert.deepEqual(await offers('install', '--cr'), ['--crds']);

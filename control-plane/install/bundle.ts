@@ -19,6 +19,8 @@ export const PROCESSES: Readonly<Record<string, string>> = {
   pause: 'multicluster/pause/main.ts',
 };
 
+type BundleFile = Pick<OutputFile, 'path' | 'contents'>;
+
 /**
  * Bundles every process, and the applications of the demo and the tests, each into one CommonJS file. A file that did not change is not
  * written, so running processes and the compile cache stay valid; a changed one is replaced at once.
@@ -47,7 +49,7 @@ export async function bundleAll(): Promise<string> {
     write: false,
   });
   try {
-    writeChanged(outputFiles);
+    writeChanged([...outputFiles, ...dashboardFiles()]);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw error;
@@ -58,7 +60,16 @@ export async function bundleAll(): Promise<string> {
   return BUNDLE_FOLDER;
 }
 
-function writeChanged(files: readonly OutputFile[]): void {
+/** The page that metrics-api serves: as it is, beside the bundle. */
+function dashboardFiles(): readonly BundleFile[] {
+  const folder = join(ROOT, 'viz', 'dashboard');
+  return readdirSync(folder)
+    .filter((file) => /\.(html|css|js|svg)$/.test(file))
+    .map((file) => ({ path: join(BUNDLE_FOLDER, 'dashboard', file), contents: readFileSync(join(folder, file)) }));
+}
+
+function writeChanged(files: readonly BundleFile[]): void {
+  mkdirSync(join(BUNDLE_FOLDER, 'dashboard'), { recursive: true });
   const cache = join(BUNDLE_FOLDER, '.compile-cache');
   if (!existsSync(cache)) {
     mkdirSync(cache, { recursive: true });

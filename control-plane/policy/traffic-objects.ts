@@ -27,6 +27,9 @@ const SPLITS = {
   versions: ['v1alpha4', 'v1alpha3', 'v1alpha2', 'v1alpha1'],
 } as const;
 
+/** The kinds that are kept here. */
+export const TRAFFIC_KINDS = [PROFILES, SPLITS] as const;
+
 /** What ServiceProfiles and TrafficSplits add to the profile of a Service. */
 export type ServiceTraffic = {
   readonly routes?: readonly ProfileRoute[];

@@ -29,6 +29,16 @@ export const VIZ_FLAGS = {
   },
 } as const satisfies Flags;
 
+/** The form of what a viz command shows. */
+export const OUTPUT_FLAG = {
+  type: 'string',
+  short: 'o',
+  value: 'FORMAT',
+  default: 'table',
+  choices: ['table', 'wide', 'json'],
+  help: 'form of the result',
+} as const satisfies Flags[string];
+
 /** Namespace of a query, or undefined for all. */
 export function namespaceOf(flags: FlagValues, cluster: Cluster): string | undefined {
   if (flags['all-namespaces'] !== true) return optionalText(flags, 'namespace') ?? cluster.defaultNamespace;

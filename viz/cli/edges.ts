@@ -4,7 +4,7 @@ import { formatTable } from '../../cli/table.ts';
 import { kindOf } from '../../cli/workloads.ts';
 import type { Edge } from '../metrics-api/edges.ts';
 import type { EdgesAnswer } from '../metrics-api/server.ts';
-import { askMetricsApi, namespaceOf, VIZ_FLAGS, windowMsOf } from './client.ts';
+import { askMetricsApi, namespaceOf, OUTPUT_FLAG, VIZ_FLAGS, windowMsOf } from './client.ts';
 
 export const vizEdges: Command = {
   path: ['viz', 'edges'],
@@ -13,14 +13,7 @@ export const vizEdges: Command = {
   flags: {
     ...CLUSTER_FLAGS,
     ...VIZ_FLAGS,
-    output: {
-      type: 'string',
-      short: 'o',
-      value: 'FORMAT',
-      default: 'table',
-      choices: ['table', 'wide', 'json'],
-      help: 'form of the result',
-    },
+    output: OUTPUT_FLAG,
   },
   examples: [
     'tulle viz edges deploy -n shop',

@@ -1,10 +1,11 @@
 import { connect } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { formatTable, type Column } from '../../cli/table.ts';
-import { SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
+import { ALL_KINDS, SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
 import type { StatAnswer } from '../metrics-api/server.ts';
 import type { StatRow } from '../metrics-api/stat.ts';
-import { askMetricsApi, namespaceOf, VIZ_FLAGS, windowMsOf } from './client.ts';
+import { askMetricsApi, namespaceOf, OUTPUT_FLAG, VIZ_FLAGS, windowMsOf } from './client.ts';
+import { latencyCells, latencyFields, orDash, percent, rate } from './cells.ts';
 import { PEER_FLAGS, peerQuery, readTarget } from './target.ts';
 
 export const vizStat: Command = {
@@ -13,7 +14,7 @@ export const vizStat: Command = {
   summary: 'Show success rate, requests, latency and connections of workloads.',
   details: [
     'Kinds: deployment, statefulset, daemonset, replicaset, job, cronjob, replicationcontroller, pod, namespace, service',
-    '(and their short names).',
+    '(and their short names), and all, which is every kind but namespaces.',
     'Workloads show what arrived at them; Services, and --to and --from, what the proxies of the clients saw.',
     'With --to: what the workloads send there. With --from: what those send to the workloads or Services.',
     'A dash means that nothing was seen within the window.',
@@ -29,27 +30,22 @@ export const vizStat: Command = {
       help: 'only workloads with pods (or Services) with these labels, as kubectl -l',
     },
     unmeshed: { type: 'boolean', help: 'also show workloads without a proxy' },
-    output: {
-      type: 'string',
-      short: 'o',
-      value: 'FORMAT',
-      default: 'table',
-      choices: ['table', 'wide', 'json'],
-      help: 'form of the result',
-    },
+    output: OUTPUT_FLAG,
   },
   examples: [
     'tulle viz stat deploy -n shop',
     'tulle viz stat deploy/web -n shop -t 5m',
     'tulle viz stat pod -A -o json',
     'tulle viz stat ns',
+    'tulle viz stat all -n shop',
     'tulle viz stat svc -n shop',
     'tulle viz stat deploy -n shop --to svc/cart',
     'tulle viz stat svc/cart -n shop --from deploy/web',
     'tulle viz stat pod -n shop -l app=web',
   ],
   run: async ({ flags, args, terminal }) => {
-    const { kind, name } = readTarget(args, 'tulle viz stat deploy', [...WORKLOAD_KINDS, SERVICE_KIND]);
+    const { kind, name } = readTarget(args, 'tulle viz stat deploy', [...WORKLOAD_KINDS, SERVICE_KIND, ALL_KINDS]);
+    if (name !== undefined && kind === ALL_KINDS) throw new UsageError(`all takes no name: use TYPE/${name}`);
     if (name !== undefined && flags['all-namespaces'] === true)
       throw new UsageError(`--all-namespaces cannot be used with a name (${name})`);
     const windowMs = windowMsOf(flags);
@@ -64,8 +60,8 @@ export const vizStat: Command = {
         selector: optionalText(flags, 'selector'),
         ...peerQuery(flags, kind, namespace),
       });
-      const isAll = flags['unmeshed'] === true || kind.name === 'service' || optionalText(flags, 'from') !== undefined;
-      const rows = answer.rows.filter((row) => row.meshedPods > 0 || isAll);
+      const isAny = flags['unmeshed'] === true || optionalText(flags, 'from') !== undefined;
+      const rows = answer.rows.filter((row) => isAny || row.kind === SERVICE_KIND.name || row.meshedPods > 0);
       for (const note of answer.notes) terminal.err(`tulle: ${note}\n`);
       const format = textFlag(flags, 'output');
       if (format === 'json') {
@@ -76,13 +72,27 @@ export const vizStat: Command = {
         terminal.err(emptyReason(kind.name, namespace, name, answer.rows));
         return 0;
       }
-      terminal.out(statTable(kind.name, rows, namespace === undefined && kind.isNamespaced, format === 'wide'));
+      const hasNamespace = namespace === undefined && kind.isNamespaced;
+      const tables = Map.groupBy(rows, (row) => row.kind);
+      terminal.out(
+        [...tables]
+          .map(([one, part]) =>
+            statTable(one, kind === ALL_KINDS ? part.map(prefixed) : part, hasNamespace, format === 'wide'),
+          )
+          .join('\n'),
+      );
       return 0;
     } finally {
       cluster.close();
     }
   },
 };
+
+/** `web` -> `deploy/web`, where kinds stand together. */
+function prefixed(row: StatRow): StatRow {
+  const kind = [...WORKLOAD_KINDS, SERVICE_KIND].find(({ name }) => name === row.kind);
+  return { ...row, name: `${kind?.short[0] ?? row.kind}/${row.name}` };
+}
 
 /** An empty view says why it is empty. */
 function emptyReason(
@@ -92,6 +102,8 @@ function emptyReason(
   all: readonly StatRow[],
 ): string {
   const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
+  if (kind === ALL_KINDS.name)
+    return `No traffic found: there is no workload${where} with a proxy (--unmeshed shows them all).\n`;
   const what = name === undefined ? kind : `${kind} "${name}"`;
   if (kind === 'service') return `No traffic found: there is no ${what}${where}.\n`;
   return all.length > 0
@@ -122,11 +134,9 @@ export function statTable(kind: string, rows: readonly StatRow[], hasNamespace: 
       row.name,
       ...(kind === 'pod' ? [row.status ?? '-'] : []),
       kind === 'service' ? '-' : `${row.meshedPods}/${row.runningPods}`,
-      orDash(row.successRate, (rate) => `${(rate * 100).toFixed(2)}%`),
-      orDash(row.requestsPerSecond, (rps) => `${rps.toFixed(1)}rps`),
-      orDash(row.latencyMs?.p50, milliseconds),
-      orDash(row.latencyMs?.p95, milliseconds),
-      orDash(row.latencyMs?.p99, milliseconds),
+      orDash(row.successRate, percent),
+      orDash(row.requestsPerSecond, rate),
+      ...latencyCells(row),
       orDash(row.tcpConnections, String),
       ...(isWide ? [orDash(row.readBytesPerSecond, bytes), orDash(row.writeBytesPerSecond, bytes)] : []),
     ]),
@@ -142,21 +152,12 @@ function jsonRow(row: StatRow): Record<string, unknown> {
     meshed: row.kind === 'service' ? null : `${row.meshedPods}/${row.runningPods}`,
     success: row.successRate ?? null,
     rps: row.requestsPerSecond ?? null,
-    latency_ms_p50: row.latencyMs === undefined ? null : Math.round(row.latencyMs.p50),
-    latency_ms_p95: row.latencyMs === undefined ? null : Math.round(row.latencyMs.p95),
-    latency_ms_p99: row.latencyMs === undefined ? null : Math.round(row.latencyMs.p99),
+    responses: row.responses ?? 0,
+    ...latencyFields(row),
     tcp_open_connections: row.tcpConnections ?? null,
     tcp_read_bytes_rate: row.readBytesPerSecond ?? null,
     tcp_write_bytes_rate: row.writeBytesPerSecond ?? null,
   };
-}
-
-function orDash(value: number | undefined, format: (value: number) => string): string {
-  return value === undefined ? '-' : format(value);
-}
-
-function milliseconds(value: number): string {
-  return `${Math.round(value)}ms`;
 }
 
 function bytes(value: number): string {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
+import type { Duplex } from 'node:stream';
 import type { Cluster } from '../../cli/cluster.ts';
 import { CommandError, optionalText, UsageError, type Flags, type FlagValues } from '../../cli/command.ts';
 import { kindOf, SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
@@ -36,7 +37,7 @@ export function tapQuery(
   args: readonly string[],
   example: string,
   defaultNamespace: string,
-): Omit<TapBody, 'tapRequest' | 'nonce'> {
+): TapQuestion {
   const { kind, name } = readTarget(args, example);
   const namespace =
     kind.name === 'namespace' && name !== undefined ? name : (optionalText(flags, 'namespace') ?? defaultNamespace);
@@ -68,72 +69,96 @@ function readPeer(text: string): string {
   return `${kindOf(type, [...WORKLOAD_KINDS, SERVICE_KIND]).name}/${name}`;
 }
 
-type Line = { readonly event?: TapJson; readonly note?: string };
+/** What a tap asks for; who may is shown apart. */
+export type TapQuestion = Omit<TapBody, 'tapRequest' | 'nonce'>;
+
+/** A tap that runs: JSON lines, until its connection is destroyed. */
+export type OpenTap = { readonly lines: IncomingMessage; readonly connection: Duplex };
 
 /**
- * Shows the API server that the caller may tap the namespace, then reads events until the stream or the reader ends.
+ * Shows the API server that the caller may tap the namespace, then begins the tap.
  *
- * @param onEvent  returns false when it has seen enough
- * @param stop     ends the tap without an error
  * @throws CommandError  when the caller may not, or nothing can be tapped; with the reason
  */
-export async function streamTap(
-  cluster: Cluster,
-  flags: FlagValues,
-  query: Omit<TapBody, 'tapRequest' | 'nonce'>,
-  onEvent: (event: TapJson) => boolean,
-  onNote: (note: string) => void,
-  stop: AbortSignal = new AbortController().signal,
-): Promise<void> {
+export async function openTap(cluster: Cluster, flags: FlagValues, query: TapQuestion): Promise<OpenTap> {
   const { namespace, pod } = await metricsApiPod(cluster, flags);
   const nonce = randomBytes(32).toString('hex');
   const tapRequest = `tap-${randomBytes(8).toString('hex')}`;
-  await cluster.request('POST', `${TAP_PATH}/namespaces/${query.namespace}/taprequests`, {
+  await cluster.request('POST', `${TAP_PATH}/namespaces/${encodeURIComponent(query.namespace)}/taprequests`, {
     apiVersion: `${TAP_GROUP}/v1alpha1`,
     kind: 'TapRequest',
     metadata: { name: tapRequest, namespace: query.namespace },
     spec: { nonceHash: hashNonce(nonce) },
   });
-  const stream = await cluster.portForward(namespace, pod, METRICS_API_PORT);
+  const connection = await cluster.portForward(namespace, pod, METRICS_API_PORT);
   const body = JSON.stringify({ ...query, tapRequest, nonce } satisfies TapBody);
   try {
-    await new Promise<void>((resolve, reject) => {
-      stop.addEventListener('abort', () => resolve(), { once: true });
-      if (stop.aborted) resolve();
+    const lines = await new Promise<IncomingMessage>((resolve, reject) => {
       const sent = request(
         {
-          createConnection: () => stream,
+          createConnection: () => connection,
           method: 'POST',
           path: '/api/tap',
           host: 'localhost',
           headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
         },
         (response) => {
-          if (response.statusCode !== 200) {
-            let text = '';
-            response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-            response.on('end', () => reject(new CommandError(`tap refused: ${messageOf(text)}`)));
+          if (response.statusCode === 200) {
+            resolve(response);
             return;
           }
-          const lines = createInterface({ input: response, crlfDelay: Infinity });
-          lines.on('error', reject); // of the response: also after the end that was asked for
-          lines.on('line', (line) => {
-            const { event, note } = JSON.parse(line) as Line;
-            if (note !== undefined) onNote(note);
-            if (event !== undefined && !onEvent(event)) {
-              lines.close();
-              resolve();
-            }
-          });
-          response.on('error', reject);
-          response.on('end', () => reject(new CommandError('the tap ended: metrics-api closed the connection')));
+          let text = '';
+          response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          response.on('end', () => reject(new CommandError(`tap refused: ${messageOf(text)}`)));
         },
       );
       sent.on('error', reject);
       sent.end(body);
     });
+    return { lines, connection };
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+type Line = { readonly event?: TapJson; readonly note?: string };
+
+/**
+ * Reads the events of a tap until the stream or the reader ends.
+ *
+ * @param onEvent  returns false when it has seen enough
+ * @param stop     ends the tap without an error
+ * @throws CommandError  as `openTap` does, and when metrics-api goes away
+ */
+export async function streamTap(
+  cluster: Cluster,
+  flags: FlagValues,
+  query: TapQuestion,
+  onEvent: (event: TapJson) => boolean,
+  onNote: (note: string) => void,
+  stop: AbortSignal = new AbortController().signal,
+): Promise<void> {
+  const { lines: response, connection } = await openTap(cluster, flags, query);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      stop.addEventListener('abort', () => resolve(), { once: true });
+      if (stop.aborted) resolve();
+      const lines = createInterface({ input: response, crlfDelay: Infinity });
+      lines.on('error', reject); // of the response: also after the end that was asked for
+      lines.on('line', (line) => {
+        const { event, note } = JSON.parse(line) as Line;
+        if (note !== undefined) onNote(note);
+        if (event !== undefined && !onEvent(event)) {
+          lines.close();
+          resolve();
+        }
+      });
+      response.on('error', reject);
+      response.on('end', () => reject(new CommandError('the tap ended: metrics-api closed the connection')));
+    });
   } finally {
-    stream.destroy();
+    connection.destroy();
   }
 }
 

@@ -9,6 +9,26 @@ const NAMESPACE = 'tulle-viz';
 const NAME = 'metrics-api';
 const TOKEN_VOLUME = 'tulle-tap-token';
 
+/** What the dashboard's findings are read from. */
+const FINDINGS_RULES = [
+  { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get'] },
+  { apiGroups: ['gateway.networking.k8s.io'], resources: ['httproutes', 'grpcroutes'], verbs: ['list'] },
+  { apiGroups: ['linkerd.io'], resources: ['serviceprofiles'], verbs: ['list'] },
+  { apiGroups: ['split.smi-spec.io'], resources: ['trafficsplits'], verbs: ['list'] },
+  {
+    apiGroups: ['policy.linkerd.io'],
+    resources: [
+      'authorizationpolicies',
+      'httproutes',
+      'meshtlsauthentications',
+      'networkauthentications',
+      'serverauthorizations',
+      'servers',
+    ],
+    verbs: ['list'],
+  },
+];
+
 /** The viz extension: one process that scrapes the proxies and answers the commands. It needs no Prometheus. */
 export function vizManifests(values: Values): readonly Manifest[] {
   const labels = { 'linkerd.io/extension': 'viz', 'linkerd.io/extension-component': NAME };
@@ -33,6 +53,7 @@ export function vizManifests(values: Values): readonly Manifest[] {
       metadata: { name: clusterName, labels },
       rules: [
         { apiGroups: [''], resources: ['pods', 'services'], verbs: ['list', 'watch'] },
+        ...FINDINGS_RULES,
         { apiGroups: [TAP_GROUP], resources: ['taprequests'], verbs: ['get', 'delete'] },
       ],
     },

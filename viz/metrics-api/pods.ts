@@ -98,6 +98,24 @@ export function workloadName(pod: Pod, kind: string): string | undefined {
   return pod.owners[kind];
 }
 
+/** Kinds of workloads, the one that a person thinks of first. A pod without an owner stands for itself. */
+export const PRIMARY_KINDS = [
+  'deployment',
+  'statefulset',
+  'daemonset',
+  'cronjob',
+  'job',
+  'replicaset',
+  'replicationcontroller',
+  'pod',
+] as const;
+export type PrimaryKind = (typeof PRIMARY_KINDS)[number];
+
+/** The kind of workload that the pod is of, for views that show each pod once. */
+export function primaryKind(pod: Pod): PrimaryKind {
+  return PRIMARY_KINDS.find((kind) => pod.owners[kind] !== undefined) ?? 'pod';
+}
+
 function ownersOf({ metadata }: PodResource): Readonly<Record<string, string>> {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (owner === undefined) return {};

@@ -3,11 +3,12 @@ import type { Logger } from '#runtime/log.ts';
 import { EDGE_METRICS } from './edges.ts';
 import { parseExposition, type Sample } from './exposition.ts';
 import type { Pod } from './pods.ts';
+import { ROUTE_METRICS } from './routes.ts';
 import { STAT_METRICS } from './stat.ts';
 import type { MetricsStore } from './store.ts';
 
 const START_METRIC = 'process_start_time_seconds';
-const WANTED = new Set([...STAT_METRICS, ...EDGE_METRICS, START_METRIC]);
+const WANTED = new Set([...STAT_METRICS, ...EDGE_METRICS, ...ROUTE_METRICS, START_METRIC]);
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const MAX_SAMPLES = 20_000; // of one page
 const MAX_CONCURRENT = 16;

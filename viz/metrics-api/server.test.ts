@@ -46,6 +46,7 @@ test('a scraped proxy shows in the statistics, and one that does not answer is n
     maxWindowMs: 600_000,
     now: () => nowMs,
     identityOf: (pod) => pod.serviceAccount,
+    hostNames: ['metrics-api.viz'],
   });
   try {
     const deadline = Date.now() + 5_000;
@@ -75,6 +76,7 @@ test('a wrong parameter is named with what would be right', async () => {
     maxWindowMs: 600_000,
     now: () => 0,
     identityOf: () => '',
+    hostNames: ['metrics-api.viz'],
   });
   const cases: readonly (readonly [string, RegExp])[] = [
     ['kind=secret', /kind is "secret": use one of cronjob, .*service/],

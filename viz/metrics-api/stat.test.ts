@@ -132,9 +132,9 @@ test('to, from and Services count what the clients saw, exactly', () => {
   const store = scraped(web, INBOUND + OUTBOUND);
   store.ingest(cart.key, 10_000, -20_000, parseExposition(INBOUND, () => true, 1000).samples);
   const services = [
-    { namespace: 'shop', name: 'cart', labels: { tier: 'back' } },
-    { namespace: 'shop', name: 'unused', labels: {} },
-    { namespace: 'store', name: 'old', labels: {} },
+    { namespace: 'shop', name: 'cart', labels: { tier: 'back' }, selector: {} },
+    { namespace: 'shop', name: 'unused', labels: {}, selector: {} },
+    { namespace: 'store', name: 'old', labels: {}, selector: {} },
   ];
   const ask = (query: Omit<Parameters<typeof stat>[0], 'windowMs'>): readonly (readonly unknown[])[] =>
     stat({ windowMs: 60_000, ...query }, [web, cart], store, 10_000, services).map((row) => [

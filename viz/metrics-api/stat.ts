@@ -1,5 +1,5 @@
+import { ResponseTally, type Golden } from './golden.ts';
 import { cronJobOf, workloadName, type Pod } from './pods.ts';
-import { histogramQuantile } from './quantile.ts';
 import { selects, type Selector } from './selector.ts';
 import type { MetricsStore, SeriesView } from './store.ts';
 
@@ -27,19 +27,17 @@ export type ServiceEntry = {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly selector: Readonly<Record<string, string>>; // of its pods; empty: none of its own
 };
 
 /** Golden metrics of one workload; absent numbers mean that nothing was seen. */
-export type StatRow = {
+export type StatRow = Golden & {
   readonly namespace: string;
   readonly kind: string;
   readonly name: string;
   readonly status?: string; // pods only
   readonly meshedPods: number;
   readonly runningPods: number;
-  readonly successRate?: number; // 0..1 of the classified responses
-  readonly requestsPerSecond?: number;
-  readonly latencyMs?: { readonly p50: number; readonly p95: number; readonly p99: number };
   readonly tcpConnections?: number; // open now
   readonly readBytesPerSecond?: number;
   readonly writeBytesPerSecond?: number;
@@ -54,17 +52,15 @@ export const STAT_METRICS = new Set([
 ]);
 
 /** Probes and scrapes of the proxy itself are no traffic of the workload. */
-const ADMIN_PORT = '4191';
+export const ADMIN_PORT = '4191';
 
 type Labels = Readonly<Record<string, string>>;
 
 type Sums = {
-  success: number;
-  failure: number;
+  readonly tally: ResponseTally;
   connections: number;
   readBytes: number;
   writeBytes: number;
-  readonly buckets: Map<number, number>;
   coveredMs: number;
   hasProxyData: boolean;
 };
@@ -137,7 +133,7 @@ function sourcesOf(query: StatQuery, group: Group, pods: readonly Pod[]): readon
     .map((pod) => ({ pod, side: 'outbound', counts: (labels) => isPeer(labels, row) }));
 }
 
-function isWithin(pod: Pod, { kind, name, namespace }: Peer): boolean {
+export function isWithin(pod: Pod, { kind, name, namespace }: Peer): boolean {
   const workload = workloadName(pod, kind);
   return (
     workload !== undefined &&
@@ -166,12 +162,10 @@ export function peerName(labels: Labels, kind: string): string | undefined {
 
 function row(query: StatQuery, group: Group, sources: readonly Source[], store: MetricsStore, nowMs: number): StatRow {
   const sums: Sums = {
-    success: 0,
-    failure: 0,
+    tally: new ResponseTally(),
     connections: 0,
     readBytes: 0,
     writeBytes: 0,
-    buckets: new Map(),
     coveredMs: 0,
     hasProxyData: false,
   };
@@ -198,33 +192,15 @@ function row(query: StatQuery, group: Group, sources: readonly Source[], store: 
   };
 }
 
-type Numbers = Pick<
-  StatRow,
-  'successRate' | 'requestsPerSecond' | 'latencyMs' | 'tcpConnections' | 'readBytesPerSecond' | 'writeBytesPerSecond'
->;
-
-function numbers(sums: Sums): Numbers {
-  const responses = sums.success + sums.failure;
-  const seconds = sums.coveredMs / 1000;
-  const p50 = histogramQuantile(sums.buckets, 0.5);
+function numbers({ tally, coveredMs, hasProxyData, connections, readBytes, writeBytes }: Sums): Partial<StatRow> {
+  const seconds = coveredMs / 1000;
   return {
-    ...(responses > 0 && seconds > 0
-      ? { successRate: sums.success / responses, requestsPerSecond: responses / seconds }
-      : {}),
-    ...(p50 === undefined
-      ? {}
-      : {
-          latencyMs: {
-            p50,
-            p95: histogramQuantile(sums.buckets, 0.95) ?? p50,
-            p99: histogramQuantile(sums.buckets, 0.99) ?? p50,
-          },
-        }),
-    ...(sums.hasProxyData
+    ...tally.golden(coveredMs),
+    ...(hasProxyData
       ? {
-          tcpConnections: sums.connections,
-          readBytesPerSecond: seconds > 0 ? sums.readBytes / seconds : 0,
-          writeBytesPerSecond: seconds > 0 ? sums.writeBytes / seconds : 0,
+          tcpConnections: connections,
+          readBytesPerSecond: seconds > 0 ? readBytes / seconds : 0,
+          writeBytesPerSecond: seconds > 0 ? writeBytes / seconds : 0,
         }
       : {}),
   };
@@ -235,14 +211,11 @@ function addSeries(sums: Sums, { name, labels, increase, last }: SeriesView, pee
   if (labels['target_port'] === ADMIN_PORT) return;
   switch (name) {
     case 'response_total':
-      if (labels['classification'] === 'failure') sums.failure += increase;
-      else sums.success += increase;
+      sums.tally.add(labels['classification'] === 'failure', increase);
       break;
-    case 'response_latency_ms_bucket': {
-      const bound = labels['le'] === '+Inf' ? Infinity : Number(labels['le']);
-      sums.buckets.set(bound, (sums.buckets.get(bound) ?? 0) + increase);
+    case 'response_latency_ms_bucket':
+      sums.tally.addBucket(labels['le'], increase);
       break;
-    }
     case 'tcp_open_connections':
       if (labels['peer'] === peer) sums.connections += last;
       break;

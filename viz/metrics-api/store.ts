@@ -110,6 +110,23 @@ export class MetricsStore {
     return Math.max(0, last - sinceMs);
   }
 
+  /**
+   * Tells each growth of the pod's counters of one name after `fromMs`.
+   *
+   * @param timeMs  of the scrape that showed it
+   */
+  eachGrowth(
+    pod: string,
+    metric: string,
+    fromMs: number,
+    visit: (labels: Readonly<Record<string, string>>, timeMs: number, growth: number) => void,
+  ): void {
+    for (const series of this.#pods.get(pod)?.series.values() ?? []) {
+      if (series.name !== metric) continue;
+      eachStep(series, fromMs, (timeMs, growth) => visit(series.labels, timeMs, growth));
+    }
+  }
+
   /** The series of a pod by metric name, over the window that ends now. */
   *view(pod: string, nowMs: number, windowMs: number, isWanted: (name: string) => boolean): Generator<SeriesView> {
     const state = this.#pods.get(pod);
@@ -129,21 +146,30 @@ export class MetricsStore {
   }
 }
 
-/** Growth of a counter after `fromMs`. A fall is a reset: what it shows afterwards is new. Source: PromQL `increase`, without extrapolation. */
+/** Growth of a counter after `fromMs`. Source: PromQL `increase`, without extrapolation. */
 function increase(series: Series, fromMs: number): number {
+  let sum = 0;
+  eachStep(series, fromMs, (_timeMs, growth) => {
+    sum += growth;
+  });
+  return sum;
+}
+
+/** Each growth of a counter after `fromMs`, with the scrape that showed it. A fall is a reset: what it shows afterwards is new. */
+function eachStep(series: Series, fromMs: number, visit: (timeMs: number, growth: number) => void): void {
   const { timesMs, values } = series;
   // The last sample before the window is the baseline, so that growth between two scrapes is not lost at the edge.
   const first = Math.max(
     0,
     timesMs.findLastIndex((timeMs) => timeMs <= fromMs),
   );
-  let sum = series.zeroMs >= fromMs && (timesMs[0] ?? 0) > fromMs ? (values[0] ?? 0) : 0;
+  const [firstMs = 0] = timesMs;
+  if (series.zeroMs >= fromMs && firstMs > fromMs) visit(firstMs, values[0] ?? 0);
   for (let index = first + 1; index < values.length; index += 1) {
     const before = values[index - 1] ?? 0;
     const after = values[index] ?? 0;
-    sum += after >= before ? after - before : after;
+    visit(timesMs[index] ?? 0, after >= before ? after - before : after);
   }
-  return sum;
 }
 
 /** Keeps one sample older than the horizon, as the baseline of the longest window. */

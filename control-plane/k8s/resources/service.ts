@@ -1,4 +1,4 @@
-import { asList, asNumber, asObject, asText } from '../json.ts';
+import { asList, asNumber, asObject, asText, asTextMap } from '../json.ts';
 import type { ResourceKind } from '../resource-index.ts';
 import { parseMetadata, type Metadata } from './metadata.ts';
 
@@ -6,6 +6,7 @@ export type Service = Metadata & {
   readonly type: string; // ClusterIP, NodePort, LoadBalancer or ExternalName
   readonly clusterIps: readonly string[]; // empty for headless Services
   readonly ports: readonly ServicePort[];
+  readonly selector: Readonly<Record<string, string>>; // of its pods; empty: none of its own
   readonly isInternalTrafficLocal: boolean; // spec.internalTrafficPolicy: Local
 };
 
@@ -31,6 +32,7 @@ export const SERVICES: ResourceKind<Service> = {
       type: asText(spec['type']) ?? 'ClusterIP',
       clusterIps: [...new Set(ips.filter((ip): ip is string => ip !== undefined && ip !== '' && ip !== 'None'))],
       ports: asList(spec['ports']).flatMap(parsePort),
+      selector: asTextMap(spec['selector']),
       isInternalTrafficLocal: spec['internalTrafficPolicy'] === 'Local',
     };
   },

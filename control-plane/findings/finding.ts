@@ -1,0 +1,21 @@
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+
+/** Something that an object says and that has no effect. */
+export type Finding = {
+  readonly kind: string; // HTTPRoute
+  readonly group: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly subject: string; // field, or reason of a condition
+  readonly message: string;
+};
+
+/** `httproute.policy.linkerd.io shop/web: spec.rules[0]: …`. */
+export function formatFinding({ kind, group, namespace, name, subject, message }: Finding): string {
+  return `${kind.toLowerCase()}.${group} ${namespace}/${name}: ${subject}: ${message}`;
+}
+
+export function findingAbout(object: CustomObject, subject: string, message: string): Finding {
+  const { kind, group, namespace, name } = object;
+  return { kind, group, namespace, name, subject, message };
+}

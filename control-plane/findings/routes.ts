@@ -1,0 +1,21 @@
+import { asList, asObject, asText } from '#k8s/json.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { ROUTE_KINDS } from '../policy/route-index.ts';
+import { CONTROLLER_NAME } from '../policy/status-writer.ts';
+import { findingAbout, type Finding } from './finding.ts';
+import { listKind, type ObjectReader } from './reader.ts';
+
+/** What the control plane says against routes in their status, in its own words. */
+export async function refusedRoutes(reader: ObjectReader, namespace: string | undefined): Promise<readonly Finding[]> {
+  const lists = await Promise.all(ROUTE_KINDS.map((kind) => listKind(reader, kind, namespace)));
+  return lists.flat().flatMap(refusals);
+}
+
+function refusals(route: CustomObject): readonly Finding[] {
+  return asList(route.status['parents'])
+    .map(asObject)
+    .filter(({ controllerName }) => controllerName === CONTROLLER_NAME)
+    .flatMap(({ conditions }) => asList(conditions).map(asObject))
+    .filter(({ status }) => status === 'False')
+    .map(({ reason, message }) => findingAbout(route, asText(reason) ?? '', asText(message) ?? ''));
+}
