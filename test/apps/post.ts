@@ -1,14 +1,19 @@
-// Posts a body a number of times, prints how many were answered 200, and ends.
-const [url = '', body = '', countText = '1'] = process.argv.slice(2);
+// Posts a body a number of times, prints how many were answered 200, and ends, or stays with `stay`, so that its proxy does too.
+const [urls = '', body = '', countText = '1', isStaying] = process.argv.slice(2);
+
+async function post(url: string): Promise<boolean> {
+  const response = await fetch(url, { method: 'POST', body, signal: AbortSignal.timeout(20_000) });
+  await response.text();
+  if (response.status !== 200)
+    process.stdout.write(`${response.status} ${response.headers.get('l5d-proxy-error') ?? ''}\n`);
+  return response.status === 200;
+}
 
 async function main(): Promise<void> {
   let ok = 0;
-  for (let index = 0; index < Number(countText); index += 1) {
-    const response = await fetch(url, { method: 'POST', body, signal: AbortSignal.timeout(20_000) });
-    await response.text();
-    if (response.status === 200) ok += 1;
-    else process.stdout.write(`${response.status} ${response.headers.get('l5d-proxy-error') ?? ''}\n`);
-  }
-  process.stdout.write(`${ok} of ${countText} answered 200\n`);
+  const all = urls.split(',').flatMap((url) => Array.from({ length: Number(countText) }, () => url));
+  for (const url of all) if (await post(url)) ok += 1;
+  process.stdout.write(`${ok} of ${all.length} answered 200\n`);
+  if (isStaying === 'stay') setInterval(() => undefined, 60_000);
 }
 void main();

@@ -5,14 +5,14 @@ import { overview } from './overview.ts';
 import { podOf, type Pod } from './pods.ts';
 import { MetricsStore } from './store.ts';
 
-function pod(namespace: string, name: string, owner: object | undefined, isMeshed = true): Pod {
+function pod(namespace: string, name: string, owner?: { kind: string; name: string }, isMeshed = true): Pod {
   const labels: Record<string, string> = { ...(isMeshed ? { 'linkerd.io/control-plane-ns': 'tulle' } : {}) };
-  const ownerReferences = owner === undefined ? [] : [{ controller: true, ...owner } as { kind: string; name: string }];
+  const ownerReferences = owner === undefined ? [] : [{ controller: true, ...owner }];
   return podOf({ metadata: { name, namespace, labels, ownerReferences }, status: { phase: 'Running' } }, 'tulle');
 }
 
 const web = pod('shop', 'web-0', { kind: 'StatefulSet', name: 'web' });
-const cart = pod('shop', 'cart', undefined);
+const cart = pod('shop', 'cart');
 const old = pod('legacy', 'old-x', { kind: 'DaemonSet', name: 'old' }, false);
 
 const inbound = (classification: string, count: number): string =>
