@@ -124,10 +124,10 @@ describe('what viz shows of counted traffic', () => {
     readonly effective_success: number | null;
     readonly actual_responses: number;
   };
-  const json = <T>(...args: readonly string[]): T => {
+  const json = (...args: readonly string[]): unknown => {
     const { status, stdout, stderr } = mesh.tulle(['viz', ...args, '-t', '10m', '-o', 'json']);
     assert.equal(status, 0, stderr);
-    return JSON.parse(stdout) as T;
+    return JSON.parse(stdout) as unknown;
   };
   const deployment = async (name: string, args: readonly string[]): Promise<void> => {
     await mesh.apply(serviceYaml('town', name, { args, replicas: 1, ports: args[0] === 'server' ? [8080] : [] }));
@@ -154,18 +154,18 @@ describe('what viz shows of counted traffic', () => {
     await printed('caller', /^40 of 60 answered 200$/m);
 
     const counts = (...args: readonly string[]): readonly unknown[] =>
-      json<(Row & { success: number })[]>('stat', ...args).map(({ name, responses, success }) => [
+      (json('stat', ...args) as (Row & { success: number })[]).map(({ name, responses, success }) => [
         name,
         responses,
         success,
       ]);
     const seen = [['counted', 60, 40 / 60]];
     await until('the last response to be scraped', 30_000, () => {
-      const [row] = json<Row[]>('stat', 'svc/counted', '-n', 'town');
+      const [row] = json('stat', 'svc/counted', '-n', 'town') as Row[];
       return row?.responses === 60;
     });
     await until('the server to be scraped', 30_000, () => {
-      const [row] = json<Row[]>('stat', 'deploy/counted', '-n', 'town');
+      const [row] = json('stat', 'deploy/counted', '-n', 'town') as Row[];
       return row?.responses === 60;
     });
     assert.deepEqual(counts('svc/counted', '-n', 'town'), seen);
@@ -174,7 +174,7 @@ describe('what viz shows of counted traffic', () => {
     assert.deepEqual(counts('deploy/caller', '-n', 'town', '--to', 'svc/counted'), [['caller', 60, 40 / 60]]);
 
     const routes = (...args: readonly string[]): readonly unknown[] =>
-      json<Route[]>('routes', ...args).map((row) => [
+      (json('routes', ...args) as Route[]).map((row) => [
         row.route,
         row.kind,
         row.effective_responses,
@@ -212,14 +212,14 @@ describe('what viz shows of counted traffic', () => {
     await deployment('stubborn', ['post', 'http://flaky.town:8080/status/503', 'x', '20', 'stay']);
     await printed('stubborn', /^0 of 20 answered 200$/m);
     const row = await until('the routes to be scraped', 30_000, () => {
-      const [route] = json<Route[]>('routes', 'svc/flaky', '-n', 'town');
+      const [route] = json('routes', 'svc/flaky', '-n', 'town') as Route[];
       return route?.effective_responses === 20 ? route : false;
     });
     assert.ok(row);
     assert.deepEqual([row.route, row.kind, row.effective_success], ['try again', 'ServiceProfile', 0]);
     assert.ok(row.actual_responses > 20, `${row.actual_responses} attempts`);
     await until('the server to have counted every attempt', 30_000, () => {
-      const [own] = json<Row[]>('stat', 'deploy/flaky', '-n', 'town');
+      const [own] = json('stat', 'deploy/flaky', '-n', 'town') as Row[];
       return own?.responses === row.actual_responses;
     });
   });
@@ -247,7 +247,7 @@ describe('what viz shows of counted traffic', () => {
       ['cronjob', 'job'], // by the name of its Job
       ['pod', 'pod'],
     ];
-    const all = (): readonly Row[] => json<Row[]>('stat', 'all', '-n', 'kinds');
+    const all = (): readonly Row[] => json('stat', 'all', '-n', 'kinds') as Row[];
     const missing = (): readonly unknown[] => {
       const rows = all();
       return names.filter(
@@ -258,20 +258,20 @@ describe('what viz shows of counted traffic', () => {
       throw new Error(`not 7: ${JSON.stringify(missing())} of ${JSON.stringify(all())}`, { cause: error });
     });
     for (const [kind, name] of names) {
-      const from = json<Row[]>('stat', `${kind}/${name}`, '-n', 'kinds', '--from', 'deploy/caller');
+      const from = json('stat', `${kind}/${name}`, '-n', 'kinds', '--from', 'deploy/caller') as Row[];
       assert.deepEqual(
         from.map(({ responses }) => responses),
         [7],
         `${kind}/${name} --from`,
       );
-      const to = json<Row[]>('stat', 'deploy/caller', '-n', 'kinds', '--to', `${kind}/${name}`);
+      const to = json('stat', 'deploy/caller', '-n', 'kinds', '--to', `${kind}/${name}`) as Row[];
       assert.deepEqual(
         to.map(({ responses }) => responses),
         [7],
         `--to ${kind}/${name}`,
       );
     }
-    const [ns] = json<Row[]>('stat', 'ns/kinds');
+    const [ns] = json('stat', 'ns/kinds') as Row[];
     assert.equal(ns?.responses, 7 * kinds.length);
   });
 

@@ -6,7 +6,7 @@ import { podOf, type Pod } from './pods.ts';
 import { MetricsStore } from './store.ts';
 
 function pod(namespace: string, name: string, owner?: { kind: string; name: string }, isMeshed = true): Pod {
-  const labels: Record<string, string> = { ...(isMeshed ? { 'linkerd.io/control-plane-ns': 'tulle' } : {}) };
+  const labels: Record<string, string> = isMeshed ? { 'linkerd.io/control-plane-ns': 'tulle' } : {};
   const ownerReferences = owner === undefined ? [] : [{ controller: true, ...owner }];
   return podOf({ metadata: { name, namespace, labels, ownerReferences }, status: { phase: 'Running' } }, 'tulle');
 }

@@ -48,13 +48,13 @@ ${split('web', '200', '', 50)}${split('web-next', '503', '', 6)}${split('web-nex
 ${ROUTE}_request_statuses_total{${PARENT},route_kind="default",route_name="default",http_status="404",error=""} 3
 `;
 
-function ask(query: Omit<RoutesQuery, 'windowMs'>) {
+function ask(query: Omit<RoutesQuery, 'windowMs'>, cartPage = '') {
   const store = new MetricsStore({ retentionMs: 600_000, maxSeriesPerPod: 100, maxSeries: 1000 });
   const nowMs = 40_000;
   for (const [{ key }, page] of [
     [web, WEB],
     [bot, BOT],
-    [cart, ''],
+    [cart, cartPage],
   ] as const)
     store.ingest(key, nowMs, 10_000, parseExposition(page, () => true, 1000).samples); // 30 s old
   return routes({ windowMs: 60_000, ...query }, [web, cart, bot], store, nowMs, services);
@@ -101,6 +101,14 @@ test('an HTTPRoute counts a 5xx and no response as failures, and tells its backe
       ['web-next', 10, 0.4],
     ],
   );
+});
+
+test('a GRPCRoute fails by the status of gRPC that says so', () => {
+  const of = (status: string, count: number): string =>
+    `outbound_grpc_route_request_statuses_total{${PARENT},route_kind="GRPCRoute",route_name="calls",grpc_status="${status}",error=""} ${count}\n`;
+  const { rows } = ask({ kind: 'service', name: 'web' }, of('OK', 6) + of('NOT_FOUND', 2) + of('UNAVAILABLE', 2));
+  const calls = rows.find(({ route }) => route === 'calls');
+  assert.deepEqual([calls?.kind, calls?.effective.responses, calls?.effective.successRate], ['GRPCRoute', 10, 0.8]);
 });
 
 test('a workload has the routes of the Services in front of it, and with to those that it uses', () => {

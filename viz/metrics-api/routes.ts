@@ -32,14 +32,29 @@ export type RoutesResult = { readonly rows: readonly RouteRow[]; readonly inFron
 
 export const DEFAULT_ROUTE = '[DEFAULT]';
 
-const POLICY = 'outbound_http_route';
+/** Families of HTTPRoutes and of GRPCRoutes; the default route is counted in the first. */
+const POLICY = ['outbound_http_route', 'outbound_grpc_route'] as const;
+const [STATUSES, DURATIONS, ATTEMPTS] = [
+  '_request_statuses_total',
+  '_request_duration_seconds_bucket',
+  '_backend_response_statuses_total',
+] as const;
+
 export const ROUTE_METRICS = new Set([
   'route_response_total',
   'route_response_latency_ms_bucket',
   'route_actual_response_total',
-  `${POLICY}_request_statuses_total`,
-  `${POLICY}_request_duration_seconds_bucket`,
-  `${POLICY}_backend_response_statuses_total`,
+  ...POLICY.flatMap((family) => [STATUSES, DURATIONS, ATTEMPTS].map((suffix) => `${family}${suffix}`)),
+]);
+
+/** As the proxies classify responses, so that routes and workloads agree. Source: linkerd2-proxy. */
+const GRPC_FAILURES: ReadonlySet<string> = new Set([
+  'UNKNOWN',
+  'DEADLINE_EXCEEDED',
+  'PERMISSION_DENIED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
 ]);
 
 type Labels = Readonly<Record<string, string>>;
@@ -77,7 +92,7 @@ export function routes(
   let coveredMs = 0;
   for (const { key } of clients) {
     for (const series of store.view(key, nowMs, windowMs, (metric) => ROUTE_METRICS.has(metric))) {
-      const id = series.name.startsWith(POLICY) ? policyRoute(series.labels) : profileRoute(series.labels);
+      const id = isPolicyMetric(series.name) ? policyRoute(series.labels) : profileRoute(series.labels);
       if (id === undefined || !wanted.has(keyOf({ namespace: id.namespace, name: id.service }))) continue;
       const row = JSON.stringify(id);
       const route = found.get(row) ?? {
@@ -160,36 +175,30 @@ function profileRoute(labels: Labels): Id | undefined {
   };
 }
 
-function addSeries({ effective, actual, backends }: Found, { name, labels, increase }: SeriesView): void {
-  switch (name) {
-    case 'route_response_total':
-      effective.add(labels['classification'] === 'failure', increase);
-      break;
-    case 'route_actual_response_total':
-      actual.add(labels['classification'] === 'failure', increase);
-      break;
-    case 'route_response_latency_ms_bucket':
-      effective.addBucket(labels['le'], increase);
-      break;
-    case `${POLICY}_request_statuses_total`:
-      effective.add(isFailure(labels), increase);
-      break;
-    case `${POLICY}_request_duration_seconds_bucket`:
-      effective.addBucket(labels['le'], increase, 1000);
-      break;
-    default: {
-      actual.add(isFailure(labels), increase);
-      const backend = labels['backend_name'] ?? '';
-      const tally = backends.get(backend) ?? new ResponseTally();
-      backends.set(backend, tally);
-      tally.add(isFailure(labels), increase);
-    }
-  }
+function addSeries(found: Found, { name, labels, increase }: SeriesView): void {
+  const { effective, actual } = found;
+  if (name === 'route_response_total') effective.add(labels['classification'] === 'failure', increase);
+  else if (name === 'route_actual_response_total') actual.add(labels['classification'] === 'failure', increase);
+  else if (name === 'route_response_latency_ms_bucket') effective.addBucket(labels['le'], increase);
+  else if (name.endsWith(DURATIONS)) effective.addBucket(labels['le'], increase, 1000);
+  else if (name.endsWith(ATTEMPTS)) {
+    const isFailed = isFailure(labels);
+    actual.add(isFailed, increase);
+    const backend = labels['backend_name'] ?? '';
+    const tally = found.backends.get(backend) ?? new ResponseTally();
+    found.backends.set(backend, tally);
+    tally.add(isFailed, increase);
+  } else effective.add(isFailure(labels), increase);
 }
 
-/** Source: linkerd2 `viz/cmd/stat-outbound.go`: a 5xx, or no response. */
+function isPolicyMetric(name: string): boolean {
+  return POLICY.some((family) => name.startsWith(family));
+}
+
+/** No response, a 5xx, or a status of gRPC that says the server failed. */
 function isFailure(labels: Labels): boolean {
-  return (labels['error'] ?? '') !== '' || (labels['http_status'] ?? '').startsWith('5');
+  const { error = '', http_status: http = '', grpc_status: grpc = '' } = labels;
+  return error !== '' || http.startsWith('5') || GRPC_FAILURES.has(grpc);
 }
 
 function keyOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
