@@ -189,7 +189,7 @@ describe('what viz shows of counted traffic', () => {
     assert.deepEqual(routes('deploy/caller', '-n', 'town', '--to', 'svc/counted'), used);
     assert.deepEqual(routes('svc/counted', '-n', 'town', '--from', 'deploy/server'), []);
 
-    const edges = json<Readonly<Record<string, string>>[]>('edges', 'deploy', '-n', 'town');
+    const edges = json('edges', 'deploy', '-n', 'town') as Readonly<Record<string, string>>[];
     const edge = edges.find(({ src }) => src === 'caller');
     assert.equal(edge?.['dst'], 'counted');
     assert.match(edge['client_id'] ?? '', /^default\.town\./);
