@@ -46,6 +46,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/dialects',
     'control-plane/config',
   ],
+  'control-plane/findings': [
+    'control-plane/runtime',
+    'control-plane/model',
+    'control-plane/k8s',
+    'control-plane/dialects',
+    'control-plane/policy',
+  ],
   injector: [
     'control-plane/runtime',
     'control-plane/model',
