@@ -1,6 +1,6 @@
 // Cells that several tables have.
 import { h } from './dom.js';
-import { duration, health, percent } from './format.js';
+import { duration, health, percent, rate } from './format.js';
 
 /** @typedef {import('../metrics-api/golden.ts').Golden} Golden */
 
@@ -27,6 +27,29 @@ export function nameCell({ name, kind, namespace }, hasNamespace) {
     h('span', { class: 'object-name' }, name),
     h('span', { class: 'tag' }, kind),
   );
+}
+
+/**
+ * The columns of success and of requests.
+ *
+ * @template R
+ * @param {(row: R) => Golden} golden
+ * @returns {readonly import('./table.js').Column<R>[]}
+ */
+export function rateColumns(golden) {
+  return [
+    {
+      title: 'Success',
+      cell: (row) => successCell(golden(row).successRate),
+      sort: (row) => golden(row).successRate,
+    },
+    {
+      title: 'Requests',
+      isNumber: true,
+      cell: (row) => rate(golden(row).requestsPerSecond),
+      sort: (row) => golden(row).requestsPerSecond,
+    },
+  ];
 }
 
 /**

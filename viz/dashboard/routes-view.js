@@ -1,7 +1,7 @@
 // What became of the requests of each route.
-import { latencyColumns, panel, successCell } from './cells.js';
+import { latencyColumns, panel, rateColumns } from './cells.js';
 import { empty, h } from './dom.js';
-import { percent, rate } from './format.js';
+import { percent } from './format.js';
 import { table } from './table.js';
 
 /** @typedef {import('./main.js').State} State */
@@ -33,17 +33,7 @@ export function routesView({ overview, namespace }) {
                 sort: (row) => `${row.namespace}/${row.service}`,
               },
               { title: 'Route', cell: routeCell, sort: ({ route }) => route },
-              {
-                title: 'Success',
-                cell: ({ effective }) => successCell(effective.successRate),
-                sort: ({ effective }) => effective.successRate,
-              },
-              {
-                title: 'Requests',
-                isNumber: true,
-                cell: ({ effective }) => rate(effective.requestsPerSecond),
-                sort: ({ effective }) => effective.requestsPerSecond,
-              },
+              ...rateColumns((/** @type {RouteRow} */ row) => row.effective),
               { title: 'Retries', cell: retriesCell, sort: retries },
               ...latencyColumns((/** @type {RouteRow} */ row) => row.effective),
               { title: 'Backends', cell: backendsCell },

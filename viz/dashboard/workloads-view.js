@@ -1,7 +1,7 @@
 // Golden metrics of workloads and of Services.
-import { latencyColumns, nameCell, panel, successCell } from './cells.js';
+import { latencyColumns, nameCell, panel, rateColumns } from './cells.js';
 import { empty, h } from './dom.js';
-import { bytes, count, plural, rate } from './format.js';
+import { bytes, count, plural } from './format.js';
 import { sparkline } from './sparkline.js';
 import { table } from './table.js';
 
@@ -69,17 +69,7 @@ export function workloadsPanel({ overview, namespace }) {
                   cell: meshedCell,
                   sort: ({ meshedPods, runningPods }) => meshedPods / runningPods,
                 },
-                {
-                  title: 'Success',
-                  cell: ({ successRate }) => successCell(successRate),
-                  sort: ({ successRate }) => successRate,
-                },
-                {
-                  title: 'Requests',
-                  isNumber: true,
-                  cell: ({ requestsPerSecond }) => rate(requestsPerSecond),
-                  sort: ({ requestsPerSecond }) => requestsPerSecond,
-                },
+                ...rateColumns((/** @type {(typeof rows)[number]} */ row) => row),
                 {
                   title: 'Last 5 minutes',
                   cell: ({ history, meshedPods }) =>
@@ -137,17 +127,7 @@ function servicesPanel({ overview, namespace }) {
               cell: (row) => nameCell({ ...row, kind: 'service' }, namespace === ''),
               sort: (row) => `${row.namespace}/${row.name}`,
             },
-            {
-              title: 'Success',
-              cell: ({ successRate }) => successCell(successRate),
-              sort: ({ successRate }) => successRate,
-            },
-            {
-              title: 'Requests',
-              isNumber: true,
-              cell: ({ requestsPerSecond }) => rate(requestsPerSecond),
-              sort: ({ requestsPerSecond }) => requestsPerSecond,
-            },
+            ...rateColumns((/** @type {(typeof rows)[number]} */ row) => row),
             ...latencyColumns((/** @type {(typeof rows)[number]} */ row) => row),
             {
               title: 'Connections',
