@@ -3,11 +3,11 @@ import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { Budget } from './budget.ts';
 import { calm, ErrorCode, Http2Error, protocol } from './errors.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
+import { FrameSender } from './frame-sender.ts';
 import {
   Flag,
   Frame,
   FRAME_BYTES_MAX,
-  FrameWriter,
   PREFACE,
   Setting,
   size,
@@ -17,7 +17,7 @@ import {
   WINDOW_MAX,
 } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
-import { HpackEncoder } from './hpack-encoder.ts';
+import type { HpackEncoder } from './hpack-encoder.ts';
 import { Stream, type StreamFailure, type StreamHandler } from './stream.ts';
 
 /** What one stream may send ahead of its reader, and all together. */
@@ -25,8 +25,6 @@ const STREAM_WINDOW = 512 * 1024;
 const SESSION_WINDOW = 16 * 1024 * 1024;
 /** Streams that the peer may have open. */
 const STREAMS_MAX = 4096;
-/** Frames that wait for a peer who does not read. */
-const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
 /** A connection that is silent for so long is asked for a sign of life, and given up so long after. */
 const PING_AFTER_MS = 10_000;
 const PING_TIMEOUT_MS = 10_000;
@@ -59,9 +57,8 @@ export class Session implements ConnectionHandler, FrameSink {
   isConfirmed = false;
   readonly #owner: SessionOwner;
   readonly #now: () => number;
-  readonly #encoder = new HpackEncoder();
   readonly #decoder = new HpackDecoder();
-  readonly #writer: FrameWriter;
+  readonly #sender: FrameSender;
   readonly #blocked = new Set<Stream>();
   readonly #batch: StreamHandler[] = [];
   readonly #budgets: Readonly<Record<'reset' | 'ping' | 'settings' | 'empty' | 'other', Budget>>;
@@ -75,15 +72,10 @@ export class Session implements ConnectionHandler, FrameSink {
   #lastPeerId = 0;
   #isGoingAway = false; // told the peer
   #isGone = false;
-  #isScheduled = false;
   #heardMs: number;
   readonly #isPinging: boolean;
   #pingMs = 0; // when an unanswered PING was sent
   #isProbed = false; // somebody waits for the answer
-  readonly #flush = (): void => {
-    this.#isScheduled = false;
-    this.#writer.flush();
-  };
 
   /** @param isPinging  whether a silent peer is asked for a sign of life; some applications take that for abuse */
   constructor(connection: Connection, isClient: boolean, owner: SessionOwner, now: () => number, isPinging: boolean) {
@@ -102,25 +94,20 @@ export class Session implements ConnectionHandler, FrameSink {
       other: new Budget(1000, 100, nowMs),
     };
     this.#reader = new FrameReader(this, !isClient);
-    this.#writer = new FrameWriter((bytes) => {
-      if (!connection.write(bytes)) this.isCongested = true;
-      if (connection.socket.writableLength > UNSENT_BYTES_MAX) {
-        connection.destroy(new Error(`${UNSENT_BYTES_MAX} bytes wait for a peer that does not read`));
-      }
-    });
-    if (isClient) this.#writer.raw(PREFACE);
-    const settings: readonly (readonly [number, number])[] = [
+    this.#sender = new FrameSender(
+      connection,
+      () => {
+        this.isCongested = true;
+      },
+      () => this.streams.size <= QUIET_STREAMS_MAX,
+    );
+    if (isClient) this.#sender.raw(PREFACE);
+    this.#sender.sendSettings([
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
       [Setting.MAX_HEADER_LIST_SIZE, HEAD_BYTES_MAX],
       isClient ? [Setting.ENABLE_PUSH, 0] : [Setting.MAX_CONCURRENT_STREAMS, STREAMS_MAX],
-    ];
-    const payload = Buffer.alloc(6 * settings.length);
-    for (const [at, [key, value]] of settings.entries()) {
-      payload.writeUInt16BE(key, 6 * at);
-      payload.writeUInt32BE(value, 6 * at + 2);
-    }
-    this.#send(Frame.SETTINGS, 0, 0, payload);
-    this.#send(Frame.WINDOW_UPDATE, 0, 0, uint32(SESSION_WINDOW - WINDOW_DEFAULT));
+    ]);
+    this.#sender.sendNumber(Frame.WINDOW_UPDATE, 0, SESSION_WINDOW - WINDOW_DEFAULT);
   }
 
   /** Whether a stream can be opened now. */
@@ -158,13 +145,13 @@ export class Session implements ConnectionHandler, FrameSink {
   }
 
   writeHead(stream: Stream, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
-    this.#writeBlock(stream.id, write, isEnd);
+    this.#sender.sendBlock(stream.id, write, isEnd);
     if (isEnd) stream.endLocal();
   }
 
   /** @param lines  fields, each with its CRLF */
   writeTrailers(id: number, lines: string): void {
-    this.#writeBlock(
+    this.#sender.sendBlock(
       id,
       (encoder) => {
         for (const line of lines.split('\r\n')) if (line !== '') encoder.line(line);
@@ -174,12 +161,7 @@ export class Session implements ConnectionHandler, FrameSink {
   }
 
   writeData(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
-    let at = start;
-    do {
-      const next = Math.min(end, at + FRAME_BYTES_MAX);
-      this.#send(Frame.DATA, isEnd && next === end ? Flag.END_STREAM : 0, id, bytes, at, next);
-      at = next;
-    } while (at < end);
+    this.#sender.sendData(id, bytes, start, end, isEnd);
   }
 
   block(stream: Stream): void {
@@ -194,27 +176,27 @@ export class Session implements ConnectionHandler, FrameSink {
   }
 
   resetStream(stream: Stream, code: number): void {
-    if (!this.isClosed) this.#send(Frame.RST_STREAM, 0, stream.id, uint32(code));
+    if (!this.isClosed) this.#sender.sendNumber(Frame.RST_STREAM, stream.id, code);
     this.forget(stream);
   }
 
   creditStream(stream: Stream, bytes: number): void {
     stream.receiveWindow += bytes;
-    this.#send(Frame.WINDOW_UPDATE, 0, stream.id, uint32(bytes));
+    this.#sender.sendNumber(Frame.WINDOW_UPDATE, stream.id, bytes);
   }
 
   /** Tells the peer to open no more streams; those that it has opened meanwhile are still served. */
   drain(): void {
     if (this.#isGoingAway || this.isClosed) return;
     this.#isGoingAway = true;
-    this.#goAway(STREAM_ID_MAX, ErrorCode.NO_ERROR);
+    this.#sender.goAway(STREAM_ID_MAX, ErrorCode.NO_ERROR);
   }
 
   /** Ends the connection if no stream is open. */
   closeIdle(): void {
     if (this.streams.size > 0 || this.isClosed) return;
-    this.#goAway(this.#lastPeerId, ErrorCode.NO_ERROR);
-    this.#writer.flush();
+    this.#sender.goAway(this.#lastPeerId, ErrorCode.NO_ERROR);
+    this.#sender.flush();
     this.#gone();
     this.connection.endAndClose();
   }
@@ -310,7 +292,7 @@ export class Session implements ConnectionHandler, FrameSink {
     if (this.#receiveWindow < 0)
       throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, 'more DATA than the window of the connection');
     if (this.#receiveWindow < SESSION_WINDOW / 2) {
-      this.#send(Frame.WINDOW_UPDATE, 0, 0, uint32(SESSION_WINDOW - this.#receiveWindow));
+      this.#sender.sendNumber(Frame.WINDOW_UPDATE, 0, SESSION_WINDOW - this.#receiveWindow);
       this.#receiveWindow = SESSION_WINDOW;
     }
     if (stream === undefined || stream.isRemoteDone) {
@@ -358,7 +340,7 @@ export class Session implements ConnectionHandler, FrameSink {
         if (id !== 0) throw protocol('PING on a stream');
         if ((flags & Flag.ACK) !== 0) return;
         if (!this.#budgets.ping.take(this.#heardMs)) throw calm('PING frames');
-        this.#send(Frame.PING, Flag.ACK, 0, payload);
+        this.#sender.send(Frame.PING, Flag.ACK, 0, payload);
         return;
       case Frame.GOAWAY:
         this.#onGoAway(id, payload);
@@ -396,7 +378,7 @@ export class Session implements ConnectionHandler, FrameSink {
     if (this.#isGone) return;
     if (this.streams.size >= STREAMS_MAX) {
       if (!this.#budgets.reset.take(this.#heardMs)) throw calm('streams above the limit');
-      this.#send(Frame.RST_STREAM, 0, id, uint32(ErrorCode.REFUSED_STREAM));
+      this.#sender.sendNumber(Frame.RST_STREAM, id, ErrorCode.REFUSED_STREAM);
       return;
     }
     this.#owner.onStream((handler) => {
@@ -437,13 +419,13 @@ export class Session implements ConnectionHandler, FrameSink {
     this.isConfirmed = true;
     for (let at = 0; at < payload.length; at += 6)
       this.#onSetting(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
-    this.#send(Frame.SETTINGS, Flag.ACK, 0, NO_BYTES);
+    this.#sender.acknowledgeSettings();
     this.#unblock();
     if (this.isClient && !wasConfirmed) this.#owner.onRoom();
   }
 
   #onSetting(key: number, value: number): void {
-    if (key === Setting.HEADER_TABLE_SIZE) this.#encoder.resize(value);
+    if (key === Setting.HEADER_TABLE_SIZE) this.#sender.encoder.resize(value);
     else if (key === Setting.ENABLE_PUSH && value > 1) throw protocol('ENABLE_PUSH is neither 0 nor 1');
     else if (key === Setting.MAX_CONCURRENT_STREAMS) this.#streamsMax = Math.min(value, STREAMS_MAX);
     else if (key === Setting.MAX_FRAME_SIZE && (value < FRAME_BYTES_MAX || value > 2 ** 24 - 1))
@@ -512,50 +494,20 @@ export class Session implements ConnectionHandler, FrameSink {
     return this.isClient ? id % 2 === 1 && id < this.#nextId : id <= this.#lastPeerId;
   }
 
-  #writeBlock(id: number, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
-    const encoder = this.#encoder;
-    encoder.begin();
-    write(encoder);
-    const block = encoder.finish();
-    const first = Math.min(block.length, FRAME_BYTES_MAX);
-    const endStream = isEnd ? Flag.END_STREAM : 0;
-    this.#send(Frame.HEADERS, endStream | (first === block.length ? Flag.END_HEADERS : 0), id, block, 0, first);
-    for (let at = first; at < block.length;) {
-      const next = Math.min(block.length, at + FRAME_BYTES_MAX);
-      this.#send(Frame.CONTINUATION, next === block.length ? Flag.END_HEADERS : 0, id, block, at, next);
-      at = next;
-    }
-  }
-
-  #send(type: number, flags: number, id: number, payload: Buffer, start = 0, end = payload.length): void {
-    this.#writer.frame(type, flags, id, payload, start, end);
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    if (this.streams.size <= QUIET_STREAMS_MAX) process.nextTick(this.#flush);
-    else setImmediate(this.#flush);
-  }
-
   #ping(nowMs: number): void {
     this.#pingMs = nowMs;
-    this.#send(Frame.PING, 0, 0, Buffer.alloc(8));
-  }
-
-  #goAway(last: number, code: number): void {
-    const payload = Buffer.alloc(8);
-    payload.writeUInt32BE(last, 0);
-    payload.writeUInt32BE(code, 4);
-    this.#send(Frame.GOAWAY, 0, 0, payload);
+    this.#sender.ping();
   }
 
   #endWhenIdle(): void {
     if (this.isClosed) return;
-    this.#writer.flush();
+    this.#sender.flush();
     this.connection.endAndClose();
   }
 
   #fail(error: Http2Error): void {
-    this.#goAway(this.#lastPeerId, error.code);
-    this.#writer.flush();
+    this.#sender.goAway(this.#lastPeerId, error.code);
+    this.#sender.flush();
     this.#gone(error.message);
     this.#failStreams(() => true, { code: error.code, message: error.message, isUnprocessed: false });
     this.connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {} };
@@ -580,9 +532,3 @@ export class Session implements ConnectionHandler, FrameSink {
 }
 
 const NO_BYTES = Buffer.alloc(0);
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
