@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync, chmodSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { build, type OutputFile } from 'esbuild';
+import { build, type BuildResult, type OutputFile } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..', '..');
+
+/** An entry file, and the name of its bundle. */
+export type Program = { readonly in: string; readonly out: string };
 
 /** Where the bundles are. */
 export const BUNDLE_FOLDER = join(ROOT, 'dist');
@@ -19,7 +22,7 @@ export const PROCESSES: Readonly<Record<string, string>> = {
   pause: 'multicluster/pause/main.ts',
 };
 
-type BundleFile = Pick<OutputFile, 'path' | 'contents'>;
+export type BundleFile = Pick<OutputFile, 'path' | 'contents'>;
 
 /**
  * Bundles every process, and the applications of the demo and the tests, each into one CommonJS file. A file that did not change is not
@@ -28,26 +31,11 @@ type BundleFile = Pick<OutputFile, 'path' | 'contents'>;
  * @throws esbuild's error with file and line
  */
 export async function bundleAll(): Promise<string> {
-  const { outputFiles } = await build({
-    absWorkingDir: ROOT,
-    entryPoints: [
-      { in: 'control-plane/install/entry.ts', out: 'tulle' },
-      ...Object.entries(PROCESSES).map(([out, path]) => ({ in: path, out })),
-      ...programsOf('sandbox/demo/apps', 'demo'),
-      ...programsOf('test/apps', 'test'),
-    ],
-    bundle: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'cjs',
-    outExtension: { '.js': '.cjs' },
-    outdir: BUNDLE_FOLDER,
-    minifySyntax: true,
-    // koffi finds its native library beside its own files.
-    external: ['koffi'],
-    logLevel: 'silent',
-    write: false,
-  });
+  const { outputFiles } = await bundle([
+    ...Object.entries(PROCESSES).map(([out, path]) => ({ in: path, out })),
+    ...programsOf('sandbox/demo/apps', 'demo'),
+    ...programsOf('test/apps', 'test'),
+  ]);
   try {
     writeChanged([...outputFiles, ...dashboardFiles()]);
   } catch (error) {
@@ -60,8 +48,33 @@ export async function bundleAll(): Promise<string> {
   return BUNDLE_FOLDER;
 }
 
+/**
+ * Bundles programs, and the entry that loads them by name, each into one file.
+ *
+ * @param programs  entry files and the names of their bundles, without `.cjs`
+ * @throws esbuild's error with file and line
+ */
+export function bundle(programs: readonly Program[]): Promise<BuildResult<{ write: false; metafile: true }>> {
+  return build({
+    absWorkingDir: ROOT,
+    entryPoints: [{ in: 'control-plane/install/entry.ts', out: 'tulle' }, ...programs],
+    bundle: true,
+    platform: 'node',
+    target: 'node26',
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    outdir: BUNDLE_FOLDER,
+    minifySyntax: true,
+    // koffi finds its native library beside its own files. The client library is for kubeconfigs, which no pod has.
+    external: ['koffi', '@kubernetes/client-node'],
+    logLevel: 'silent',
+    write: false,
+    metafile: true,
+  });
+}
+
 /** The page that metrics-api serves: as it is, beside the bundle. */
-function dashboardFiles(): readonly BundleFile[] {
+export function dashboardFiles(): readonly BundleFile[] {
   const folder = join(ROOT, 'viz', 'dashboard');
   return readdirSync(folder)
     .filter((file) => /\.(html|css|js|svg)$/.test(file))
@@ -83,8 +96,8 @@ function writeChanged(files: readonly BundleFile[]): void {
   }
 }
 
-/** The programs of a folder, for the images `tulle.dev/<image>` of the sandbox. */
-function programsOf(folder: string, image: string): readonly { readonly in: string; readonly out: string }[] {
+/** The programs of a folder, for the images `tulle.dev/<image>`. */
+export function programsOf(folder: string, image: string): readonly Program[] {
   return readdirSync(join(ROOT, folder))
     .filter((file) => !/^(serve|store-client)\.ts$|\.test\.ts$/.test(file))
     .map((file) => ({ in: `${folder}/${file}`, out: `${image}-${basename(file, '.ts')}` }));

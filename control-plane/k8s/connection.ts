@@ -77,7 +77,11 @@ export class ServiceAccountConnection implements Connection {
 
 /** Loaded only when asked for: in a pod it would cost 30 MiB for nothing. */
 async function kubeconfigConnection(paths: string | undefined): Promise<Connection> {
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  const { KubeConfig } = await import('@kubernetes/client-node').catch((error: unknown) => {
+    throw new Error('there is no service account (/var/run/secrets), and an image cannot read a kubeconfig', {
+      cause: error,
+    });
+  });
   const config = new KubeConfig();
   if (paths === undefined || paths.includes(delimiter)) config.loadFromDefault();
   else config.loadFromFile(paths);

@@ -12,16 +12,20 @@ export class UsageError extends Error {
 
 const UID_MAX = 0xffff_fffe; // 2^32 - 1 means "no user"
 
-/** Defaults and names are those of Linkerd's proxy-init. */
+/**
+ * Names are those of Linkerd's proxy-init, and so are the defaults. Ports and user have none: started by hand on a
+ * machine, without a word, this would take all of the machine's connections away.
+ */
 const FLAGS = {
-  'incoming-proxy-port': { type: 'string', default: '4143' },
-  'outgoing-proxy-port': { type: 'string', default: '4140' },
-  'proxy-uid': { type: 'string', default: '2102' },
+  'incoming-proxy-port': { type: 'string', default: '' },
+  'outgoing-proxy-port': { type: 'string', default: '' },
+  'proxy-uid': { type: 'string', default: '' },
   'inbound-ports-to-ignore': { type: 'string', default: '4190,4191,4567,4568' },
   'outbound-ports-to-ignore': { type: 'string', default: '4567,4568' },
   'subnets-to-ignore': { type: 'string', default: '' },
 } as const;
 type Flag = keyof typeof FLAGS;
+const MANDATORY: ReadonlySet<Flag> = new Set(['incoming-proxy-port', 'outgoing-proxy-port', 'proxy-uid']);
 
 /**
  * Reads the flags of `proxy-init`.
@@ -34,6 +38,7 @@ export function parseOptions(args: readonly string[]): RedirectOptions {
   const problems: string[] = [];
   const read = <T>(flag: Flag, parse: (text: string) => T, otherwise: T): T => {
     try {
+      if (values[flag] === '' && MANDATORY.has(flag)) throw new UsageError('is missing');
       return parse(values[flag]);
     } catch (error) {
       problems.push(`--${flag}: ${error instanceof Error ? error.message : String(error)}`);

@@ -13,6 +13,7 @@ import { describeWithNamespaces } from '#netlink/testing.ts';
 import { verifyTables } from '#netlink/verify.ts';
 import { parseOptions } from './options.ts';
 
+const PROXY = ['--incoming-proxy-port=4143', '--outgoing-proxy-port=4140', '--proxy-uid=2102'];
 const MAIN = join(import.meta.dirname, 'main.ts');
 
 function run(args: readonly string[], prefix: readonly string[] = []): { status: number | null; lines: unknown[] } {
@@ -26,8 +27,8 @@ function run(args: readonly string[], prefix: readonly string[] = []): { status:
   return { status, lines };
 }
 
-test('the flags have the defaults of Linkerd', () => {
-  const options = parseOptions([]);
+test('ports to ignore have the defaults of Linkerd; the proxy must be named', () => {
+  const options = parseOptions(PROXY);
   assert.equal(options.inboundPort, 4143);
   assert.equal(options.outboundPort, 4140);
   assert.deepEqual(
@@ -39,6 +40,9 @@ test('the flags have the defaults of Linkerd', () => {
     [4567, 4568],
   );
   assert.deepEqual(options.exemption, exemption(2102));
+  assert.throws(() => parseOptions([]), {
+    message: '--incoming-proxy-port: is missing; --outgoing-proxy-port: is missing; --proxy-uid: is missing',
+  });
 });
 
 test('all wrong flags are reported at once', () => {
@@ -46,6 +50,7 @@ test('all wrong flags are reported at once', () => {
     '--proxy-uid',
     'root',
     '--incoming-proxy-port=0',
+    '--outgoing-proxy-port=4140',
     '--outbound-ports-to-ignore',
     '1,x',
     '--subnets-to-ignore=10',
@@ -59,7 +64,7 @@ test('all wrong flags are reported at once', () => {
       '--subnets-to-ignore: subnet "10": not an address or CIDR such as 10.0.0.0/8',
   });
   assert.throws(() => parseOptions(['--proxy-uid=0']), /the proxy cannot run as user 0/);
-  assert.throws(() => parseOptions(['--incoming-proxy-port=4140']), /are both 4140/);
+  assert.throws(() => parseOptions([...PROXY, '--incoming-proxy-port=4140']), /are both 4140/);
   assert.throws(() => parseOptions(['--incoming-proxy-port=1-2']), /one port is needed/);
   assert.throws(() => parseOptions(['--firewall']), /Unknown option '--firewall'; flags are --incoming-proxy-port /);
   assert.throws(() => parseOptions(['extra']), /Unexpected argument 'extra'/);
@@ -81,7 +86,7 @@ test('an unusable command line ends with one JSON line and exit code 64', () => 
 test('without NET_ADMIN the command says what to grant and fails', () => {
   // Without any capability: as an ordinary user that is how this test runs already.
   const drop = process.geteuid?.() === 0 ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--'] : [];
-  const { status, lines } = run([], drop);
+  const { status, lines } = run(PROXY, drop);
   assert.equal(status, 1);
   assert.equal(lines.length, 1);
   assert.match(
@@ -95,7 +100,13 @@ describeWithNamespaces(import.meta.filename, () => {
   after(() => closeSync(netns));
 
   test('the command programs what its flags say, and once more changes nothing', () => {
-    const flags = ['--inbound-ports-to-ignore', '4191,9000-9010', '--subnets-to-ignore', '10.0.0.0/8,fd00::/8'];
+    const flags = [
+      ...PROXY,
+      '--inbound-ports-to-ignore',
+      '4191,9000-9010',
+      '--subnets-to-ignore',
+      '10.0.0.0/8,fd00::/8',
+    ];
     using netfilter = new Netlink('netfilter', netns);
     for (let round = 0; round < 2; round += 1) {
       const { status, lines } = inNetns(netns, () => run(flags));
