@@ -96,7 +96,9 @@ class Processes implements Disposable {
 
 function redirect(host: TestHost, args: readonly string[]): void {
   const main = join(import.meta.dirname, 'redirect', 'main.ts');
-  const run = inNetns(host.netns, () => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' }));
+  const proxy = ['--incoming-proxy-port=4143', '--outgoing-proxy-port=4140', `--proxy-uid=${PROXY_UID}`];
+  const command = [main, ...proxy, ...args];
+  const run = inNetns(host.netns, () => spawnSync(process.execPath, command, { encoding: 'utf8' }));
   assert.equal(run.status, 0, run.stderr);
 }
 
