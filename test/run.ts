@@ -6,7 +6,10 @@ import { join } from 'node:path';
 const root = join(import.meta.dirname, '..');
 const filters = process.argv.slice(2);
 
-const files = globSync('**/*.test.ts', { cwd: root, exclude: (name) => name === 'node_modules' || name === '.cache' })
+const files = globSync('**/*.test.ts', {
+  cwd: root,
+  exclude: (name) => ['node_modules', '.cache', 'cluster'].includes(name),
+})
   .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
   .sort();
 if (files.length === 0) {

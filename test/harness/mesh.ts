@@ -4,7 +4,8 @@ import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
 import { bundleAll } from '../../control-plane/install/bundle.ts';
 import { applyAll, readManifests } from '../../sandbox/demo/apply.ts';
 import { waitForDeployments } from '../../sandbox/demo/wait.ts';
-import { sandboxLog, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox/sandbox.ts';
+import type { SandboxOptions } from '../../sandbox/sandbox.ts';
+import { linkTestBeds, startTestBed, type TestBed } from './test-bed.ts';
 import { until } from './until.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
@@ -14,10 +15,11 @@ export type CommandResult = { readonly status: number; readonly stdout: string; 
 
 /** A cluster for scenarios, with what a person would do to it. */
 export class Mesh implements AsyncDisposable {
-  readonly sandbox: Sandbox;
+  /** The sandbox, or the real Kubernetes, that it runs on. */
+  readonly sandbox: TestBed;
   readonly cluster: Cluster;
 
-  private constructor(sandbox: Sandbox, cluster: Cluster) {
+  private constructor(sandbox: TestBed, cluster: Cluster) {
     this.sandbox = sandbox;
     this.cluster = cluster;
   }
@@ -25,7 +27,7 @@ export class Mesh implements AsyncDisposable {
   /** An empty cluster. */
   static async start(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'> = {}): Promise<Mesh> {
     await bundleAll();
-    const sandbox = await startSandbox(options);
+    const sandbox = await startTestBed(options);
     return new Mesh(sandbox, await connect({ kubeconfig: sandbox.kubeconfig }));
   }
 
@@ -39,7 +41,7 @@ export class Mesh implements AsyncDisposable {
       if (hasViz) await mesh.ready('tulle-viz');
       return mesh;
     } catch (error) {
-      const log = sandboxLog(mesh.sandbox.stateDirectory, 20);
+      const log = mesh.sandbox.log(20);
       await mesh[Symbol.asyncDispose]();
       throw new Error(`the installation failed; the cluster's own log ends with:\n${log}`, { cause: error });
     }
@@ -48,6 +50,11 @@ export class Mesh implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.cluster.close();
     await this.sandbox.stop();
+  }
+
+  /** From now on each reaches the other's node. */
+  static async link(a: Mesh, b: Mesh): Promise<void> {
+    await linkTestBeds(a.sandbox, b.sandbox);
   }
 
   /** Applies YAML documents. */

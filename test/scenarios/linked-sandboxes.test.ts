@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
-import { linkSandboxes } from '../../sandbox/sandbox.ts';
 
 describe('two sandboxes side by side', () => {
   let east: Mesh;
   let west: Mesh;
   before(async () => {
     [east, west] = await Promise.all([Mesh.start(), Mesh.start({ podNetwork: '10.43', serviceNetwork: '10.97' })]);
-    await linkSandboxes(east.sandbox, west.sandbox);
+    await Mesh.link(east, west);
   });
   after(async () => {
     await Promise.all([east?.[Symbol.asyncDispose](), west?.[Symbol.asyncDispose]()]);

@@ -101,6 +101,7 @@ describe('a mesh in a cluster', () => {
       name: 'capture',
       image: 'tulle.dev/test:0.1.0',
       args: ['capture', 'eth0', '4143', marker],
+      securityContext: { runAsUser: 0, capabilities: { add: ['NET_RAW'] } },
     });
     await mesh.apply(
       serviceYaml('glass', 'server', { args: ['server'], replicas: 1, ports: [8080] }).split('---\n')[1] ?? '',

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { linkSandboxes } from '../../sandbox/sandbox.ts';
 import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
 import { until } from '../harness/until.ts';
 
@@ -19,7 +18,7 @@ describe('two linked clusters', () => {
   let visitors = 0;
   before(async () => {
     [east, west] = await Promise.all([Mesh.start(), Mesh.start({ podNetwork: '10.43', serviceNetwork: '10.97' })]);
-    await linkSandboxes(east.sandbox, west.sandbox);
+    await Mesh.link(east, west);
     await west.apply(must(west.tulle(['install'])));
     await west.ready('tulle');
     const { status, stderr } = east.tulle(['multicluster', 'anchor-gen']);

@@ -29,6 +29,7 @@ export type Request = {
   readonly reference: string; // name and tag
   readonly bundles: Bundles; // programs, and `tulle.cjs`, which starts them
   readonly files: readonly BundleFile[]; // beside them
+  readonly compiles: boolean; // whether compiled code comes with the bundles
   readonly architectures: readonly Architecture[];
   /** Told what is done and what is left out. */
   readonly note: (text: string) => void;
@@ -97,7 +98,10 @@ function buildOne(request: Request, npm: NpmPackages, components: readonly NpmCo
   const bill = softwareBill(request.reference, VERSION, described, debian.packages);
   const program: readonly TarEntry[] = [{ kind: 'file', path: NODE.slice(1), mode: 0o755, content: node }];
   const app = [...koffi, ...bundleFiles([...request.bundles.outputFiles, ...request.files])];
-  const compiled = architecture === OWN_ARCH ? compileCacheIfPossible([...libraries, ...program, ...app], request) : [];
+  const compiled =
+    request.compiles && architecture === OWN_ARCH
+      ? compileCacheIfPossible([...libraries, ...program, ...app], request)
+      : [];
   const layers = [
     cachedLayer('libraries of Debian', [...libraries, ...etcFiles()]),
     cachedLayer('Node', program),

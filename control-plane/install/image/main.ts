@@ -69,6 +69,8 @@ async function main(): Promise<void> {
   const { archive, bill, sizes } = buildImage({
     reference: `${image}:${VERSION}`,
     // The programs of an image are named without its name: `image: tulle.dev/test`, `args: [server]`.
+    // Programs of tests do not end by themselves, so nothing can be compiled ahead.
+    compiles: kind === 'tulle',
     files: kind === 'tulle' ? dashboardFiles() : [],
     bundles: await bundle(PROGRAMS[kind]().map((one) => ({ ...one, out: one.out.replace(/^(test|demo)-/, '') }))),
     architectures,
