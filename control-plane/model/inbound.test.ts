@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Patterns } from '#runtime/pattern.ts';
 import { networkMatches, type Client } from './authorization.ts';
 import { authorizeConnection, authorizeRequest, findRoute, type InboundRoute, type InboundServer } from './inbound.ts';
 import type { HttpMatch, RequestHead } from './match.ts';
 
+const PATTERNS = new Patterns(10);
 const CLIENT: Client = { address: '10.0.0.1', tls: { kind: 'none' } };
 
 function request(method: string, path: string, more: Partial<RequestHead> = {}): RequestHead {
-  return { method, path, query: '', host: 'web.shop', header: () => undefined, matchesPattern: () => false, ...more };
+  return {
+    method,
+    path,
+    query: '',
+    host: 'web.shop',
+    header: () => undefined,
+    matchesPattern: PATTERNS.matches,
+    ...more,
+  };
 }
 
 function match(more: Partial<HttpMatch>): HttpMatch {
