@@ -4,6 +4,9 @@ import type { Values } from './values.ts';
 export const CONFIG_MAP = 'linkerd-config';
 export const TRUST_ROOTS_CONFIG_MAP = 'linkerd-identity-trust-roots';
 export const TRUST_ROOTS_KEY = 'ca-bundle.crt';
+/** Keys and certificates of the issuer and of the trust anchor; only the identity process can read them. */
+export const IDENTITY_ISSUER_SECRET = 'linkerd-identity-issuer';
+export const IDENTITY_ANCHOR_SECRET = 'linkerd-identity-anchor';
 export const WEBHOOK_CONFIGURATION = 'tulle-injector-webhook-config';
 export const POLICY_WEBHOOK_CONFIGURATION = 'tulle-policy-validator-webhook-config';
 export const INJECTOR_CERTIFICATE_SECRET = 'tulle-injector-k8s-tls';

@@ -73,7 +73,7 @@ test('a certificate is asked for as soon as the trust anchors are known, and ren
   own.check();
   await eventually('a certificate', () => applied.length === 1);
   assert.equal(own.problem, undefined);
-  clock.advance(35_000);
+  clock.advance(41_000);
   assert.equal(requests.length, 1);
   writeFileSync(state.tokenFile, 'token-2');
   clock.advance(2_000);
@@ -87,7 +87,7 @@ test('after a failure it tries again with growing delays, and keeps the certific
   own.start();
   await eventually('a certificate', () => applied.length === 1);
   state.failure = new Error('no route to host');
-  clock.advance(40_000);
+  clock.advance(43_000);
   await eventually('a failure', () => results.includes('error'));
   assert.equal(own.problem, undefined);
   for (let second = 0; second < 30; second += 1) {

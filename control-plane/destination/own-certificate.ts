@@ -37,6 +37,7 @@ export class OwnCertificate implements Disposable {
   #anchorsPem: string | undefined; // those the certificate was applied with
   #failures = 0;
   #retryAtMs = 0;
+  #renewAtMs = 0;
   #lastError: string | undefined;
   #isRenewing = false;
   #isClosed = false;
@@ -90,9 +91,7 @@ export class OwnCertificate implements Disposable {
     const nowMs = this.#options.clock.now();
     // A clock that was set back must not make us wait.
     if (nowMs < this.#retryAtMs && this.#retryAtMs - nowMs <= RETRY_MS_MAX) return false;
-    const [leaf] = this.#chain;
-    if (leaf === undefined || !this.#isTrusted()) return true;
-    return nowMs > leaf.notBeforeMs + (leaf.notAfterMs - leaf.notBeforeMs) * RENEWAL_RATIO;
+    return !this.#isTrusted() || nowMs > this.#renewAtMs;
   }
 
   async #renew(anchorsPem: string): Promise<void> {
@@ -104,6 +103,8 @@ export class OwnCertificate implements Disposable {
       const chain = [response.leafCertificate, ...response.intermediateCertificates].map(parseCertificate);
       this.#verify(chain, anchorsPem);
       this.#chain = chain;
+      const nowMs = clock.now();
+      this.#renewAtMs = nowMs + ((this.notAfterMs ?? nowMs) - nowMs) * RENEWAL_RATIO;
       this.#failures = 0;
       this.#retryAtMs = 0;
       this.#lastError = undefined;

@@ -12,11 +12,17 @@ import { StoredObjects } from './stored-objects.ts';
 import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
 
 const DAY = 86_400_000;
-const POLICY = { domain: 'test.local', anchorLifetimeMs: 3650 * DAY, issuerLifetimeMs: 7 * DAY };
+const POLICY = {
+  domain: 'test.local',
+  leafLifetimeMs: DAY,
+  anchorLifetimeMs: 3650 * DAY,
+  issuerLifetimeMs: 7 * DAY,
+};
 const log = createLogger('test', 'silent');
 
 function keeperOf(cluster: TestCluster, clock: ManualClock): AuthorityKeeper {
-  return new AuthorityKeeper({ objects: new StoredObjects(cluster.client, 'tulle'), policy: POLICY, clock, log });
+  const objects = new StoredObjects(cluster.client, 'tulle');
+  return new AuthorityKeeper({ objects, policy: POLICY, isIssuerExternal: false, clock, log });
 }
 
 function published(cluster: TestCluster): readonly Certificate[] {
@@ -87,7 +93,7 @@ test('after a long sleep the issuer is repaired before anything is signed', asyn
   assert.equal(keeper.problem, undefined);
 });
 
-test('a clock that was ahead and is set back does not leave certificates of the future', async () => {
+test('a clock that was ahead and is set back makes no other anchor, and leaves no issuer of the future', async () => {
   await using cluster = await startTestCluster();
   const future = new ManualClock(Date.UTC(2030, 0, 1));
   await keeperOf(cluster, future).reconcile();
@@ -95,7 +101,7 @@ test('a clock that was ahead and is set back does not leave certificates of the 
   const keeper = keeperOf(cluster, now);
   const state = await keeper.ensure();
   assert.equal(verifyChain(leafOf(state, now.now()), published(cluster), now.now()).isTrusted, true);
-  assert.equal(published(cluster).length, 2, 'the anchor of the future stays trusted');
+  assert.equal(published(cluster).length, 1, 'proxies of the future and of now know the same anchor');
 });
 
 test('a new anchor comes before the old one ends, both are published, and the old one vouches for the new one', async () => {
@@ -117,6 +123,44 @@ test('a new anchor comes before the old one ends, both are published, and the ol
   assert.equal(
     verifyChain(leafOf(await keeper.ensure(), clock.now()), published(cluster), clock.now()).isTrusted,
     true,
+  );
+});
+
+test('a new anchor and a new issuer on request: each once, the anchor vouched for by the old one', async () => {
+  await using cluster = await startTestCluster();
+  const clock = new ManualClock();
+  const keeper = keeperOf(cluster, clock);
+  const first = await keeper.ensure();
+  const rotate = { metadata: { annotations: { 'tulle.dev/rotate': 'now' } } };
+  await cluster.server.client.patch('secrets', 'tulle', 'linkerd-identity-anchor', 'merge', rotate);
+  await keeper.reconcile();
+  await cluster.server.client.patch('secrets', 'tulle', 'linkerd-identity-issuer', 'merge', rotate);
+  await keeper.reconcile();
+  await keeper.reconcile();
+  const second = keeper.state.value!;
+  assert.equal(published(cluster).length, 2);
+  assert.notEqual(issuerName(second), issuerName(first));
+  const leaf = leafOf(second, clock.now());
+  assert.equal(
+    verifyChain(leaf, first.bundle, clock.now()).isTrusted,
+    true,
+    'for proxies that know only the old anchor',
+  );
+  assert.equal(verifyChain(leaf, second.ownAnchors.slice(0, 1), clock.now()).isTrusted, true, 'under the new anchor');
+  await keeper.reconcile();
+  assert.equal(issuerName(keeper.state.value!), issuerName(second));
+});
+
+test('the Secret of the anchor comes back as it was: without its key nobody could vouch for the next one', async () => {
+  await using cluster = await startTestCluster();
+  const keeper = keeperOf(cluster, new ManualClock());
+  await keeper.reconcile();
+  const before = cluster.server.client.get('secrets', 'tulle', 'linkerd-identity-anchor');
+  await cluster.server.client.delete('secrets', 'tulle', 'linkerd-identity-anchor');
+  await keeper.reconcile();
+  assert.deepEqual(
+    cluster.server.client.get('secrets', 'tulle', 'linkerd-identity-anchor')?.['data'],
+    before?.['data'],
   );
 });
 

@@ -4,8 +4,10 @@ import { Watch } from '#runtime/watch.ts';
 import { KubeError } from '#k8s/kube-error.ts';
 import type { Certificate } from '#pki/certificate.ts';
 import { verifyChain, writeTrustAnchors } from '#pki/trust-anchors.ts';
+import { readForeignIssuer, type ForeignIssuer } from './foreign-issuer.ts';
 import {
   anchorProblem,
+  anchorsOf,
   issuerProblem,
   nextAnchor,
   nextIssuer,
@@ -13,23 +15,37 @@ import {
   type AnchorState,
   type HierarchyPolicy,
   type IssuerState,
+  type Owner,
 } from './hierarchy.ts';
-import type { Stored, StoredObjects } from './stored-objects.ts';
+import type { IssuerSecret, StoredAuthority, StoredBundle, StoredObjects } from './stored-objects.ts';
 
 /** What leaves are signed with, and what they are checked against. */
-export type SigningState = { readonly issuer: IssuerState; readonly bundle: readonly Certificate[] };
+export type SigningState = {
+  readonly issuer: IssuerState;
+  readonly owner: Owner; // of the issuer
+  readonly bundle: readonly Certificate[];
+  readonly ownAnchors: readonly Certificate[]; // those of the bundle that we renew
+};
+
+/** Something that people should hear of, as an Event. */
+export type Notice = { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string };
 
 export type AuthorityOptions = {
   readonly objects: StoredObjects;
   readonly policy: HierarchyPolicy;
+  /** Somebody else makes the issuer: none is made here when there is none. */
+  readonly isIssuerExternal: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told about the result of every reconciliation. */
   readonly observe?: (result: 'ok' | 'error') => void;
+  readonly tell?: (notice: Notice) => void;
 };
 
 /** Objects are looked at so often though nothing calls for it: somebody may have changed or deleted them. */
 const RECONCILE_MS = 30_000;
+/** Short enough to notice a clock that jumped over the issuer's end before proxies do. */
+const LOOK_MS = 2_000;
 const RETRY_MS_MIN = 500;
 const RETRY_MS_MAX = 15_000;
 
@@ -49,6 +65,10 @@ export class AuthorityKeeper implements Disposable {
   #failures = 0;
   #lastError: string | undefined;
   #isClosed = false;
+  /** What was last stored, to put it back: without its key the next anchor could not be vouched for. */
+  #anchor: AnchorState | undefined;
+  /** The issuer that is not used yet, and from when on it is. */
+  #held: { readonly issuer: Certificate; readonly untilMs: number } | undefined;
 
   constructor(options: AuthorityOptions) {
     this.#options = options;
@@ -63,6 +83,11 @@ export class AuthorityKeeper implements Disposable {
   get problem(): string | undefined {
     const usable = this.#usable();
     return usable === undefined ? (this.#lastError ?? 'the issuer is not loaded yet') : undefined;
+  }
+
+  /** Why the objects are not in order, though what is loaded may still hold; nothing when they are. */
+  get lastError(): string | undefined {
+    return this.#lastError;
   }
 
   /**
@@ -99,12 +124,22 @@ export class AuthorityKeeper implements Disposable {
     } catch {
       delayMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures - 1, 10)); // logged where it happened
     }
+    this.#wait(delayMs);
+  }
+
+  #wait(leftMs: number): void {
     if (this.#isClosed) return;
-    this.#timer = this.#options.clock.after(delayMs, () => void this.#loop());
+    const hasEnded = this.#failures === 0 && this.#usable() === undefined;
+    if (hasEnded || leftMs <= 0) {
+      void this.#loop(); // never rejects
+      return;
+    }
+    const stepMs = Math.min(leftMs, LOOK_MS);
+    this.#timer = this.#options.clock.after(stepMs, () => this.#wait(leftMs - stepMs));
   }
 
   async #reconcile(): Promise<void> {
-    const { log, observe } = this.#options;
+    const { log, observe, tell } = this.#options;
     try {
       await this.#reconcileUntilAgreed();
       this.#failures = 0;
@@ -112,8 +147,16 @@ export class AuthorityKeeper implements Disposable {
       observe?.('ok');
     } catch (error) {
       this.#failures += 1;
-      this.#lastError = error instanceof Error ? error.message : String(error);
-      log.error({ err: error, failures: this.#failures }, 'cannot bring the trust anchor and the issuer in order');
+      const message = error instanceof Error ? error.message : String(error);
+      const isNew = message !== this.#lastError;
+      this.#lastError = message;
+      // What the API server refuses is no fault of the certificates.
+      if (isNew && !(error instanceof KubeError))
+        tell?.({ type: 'Warning', reason: 'IssuerValidationFailed', message });
+      log[isNew ? 'error' : 'debug'](
+        { err: error, failures: this.#failures },
+        'cannot bring the trust anchor and the issuer in order',
+      );
       observe?.('error');
       throw error;
     }
@@ -132,49 +175,111 @@ export class AuthorityKeeper implements Disposable {
   }
 
   async #reconcileOnce(): Promise<void> {
-    const { objects, clock } = this.#options;
+    const { objects, clock, isIssuerExternal } = this.#options;
     const nowMs = clock.now();
-    const anchor = await this.#reconcileAnchor(await objects.readAnchor(), nowMs);
+    const secret = await objects.readIssuer();
+    const isOurs = secret.owner === 'us' && !(secret.resourceVersion === undefined && isIssuerExternal);
+    const storedAnchor = await objects.readAnchor();
+    // Under an issuer of the user's, an anchor of ours would only be one more thing to trust.
+    const anchor = isOurs ? await this.#reconcileAnchor(storedAnchor, nowMs) : storedAnchor.value;
+    const ownAnchors = anchorsOf(anchor);
     const published = await objects.readBundle();
-    const bundle = trustBundle(anchor, published.value ?? [], nowMs);
-    // Before the issuer: nobody should see a leaf under an anchor that is not published yet.
-    if (writeTrustAnchors(bundle) !== published.text) await objects.writeBundle(bundle, published);
-    const issuer = await this.#reconcileIssuer(await objects.readIssuer(), anchor, bundle, nowMs);
-    this.#load({ issuer, bundle });
+    const known = trustBundle([...ownAnchors, ...(published.value ?? [])], nowMs);
+    if (anchor !== undefined && isOurs) {
+      await this.#publish(known, published);
+      const issuer = await this.#reconcileIssuer(secret, anchor, known, nowMs);
+      this.#take({ issuer, owner: 'us', bundle: known, ownAnchors }, nowMs);
+      return;
+    }
+    let foreign: ForeignIssuer;
+    try {
+      foreign = readForeignIssuer(secret, known, nowMs);
+    } catch (error) {
+      await this.#publish(known, published);
+      const kept = this.#usable(); // the last good one stays, with the anchors of now
+      if (kept !== undefined) this.#load({ ...kept, bundle: known, ownAnchors });
+      throw error;
+    }
+    await this.#publish(foreign.bundle, published);
+    this.#take({ ...foreign, owner: 'user', ownAnchors }, nowMs);
   }
 
-  async #reconcileAnchor(stored: Stored<AnchorState>, nowMs: number): Promise<AnchorState> {
+  /** Always before an issuer is used: nobody should see a leaf under an anchor that is not published yet. */
+  async #publish(bundle: readonly Certificate[], published: StoredBundle): Promise<void> {
+    const isDue = bundle.length > 0 && writeTrustAnchors(bundle) !== published.text;
+    if (isDue) await this.#options.objects.writeBundle(bundle, published);
+  }
+
+  async #reconcileAnchor(stored: StoredAuthority<AnchorState>, nowMs: number): Promise<AnchorState> {
     const { objects, policy, log } = this.#options;
-    const reason = anchorProblem(stored.value, nowMs);
-    if (reason === undefined && stored.value !== undefined) return stored.value;
-    const next = nextAnchor(stored.value, policy, nowMs);
-    await objects.writeAnchor(next, stored);
-    log.info({ reason, anchor: next.current.certificate.commonName }, 'made a trust anchor');
+    const known = stored.value ?? this.#anchor;
+    const asked = stored.isRotationAsked ? 'a new one is asked for' : undefined;
+    const reason = anchorProblem(known, policy, nowMs) ?? asked;
+    const next = reason === undefined && known !== undefined ? known : nextAnchor(known, policy, nowMs);
+    if (next !== stored.value) {
+      await objects.writeAnchor(next, stored);
+      const anchor = next.current.certificate.commonName;
+      if (next === known) log.warn({ anchor }, 'the Secret of the trust anchor was deleted: it is back');
+      else log.info({ reason, anchor }, 'made a trust anchor');
+    }
+    this.#anchor = next;
     return next;
   }
 
   async #reconcileIssuer(
-    stored: Stored<IssuerState>,
+    secret: IssuerSecret,
     anchor: AnchorState,
     bundle: readonly Certificate[],
     nowMs: number,
   ): Promise<IssuerState> {
     const { objects, policy, log } = this.#options;
-    const reason = issuerProblem(stored.value, bundle, nowMs);
-    if (reason === undefined && stored.value !== undefined) return stored.value;
+    const stored = secret.resourceVersion === undefined ? undefined : secret.read();
+    const asked = secret.isRotationAsked ? 'a new one is asked for' : undefined;
+    const reason = issuerProblem(stored, bundle, nowMs) ?? asked;
+    if (reason === undefined && stored !== undefined) return stored;
     const next = nextIssuer(anchor, policy, nowMs);
-    await objects.writeIssuer(next, bundle, stored);
+    await objects.writeIssuer(next, bundle, secret);
     log.info({ reason, issuer: next.authority.certificate.commonName }, 'made an issuer');
     return next;
   }
 
+  /** Loads what is to be used, unless proxies need time to learn the anchor above a new issuer. */
+  #take(next: SigningState, nowMs: number): void {
+    const kept = this.#usable();
+    if (kept === undefined || !this.#mustHold(next.issuer, kept, nowMs)) {
+      this.#load(next);
+      return;
+    }
+    this.#load({ ...next, issuer: kept.issuer });
+  }
+
+  /**
+   * Whether an issuer has to wait: its anchor is new and no older one vouches for it. Proxies are told the anchors whenever they
+   * renew, so after the lifetime of a leaf all of them know it.
+   */
+  #mustHold({ authority: { certificate }, chain }: IssuerState, kept: SigningState, nowMs: number): boolean {
+    if (isSame(certificate, kept.issuer.authority.certificate)) return false;
+    if (this.#held !== undefined && isSame(this.#held.issuer, certificate)) return nowMs < this.#held.untilMs;
+    if (verifyChain([certificate, ...chain], kept.bundle, nowMs).isTrusted) return false;
+    const untilMs = nowMs + this.#options.policy.leafLifetimeMs;
+    this.#held = { issuer: certificate, untilMs };
+    this.#options.tell?.({
+      type: 'Normal',
+      reason: 'IssuerUpdateSkipped',
+      message: `${nameOf(certificate)} is under a trust anchor that proxies do not know yet: it is used from ${new Date(untilMs).toISOString()}`,
+    });
+    return true;
+  }
+
   #load(next: SigningState): void {
     const now = this.state.value;
-    const isSame =
-      now !== undefined &&
-      now.issuer.authority.certificate.der.equals(next.issuer.authority.certificate.der) &&
-      writeTrustAnchors(now.bundle) === writeTrustAnchors(next.bundle);
-    if (!isSame) this.state.set(next);
+    const issuer = next.issuer.authority.certificate;
+    const hasIssuer = now !== undefined && isSame(now.issuer.authority.certificate, issuer);
+    if (hasIssuer && writeTrustAnchors(now.bundle) === writeTrustAnchors(next.bundle)) return;
+    this.state.set(next);
+    if (hasIssuer || next.owner === 'us') return;
+    const message = `${nameOf(issuer)} is in use, until ${new Date(issuer.notAfterMs).toISOString()}`;
+    this.#options.tell?.({ type: 'Normal', reason: 'IssuerUpdated', message });
   }
 
   #usable(): SigningState | undefined {
@@ -183,4 +288,12 @@ export class AuthorityKeeper implements Disposable {
     const chain = [loaded.issuer.authority.certificate, ...loaded.issuer.chain];
     return verifyChain(chain, loaded.bundle, this.#options.clock.now()).isTrusted ? loaded : undefined;
   }
+}
+
+function isSame(a: Certificate, b: Certificate): boolean {
+  return a.der.equals(b.der);
+}
+
+function nameOf({ commonName, serialHex }: Certificate): string {
+  return `the issuer "${commonName ?? serialHex}"`;
 }

@@ -1,8 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import type { CertifyRequest, CertifyResponse } from '#api/gen/identity.ts';
 import type { CallFailure } from '#api/serve-watch.ts';
+import type { Certificate } from '#pki/certificate.ts';
 import { CsrError, parseCsr, type CertificateRequest } from '#pki/csr.ts';
-import { issueLeaf } from '#pki/issuer.ts';
+import { issueLeaf, leafValidity } from '#pki/issuer.ts';
 import { isDnsName, spiffeId, workloadIdentity, type TrustDomain } from '#pki/names.ts';
 import type { SigningState } from './authority.ts';
 import type { TokenVerdict } from './token-review.ts';
@@ -55,17 +56,13 @@ export async function certify(request: CertifyRequest, context: CertifyContext):
   } catch (error) {
     return fail(status.UNAVAILABLE, `the issuer is not usable: ${messageOf(error)}`);
   }
-  const nowMs = context.now();
   const leaf = issueLeaf(signing.issuer.authority, {
     publicDer: csr.publicDer,
     dnsName: identity,
     uri: spiffeId(verdict.account, context.domain),
-    validity: {
-      notBeforeMs: nowMs - context.clockSkewMs,
-      notAfterMs: nowMs + context.leafLifetimeMs + context.clockSkewMs,
-    },
+    validity: leafValidity(context.now(), context.leafLifetimeMs, context.clockSkewMs),
   });
-  const chain = [signing.issuer.authority.certificate, ...signing.issuer.chain];
+  const chain = [signing.issuer.authority.certificate, ...signing.issuer.chain, ...offeredAnchors(signing.bundle)];
   return {
     response: {
       leafCertificate: leaf.der,
@@ -73,6 +70,18 @@ export async function certify(request: CertifyRequest, context: CertifyContext):
       validUntil: new Date(leaf.notAfterMs),
     },
   };
+}
+
+/** More anchors would make every handshake of a proxy slow that shows the whole answer to its peers. */
+const OFFERED_ANCHORS_MAX = 8;
+
+/**
+ * While there are several anchors they go along in the chain, newest first: a proxy that never restarts learns them so. Others take them
+ * for certificates that are not needed.
+ */
+function offeredAnchors(bundle: readonly Certificate[]): readonly Certificate[] {
+  if (bundle.length < 2) return [];
+  return [...bundle].sort((a, b) => b.notAfterMs - a.notAfterMs).slice(0, OFFERED_ANCHORS_MAX);
 }
 
 function requestProblem({ identity, token, certificateSigningRequest }: CertifyRequest): string | undefined {

@@ -15,6 +15,7 @@ export type IdentityConfig = {
   readonly clockSkewMs: number;
   readonly issuerLifetimeMs: number;
   readonly anchorLifetimeMs: number;
+  readonly isIssuerExternal: boolean;
   readonly shutdownGraceMs: number;
 };
 
@@ -45,6 +46,7 @@ export function readIdentityConfig(environment: Readonly<Record<string, string |
     clockSkewMs: env.durationMs('TULLE_IDENTITY_CLOCK_SKEW_ALLOWANCE', '20s', 0),
     issuerLifetimeMs: env.durationMs('TULLE_IDENTITY_ISSUER_LIFETIME', '7d', 60_000),
     anchorLifetimeMs: env.durationMs('TULLE_IDENTITY_ANCHOR_LIFETIME', '3650d', 120_000),
+    isIssuerExternal: env.oneOf('TULLE_IDENTITY_ISSUER', ['own', 'external'], 'own') === 'external',
     shutdownGraceMs: env.durationMs('TULLE_SHUTDOWN_GRACE', '10s', 0),
   };
   if (config.issuerLifetimeMs < config.leafLifetimeMs) {

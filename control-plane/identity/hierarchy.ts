@@ -13,9 +13,13 @@ export type AnchorState = {
 /** The issuer, and the certificates between it and the trust anchors that proxies may know. */
 export type IssuerState = { readonly authority: Authority; readonly chain: readonly Certificate[] };
 
+/** Who looks after the issuer. What is the user's is never replaced by us. */
+export type Owner = 'us' | 'user';
+
 /** How long things hold. */
 export type HierarchyPolicy = {
   readonly domain: string;
+  readonly leafLifetimeMs: number;
   readonly anchorLifetimeMs: number;
   readonly issuerLifetimeMs: number;
 };
@@ -26,7 +30,7 @@ const ANCHOR_OVERLAP_RATIO = 0.2;
 /** A new issuer takes over after this share of its lifetime: leaves it signed before still have the rest. */
 const ISSUER_ROTATION_RATIO = 0.4;
 
-/** Certificates hold from this share of their lifetime ago, at most a day: clocks may be set back a little. */
+/** Issuers hold from this share of their lifetime ago, at most a day: clocks may be set back a little. */
 const BACKDATE_RATIO = 0.1;
 const BACKDATE_MS_MAX = 86_400_000;
 
@@ -34,19 +38,26 @@ const BACKDATE_MS_MAX = 86_400_000;
 const PREVIOUS_ANCHORS_MAX = 8;
 
 /** Why an anchor is replaced, or nothing. */
-export function anchorProblem(stored: AnchorState | undefined, nowMs: number): string | undefined {
+export function anchorProblem(
+  stored: AnchorState | undefined,
+  policy: HierarchyPolicy,
+  nowMs: number,
+): string | undefined {
   if (stored === undefined) return 'there is none';
   const { certificate } = stored.current;
   const problem = validityProblem(certificate, nowMs);
   if (problem !== undefined) return problem;
-  const lifetimeMs = certificate.notAfterMs - certificate.notBeforeMs;
+  // One that somebody brought along may have a shorter life than ours.
+  const lifetimeMs = Math.min(policy.anchorLifetimeMs, certificate.notAfterMs - certificate.notBeforeMs);
   const isDue = certificate.notAfterMs - nowMs < lifetimeMs * ANCHOR_OVERLAP_RATIO;
   return isDue ? 'it is in the last part of its lifetime' : undefined;
 }
 
 /** The anchor that follows. The old one stays trusted as long as it holds, and vouches for the new one. */
 export function nextAnchor(stored: AnchorState | undefined, policy: HierarchyPolicy, nowMs: number): AnchorState {
-  const current = createTrustAnchor(policy.domain, validity(policy.anchorLifetimeMs, nowMs));
+  // It holds from a whole lifetime ago: a clock that is behind must not make an anchor invalid that proxies know.
+  const validity = { notBeforeMs: nowMs - policy.anchorLifetimeMs, notAfterMs: nowMs + policy.anchorLifetimeMs };
+  const current = createTrustAnchor(policy.domain, validity);
   if (stored === undefined) return { current, previous: [], crossSigned: [] };
   const old = stored.current;
   const previous = [old.certificate, ...stored.previous].filter((anchor) => anchor.notAfterMs >= nowMs);
@@ -59,14 +70,15 @@ export function nextAnchor(stored: AnchorState | undefined, policy: HierarchyPol
   };
 }
 
-/** Everything that proxies should trust: our anchors and those somebody else added, as long as they hold. */
-export function trustBundle(
-  anchor: AnchorState,
-  published: readonly Certificate[],
-  nowMs: number,
-): readonly Certificate[] {
-  const all = [anchor.current.certificate, ...anchor.previous, ...published];
-  return all.filter((candidate) => candidate.notAfterMs >= nowMs);
+/** Our anchors, the current one first. */
+export function anchorsOf(anchor: AnchorState | undefined): readonly Certificate[] {
+  return anchor === undefined ? [] : [anchor.current.certificate, ...anchor.previous];
+}
+
+/** Everything that proxies should trust: our anchors and those somebody else added, each once, as long as they hold. */
+export function trustBundle(anchors: readonly Certificate[], nowMs: number): readonly Certificate[] {
+  const byDer = new Map(anchors.map((anchor) => [anchor.der.toString('hex'), anchor]));
+  return [...byDer.values()].filter((candidate) => candidate.notAfterMs >= nowMs);
 }
 
 /** Why an issuer is replaced, or nothing. */
@@ -86,12 +98,10 @@ export function issuerProblem(
 
 export function nextIssuer(anchor: AnchorState, policy: HierarchyPolicy, nowMs: number): IssuerState {
   return {
-    authority: createIssuer(anchor.current, policy.domain, validity(policy.issuerLifetimeMs, nowMs)),
+    authority: createIssuer(anchor.current, policy.domain, {
+      notBeforeMs: nowMs - Math.min(policy.issuerLifetimeMs * BACKDATE_RATIO, BACKDATE_MS_MAX),
+      notAfterMs: nowMs + policy.issuerLifetimeMs,
+    }),
     chain: anchor.crossSigned.filter((voucher) => voucher.notAfterMs >= nowMs),
   };
-}
-
-function validity(lifetimeMs: number, nowMs: number): { notBeforeMs: number; notAfterMs: number } {
-  const backdateMs = Math.min(lifetimeMs * BACKDATE_RATIO, BACKDATE_MS_MAX);
-  return { notBeforeMs: nowMs - backdateMs, notAfterMs: nowMs + lifetimeMs };
 }

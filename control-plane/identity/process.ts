@@ -12,8 +12,10 @@ import { writeTrustAnchors } from '#pki/trust-anchors.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
-import { AuthorityKeeper } from './authority.ts';
+import { AuthorityKeeper, type Notice } from './authority.ts';
 import type { IdentityConfig } from './config.ts';
+import { recordNotice } from './events.ts';
+import { endings, ExpiryNotices } from './expiry.ts';
 import { createIdentityMetrics } from './metrics.ts';
 import { PublishedBundle } from './published-bundle.ts';
 import { ServerLeaf } from './server-leaf.ts';
@@ -51,23 +53,36 @@ export async function startIdentity(
       return ttl(ends.length === 0 ? undefined : Math.max(...ends));
     },
   });
+  const { controlPlaneNamespace } = config.domain;
+  const objects = new StoredObjects(client, controlPlaneNamespace);
+  const tell = (notice: Notice): void => recordNotice(client, log, controlPlaneNamespace, notice, clock.now());
   const keeper = new AuthorityKeeper({
-    objects: new StoredObjects(client, config.domain.controlPlaneNamespace),
+    objects,
     policy: {
-      domain: `${config.domain.controlPlaneNamespace}.${config.domain.trustDomain}`,
+      domain: `${controlPlaneNamespace}.${config.domain.trustDomain}`,
+      leafLifetimeMs: config.leafLifetimeMs,
       anchorLifetimeMs: config.anchorLifetimeMs,
       issuerLifetimeMs: config.issuerLifetimeMs,
     },
+    isIssuerExternal: config.isIssuerExternal,
     clock,
     log,
     observe: metrics.reconciled,
+    tell,
+  });
+  const notices = new ExpiryNotices({
+    objects,
+    clock,
+    log,
+    endings: () => (keeper.state.value === undefined ? [] : endings(keeper.state.value, keeper.lastError)),
+    tell,
   });
 
   // Who starts a proxy without these anchors gets none, so they come back at once; the keeper's own round would be later.
   const informer = new Informer({
     client,
     kind: CONFIG_MAPS,
-    namespace: config.domain.controlPlaneNamespace,
+    namespace: controlPlaneNamespace,
     fieldSelector: `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`,
     index: new PublishedBundle(
       () => (keeper.state.value === undefined ? undefined : writeTrustAnchors(keeper.state.value.bundle)),
@@ -125,12 +140,14 @@ export async function startIdentity(
   });
   keeper.start();
   informer.start();
+  notices.start();
   return {
     adminPort: (admin.address() as AddressInfo).port,
     port: listening.promise,
     keeper,
     async stop() {
       informer[Symbol.dispose]();
+      notices[Symbol.dispose]();
       leaf[Symbol.dispose]();
       keeper[Symbol.dispose]();
       await server?.stop(config.shutdownGraceMs / 2);

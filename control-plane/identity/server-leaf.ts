@@ -1,6 +1,6 @@
 import type { ServerIdentity } from '#api/grpc-server.ts';
 import type { Clock } from '#runtime/clock.ts';
-import { issueLeaf, type Credentials } from '#pki/issuer.ts';
+import { issueLeaf, leafValidity, type Credentials } from '#pki/issuer.ts';
 import { PrivateKey } from '#pki/key.ts';
 import { encodeCertificates } from '#pki/pem.ts';
 import { verifyChain, writeTrustAnchors } from '#pki/trust-anchors.ts';
@@ -29,6 +29,7 @@ export class ServerLeaf implements Disposable {
   readonly #subscription: Disposable;
   #credentials: Credentials | undefined;
   #signedBy: SigningState | undefined;
+  #renewAtMs = 0;
   #timer: Disposable | undefined;
 
   constructor(options: ServerLeafOptions) {
@@ -60,11 +61,12 @@ export class ServerLeaf implements Disposable {
     const leaf = issueLeaf(state.issuer.authority, {
       publicDer: this.#key.publicDer,
       dnsName,
-      validity: { notBeforeMs: nowMs - clockSkewMs, notAfterMs: nowMs + lifetimeMs + clockSkewMs },
+      validity: leafValidity(nowMs, lifetimeMs, clockSkewMs),
     });
     const chain = [leaf, state.issuer.authority.certificate, ...state.issuer.chain];
     this.#credentials = { key: this.#key, chain };
     this.#signedBy = state;
+    this.#renewAtMs = nowMs + (leaf.notAfterMs - nowMs) * RENEWAL_RATIO;
     apply({
       key: this.#key.exportPem(),
       cert: encodeCertificates(chain.map((certificate) => certificate.der)),
@@ -73,10 +75,9 @@ export class ServerLeaf implements Disposable {
   }
 
   #isDue(state: SigningState): boolean {
-    const leaf = this.#credentials?.chain[0];
-    if (this.#credentials === undefined || leaf === undefined || this.#signedBy !== state) return true;
+    if (this.#credentials === undefined || this.#signedBy !== state) return true;
     const nowMs = this.#options.clock.now();
     if (!verifyChain(this.#credentials.chain, state.bundle, nowMs).isTrusted) return true;
-    return nowMs > leaf.notBeforeMs + (leaf.notAfterMs - leaf.notBeforeMs) * RENEWAL_RATIO;
+    return nowMs > this.#renewAtMs;
   }
 }

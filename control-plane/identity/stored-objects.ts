@@ -1,19 +1,48 @@
 import type { KubeClient } from '#k8s/client.ts';
+import {
+  IDENTITY_ANCHOR_SECRET,
+  IDENTITY_ISSUER_SECRET,
+  TRUST_ROOTS_CONFIG_MAP,
+  TRUST_ROOTS_KEY,
+} from '#config/names.ts';
 import { asObject, asText, asTextMap } from '#k8s/json.ts';
 import { KubeError } from '#k8s/kube-error.ts';
 import type { Certificate } from '#pki/certificate.ts';
-import { readAuthority } from '#pki/issuer.ts';
+import { readAuthority, TLS_KEYS } from '#pki/issuer.ts';
 import { encodeCertificates } from '#pki/pem.ts';
 import { readTrustAnchors, writeTrustAnchors } from '#pki/trust-anchors.ts';
-import type { AnchorState, IssuerState } from './hierarchy.ts';
+import type { AnchorState, IssuerState, Owner } from './hierarchy.ts';
 
-const ANCHOR_SECRET = 'linkerd-identity-anchor';
-const ISSUER_SECRET = 'linkerd-identity-issuer';
-const TRUST_ROOTS = 'linkerd-identity-trust-roots';
-const BUNDLE_KEY = 'ca-bundle.crt';
+/** On a Secret of ours: asks for a new anchor or issuer now. It goes away with the old one. */
+const ROTATE_ANNOTATION = 'tulle.dev/rotate';
+
+type Annotations = Readonly<Record<string, string>>;
 
 /** A stored value and the version of its object, which an update must name; absent when there is no object. */
 export type Stored<T> = { readonly value: T | undefined; readonly resourceVersion?: string };
+
+/** One of our Secrets. */
+export type StoredAuthority<T> = Stored<T> & { readonly isRotationAsked: boolean };
+
+/**
+ * The Secret of the issuer. It is the user's when it has one of the forms that Linkerd takes: `tls.crt`, `tls.key` and `ca.crt` in
+ * a Secret of type `kubernetes.io/tls`, as cert-manager writes it; or `crt.pem` and `key.pem`, as the installation writes given files.
+ */
+export type IssuerSecret = {
+  readonly owner: Owner;
+  readonly resourceVersion?: string; // absent when there is no Secret
+  readonly isRotationAsked: boolean;
+  /** @throws when there is none that can be used, naming the Secret, the field and what is wrong */
+  readonly read: () => IssuerState;
+  /** Of `ca.crt`. @throws when they are spoilt */
+  readonly roots: () => readonly Certificate[];
+};
+
+/** The published anchors, with what is remembered beside them. */
+export type StoredBundle = Stored<readonly Certificate[]> & {
+  readonly text: string;
+  readonly annotations: Annotations;
+};
 
 /**
  * Where the certificates of an installation are kept: two Secrets that only this process can read, and a ConfigMap that
@@ -29,10 +58,10 @@ export class StoredObjects {
   }
 
   /** @throws when the Secret is there but cannot be used: what somebody put there is not replaced */
-  async readAnchor(): Promise<Stored<AnchorState>> {
-    const { data, resourceVersion } = await this.#read('secrets', ANCHOR_SECRET);
-    if (resourceVersion === undefined) return { value: undefined };
-    const what = `Secret ${this.#namespace}/${ANCHOR_SECRET}`;
+  async readAnchor(): Promise<StoredAuthority<AnchorState>> {
+    const { data, resourceVersion, annotations } = await this.#read('secrets', IDENTITY_ANCHOR_SECRET);
+    if (resourceVersion === undefined) return { value: undefined, isRotationAsked: false };
+    const what = `Secret ${this.#namespace}/${IDENTITY_ANCHOR_SECRET}`;
     const text = secretText(data);
     const { authority } = readAuthority(text('tls.crt'), text('tls.key'), what);
     const value = {
@@ -40,11 +69,11 @@ export class StoredObjects {
       previous: optionalCertificates(text('previous.crt'), `${what} previous.crt`),
       crossSigned: optionalCertificates(text('cross.crt'), `${what} cross.crt`),
     };
-    return { value, resourceVersion };
+    return { value, resourceVersion, isRotationAsked: ROTATE_ANNOTATION in annotations };
   }
 
   async writeAnchor({ current, previous, crossSigned }: AnchorState, over: Stored<AnchorState>): Promise<void> {
-    await this.#writeSecret(ANCHOR_SECRET, over.resourceVersion, {
+    await this.#writeSecret(IDENTITY_ANCHOR_SECRET, over.resourceVersion, {
       'tls.crt': encodeCertificates([current.certificate.der]),
       'tls.key': current.key.exportPem(),
       'previous.crt': encodeCertificates(previous.map((anchor) => anchor.der)),
@@ -52,21 +81,31 @@ export class StoredObjects {
     });
   }
 
-  /** @throws when the Secret is there but cannot be used */
-  async readIssuer(): Promise<Stored<IssuerState>> {
-    const { data, resourceVersion } = await this.#read('secrets', ISSUER_SECRET);
-    if (resourceVersion === undefined) return { value: undefined };
+  async readIssuer(): Promise<IssuerSecret> {
+    const { data, resourceVersion, annotations, type } = await this.#read('secrets', IDENTITY_ISSUER_SECRET);
+    const what = `Secret ${this.#namespace}/${IDENTITY_ISSUER_SECRET}`;
     const text = secretText(data);
-    const what = `Secret ${this.#namespace}/${ISSUER_SECRET}`;
-    return { value: readAuthority(text('tls.crt'), text('tls.key'), what), resourceVersion };
+    const isPem = 'crt.pem' in data;
+    const names = isPem ? { certificate: 'crt.pem', key: 'key.pem' } : TLS_KEYS;
+    return {
+      // The Secret itself tells, so that no issuer of somebody else is overwritten whatever the settings say.
+      owner: isPem || type === 'kubernetes.io/tls' ? 'user' : 'us',
+      ...(resourceVersion !== undefined && { resourceVersion }),
+      isRotationAsked: ROTATE_ANNOTATION in annotations,
+      read: () => {
+        if (resourceVersion === undefined) throw new Error(`${what} does not exist: whoever issues it has to make it`);
+        return readAuthority(text(names.certificate), text(names.key), what, names);
+      },
+      roots: () => optionalCertificates(text('ca.crt'), `${what} ca.crt`),
+    };
   }
 
   async writeIssuer(
     { authority, chain }: IssuerState,
     bundle: readonly Certificate[],
-    over: Stored<IssuerState>,
+    over: IssuerSecret,
   ): Promise<void> {
-    await this.#writeSecret(ISSUER_SECRET, over.resourceVersion, {
+    await this.#writeSecret(IDENTITY_ISSUER_SECRET, over.resourceVersion, {
       'tls.crt': encodeCertificates([authority.certificate, ...chain].map((certificate) => certificate.der)),
       'tls.key': authority.key.exportPem(),
       'ca.crt': writeTrustAnchors(bundle),
@@ -74,20 +113,27 @@ export class StoredObjects {
   }
 
   /** What is published; unreadable text counts as nothing, and is replaced. */
-  async readBundle(): Promise<Stored<readonly Certificate[]> & { readonly text: string }> {
-    const { data, resourceVersion } = await this.#read('configmaps', TRUST_ROOTS);
-    const text = data[BUNDLE_KEY] ?? '';
-    const version = resourceVersion === undefined ? {} : { resourceVersion };
+  async readBundle(): Promise<StoredBundle> {
+    const { data, resourceVersion, annotations } = await this.#read('configmaps', TRUST_ROOTS_CONFIG_MAP);
+    const text = data[TRUST_ROOTS_KEY] ?? '';
+    const rest = { text, annotations, ...(resourceVersion !== undefined && { resourceVersion }) };
     try {
-      return { value: readTrustAnchors(text, TRUST_ROOTS), text, ...version };
+      return { value: optionalCertificates(text, TRUST_ROOTS_CONFIG_MAP), ...rest };
     } catch {
-      return { value: undefined, text, ...version };
+      return { value: undefined, ...rest };
     }
   }
 
-  async writeBundle(bundle: readonly Certificate[], over: Stored<readonly Certificate[]>): Promise<void> {
-    const data = { [BUNDLE_KEY]: writeTrustAnchors(bundle) };
-    await this.#write('configmaps', TRUST_ROOTS, over.resourceVersion, { data });
+  async writeBundle(bundle: readonly Certificate[], over: StoredBundle): Promise<void> {
+    const data = { [TRUST_ROOTS_KEY]: writeTrustAnchors(bundle) };
+    await this.#write('configmaps', TRUST_ROOTS_CONFIG_MAP, over.resourceVersion, { data }, over.annotations);
+  }
+
+  /** Remembers something beside the published anchors, which stay as they are. */
+  async annotateBundle(annotations: Annotations, over: StoredBundle): Promise<void> {
+    const data = { [TRUST_ROOTS_KEY]: over.text };
+    const all = { ...over.annotations, ...annotations };
+    await this.#write('configmaps', TRUST_ROOTS_CONFIG_MAP, over.resourceVersion, { data }, all);
   }
 
   #writeSecret(name: string, resourceVersion: string | undefined, texts: Record<string, string>): Promise<void> {
@@ -95,28 +141,37 @@ export class StoredObjects {
     return this.#write('secrets', name, resourceVersion, { type: 'Opaque', data: Object.fromEntries(entries) });
   }
 
-  async #read(
-    plural: string,
-    name: string,
-  ): Promise<{ readonly data: Readonly<Record<string, string>>; readonly resourceVersion?: string }> {
+  async #read(plural: string, name: string): Promise<StoredObject> {
     try {
       const object = asObject(await this.#client.request({ method: 'GET', path: this.#path(plural, name) }));
-      const resourceVersion = asText(asObject(object['metadata'])['resourceVersion']) ?? '';
-      return { data: asTextMap(object['data']), resourceVersion };
+      const metadata = asObject(object['metadata']);
+      return {
+        data: asTextMap(object['data']),
+        annotations: asTextMap(metadata['annotations']),
+        resourceVersion: asText(metadata['resourceVersion']) ?? '',
+        type: asText(object['type']) ?? '',
+      };
     } catch (error) {
-      if (error instanceof KubeError && error.isNotFound) return { data: {} };
+      if (error instanceof KubeError && error.isNotFound) return { data: {}, annotations: {}, type: '' };
       throw error;
     }
   }
 
   /** Creates the object, or replaces exactly the version that was read. */
-  async #write(plural: string, name: string, resourceVersion: string | undefined, fields: object): Promise<void> {
+  async #write(
+    plural: string,
+    name: string,
+    resourceVersion: string | undefined,
+    fields: object,
+    annotations: Annotations = {},
+  ): Promise<void> {
     const kind = plural === 'secrets' ? 'Secret' : 'ConfigMap';
     const labels = { 'linkerd.io/control-plane-component': 'identity', 'linkerd.io/control-plane-ns': this.#namespace };
     const metadata = {
       name,
       namespace: this.#namespace,
       labels,
+      ...(Object.keys(annotations).length > 0 && { annotations }),
       ...(resourceVersion !== undefined && { resourceVersion }),
     };
     const body = { apiVersion: 'v1', kind, metadata, ...fields };
@@ -129,6 +184,14 @@ export class StoredObjects {
     return `/api/v1/namespaces/${this.#namespace}/${plural}${name === undefined ? '' : `/${name}`}`;
   }
 }
+
+/** What is read of a Secret or ConfigMap; without a version there is no object. */
+type StoredObject = {
+  readonly data: Annotations;
+  readonly annotations: Annotations;
+  readonly type: string;
+  readonly resourceVersion?: string;
+};
 
 function secretText(data: Readonly<Record<string, string>>): (key: string) => string {
   return (key) => Buffer.from(data[key] ?? '', 'base64').toString('utf8');

@@ -170,7 +170,7 @@ function empties(value: unknown, path = ''): readonly string[] {
 const GRANTED: Readonly<Record<string, readonly string[]>> = {
   'ClusterRole tulle-tulle-identity': ['authentication.k8s.io/tokenreviews: create'],
   'Role tulle-identity': [
-    'secrets,configmaps: create',
+    'secrets,configmaps,events: create',
     'secrets [linkerd-identity-issuer,linkerd-identity-anchor]: get,update',
     'configmaps [linkerd-identity-trust-roots]: get,list,watch,update',
   ],

@@ -70,6 +70,17 @@ export function crossSign(newer: Authority, older: Authority): Certificate {
   });
 }
 
+/** Clocks of two nodes may disagree by so much: a leaf holds from that long ago. */
+const CLOCK_TOLERANCE_MS = 300_000;
+
+/** When a leaf holds that is made now. */
+export function leafValidity(nowMs: number, lifetimeMs: number, clockSkewMs: number): Validity {
+  return {
+    notBeforeMs: nowMs - Math.max(CLOCK_TOLERANCE_MS, clockSkewMs),
+    notAfterMs: nowMs + lifetimeMs + clockSkewMs,
+  };
+}
+
 /**
  * A certificate for a workload: server and client, DNS name first, URI second, subject empty.
  * It never outlives its issuer.
@@ -94,10 +105,17 @@ export function issueLeaf(
   });
 }
 
+/** Where a Secret of type `kubernetes.io/tls` has its certificate and its key. */
+export const TLS_KEYS: { readonly certificate: string; readonly key: string } = {
+  certificate: 'tls.crt',
+  key: 'tls.key',
+};
+
 /**
  * Reads an authority from the PEM texts of a Secret.
  *
- * @param what  names the Secret in messages
+ * @param what   names the Secret in messages
+ * @param names  of the two fields that the texts come from
  * @returns the authority, and the rest of the chain that its text holds
  * @throws PemError, CertificateError, KeyError, Error  when something is missing or does not fit together
  */
@@ -105,13 +123,16 @@ export function readAuthority(
   certificatePem: string,
   keyPem: string,
   what: string,
+  names: typeof TLS_KEYS = TLS_KEYS,
 ): { readonly authority: Authority; readonly chain: readonly Certificate[] } {
-  const [certificate, ...chain] = decodeCertificates(certificatePem, `${what} tls.crt`).map(parseCertificate);
-  const key = PrivateKey.fromPem(keyPem, `${what} tls.key`);
+  const [certificate, ...chain] = decodeCertificates(certificatePem, `${what} ${names.certificate}`).map(
+    parseCertificate,
+  );
+  const key = PrivateKey.fromPem(keyPem, `${what} ${names.key}`);
   if (certificate === undefined || !key.isKeyOf(certificate.publicDer)) {
-    throw new Error(`${what}: tls.key is not the key of tls.crt`);
+    throw new Error(`${what}: ${names.key} is not the key of ${names.certificate}`);
   }
-  if (!certificate.isCa) throw new Error(`${what}: tls.crt may not sign certificates`);
+  if (!certificate.isCa) throw new Error(`${what}: ${names.certificate} may not sign certificates`);
   return { authority: { key, certificate }, chain };
 }
 

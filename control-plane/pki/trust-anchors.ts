@@ -1,6 +1,7 @@
 import { verify } from 'node:crypto';
 import { parseCertificate, type Certificate } from './certificate.ts';
 import { importPublicKey } from './key.ts';
+import { OID } from './oids.ts';
 import { decodeCertificates, encodeCertificates } from './pem.ts';
 
 /** Whether a chain of certificates can be trusted at a time, and why not. */
@@ -78,7 +79,10 @@ function untrusted(reason: string): ChainVerdict {
 function constraintProblem(path: readonly Certificate[]): string | undefined {
   const last = path.at(-1)!;
   const [limit] = last.unsupported;
-  if (limit !== undefined) return `${describe(last)} has the extension ${limit}, which is not supported`;
+  if (limit !== undefined) {
+    const name = limit === OID.nameConstraints ? 'name constraints' : `the extension ${limit}`;
+    return `${describe(last)} has ${name}, which is not supported`;
+  }
   // Authorities that vouch for another key of themselves do not count.
   const below = path.slice(0, -1).filter((one) => one.isCa && !one.issuerDer.equals(one.subjectDer)).length;
   if (last.pathLengthMax !== undefined && below > last.pathLengthMax) {
@@ -120,6 +124,23 @@ export function validityProblem(certificate: Certificate, nowMs: number): string
 
 function describe(certificate: Certificate): string {
   return `"${certificate.names.dns[0] ?? certificate.commonName ?? certificate.serialHex}"`;
+}
+
+/** The kinds of keys that TLS libraries take from an anchor. Source: linkerd2 `pkg/issuercerts`, OpenSSL's security level 2. */
+const ANCHOR_KEYS = 'ECDSA P-256, P-384 or P-521, or RSA of 2048 bits or more, is needed';
+const RSA_BITS_MIN = 2048;
+const EC_CURVES: ReadonlySet<string | undefined> = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
+
+/** Why a certificate is no good as a trust anchor at any time, or nothing: TLS libraries would refuse what it vouches for. */
+export function rootProblem(certificate: Certificate): string | undefined {
+  if (!certificate.isCa) return `${describe(certificate)} may not sign certificates`;
+  const key = importPublicKey(certificate.publicDer);
+  const { modulusLength = 0, namedCurve } = key?.asymmetricKeyDetails ?? {};
+  const isStrong = key?.asymmetricKeyType === 'rsa' ? modulusLength >= RSA_BITS_MIN : EC_CURVES.has(namedCurve);
+  if (!isStrong) return `${describe(certificate)} has a weak or unknown key: ${ANCHOR_KEYS}`;
+  if (!isIssuedBy(certificate, certificate))
+    return `${describe(certificate)} is not a root: another authority signed it`;
+  return undefined;
 }
 
 /** @throws PemError, CertificateError  naming `what` */

@@ -1,4 +1,10 @@
-import { IDENTITY, IDENTITY_PORT, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
+import {
+  IDENTITY,
+  IDENTITY_ANCHOR_SECRET,
+  IDENTITY_ISSUER_SECRET,
+  IDENTITY_PORT,
+  TRUST_ROOTS_CONFIG_MAP,
+} from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import type { Manifest } from '../manifest.ts';
 import { componentManifests, domainEnv, service } from './workload.ts';
@@ -27,11 +33,11 @@ export function identityManifests(values: Values): readonly Manifest[] {
     ],
     clusterRules: [{ apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] }],
     namespaceRules: [
-      { apiGroups: [''], resources: ['secrets', 'configmaps'], verbs: ['create'] },
+      { apiGroups: [''], resources: ['secrets', 'configmaps', 'events'], verbs: ['create'] },
       {
         apiGroups: [''],
         resources: ['secrets'],
-        resourceNames: ['linkerd-identity-issuer', 'linkerd-identity-anchor'],
+        resourceNames: [IDENTITY_ISSUER_SECRET, IDENTITY_ANCHOR_SECRET],
         verbs: ['get', 'update'],
       },
       {
