@@ -7,7 +7,14 @@ import { PrivateKey } from '#pki/key.ts';
 import type { Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { GrpcClient } from '../discovery/grpc-client.ts';
-import { anonymousContext, createCredentials, isValidAt, type Credentials, type TrustAnchors } from './credentials.ts';
+import {
+  anonymousContext,
+  createCredentials,
+  isValidAt,
+  learnAnchors,
+  type Credentials,
+  type TrustAnchors,
+} from './credentials.ts';
 
 const CALL_MS = 10_000;
 /** Share of the remaining lifetime after which a certificate is renewed. */
@@ -38,7 +45,8 @@ export class WorkloadIdentity implements Disposable {
   readonly #client: GrpcClient;
   readonly #key = PrivateKey.generate();
   readonly #csr: Buffer;
-  readonly #anonymous: SecureContext;
+  #anchors: TrustAnchors;
+  #anonymous: SecureContext;
   readonly #metrics: IdentityMetrics;
   #credentials: Credentials | undefined;
   #refreshAtMs = 0; // wall time
@@ -53,6 +61,7 @@ export class WorkloadIdentity implements Disposable {
     this.#options = options;
     this.#client = client;
     this.#csr = createCsr(this.#key, options.identity);
+    this.#anchors = options.anchors;
     this.#anonymous = anonymousContext(options.anchors);
     this.#metrics = new IdentityMetrics(options.registry);
     this.#certified = new Promise((resolve) => {
@@ -127,8 +136,20 @@ export class WorkloadIdentity implements Disposable {
     const token = await readFile(tokenFile); // the kubelet replaces it while we run
     const request = { identity, token, certificateSigningRequest: this.#csr };
     const response = await this.#client.unary(IdentityService.certify, request, CALL_MS);
-    const chain = [response.leafCertificate, ...response.intermediateCertificates];
-    return createCredentials(identity, this.#key, chain, anchors, clock.now());
+    const answer = [response.leafCertificate, ...response.intermediateCertificates];
+    const learned = learnAnchors(anchors, answer);
+    const credentials = createCredentials(identity, this.#key, learned.chain, learned.anchors, clock.now());
+    this.#trust(learned.anchors);
+    return credentials;
+  }
+
+  /** New anchors count from the next handshake on. */
+  #trust(anchors: TrustAnchors): void {
+    if (anchors.pem === this.#anchors.pem) return;
+    this.#anchors = anchors;
+    this.#anonymous = anonymousContext(anchors);
+    const names = anchors.certificates.map(({ commonName, serialHex }) => commonName ?? serialHex);
+    this.#options.log.info({ anchors: names }, 'trust anchors changed');
   }
 
   #refreshDelayMs(lifetimeMs: number): number {

@@ -2,7 +2,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import { parseCertificate, type Certificate } from '#pki/certificate.ts';
 import type { PrivateKey } from '#pki/key.ts';
 import { decodeCertificates, encodeCertificates } from '#pki/pem.ts';
-import { verifyChain } from '#pki/trust-anchors.ts';
+import { rootProblem, verifyChain } from '#pki/trust-anchors.ts';
 
 /** A certificate that this proxy must not use. */
 export class CredentialError extends Error {
@@ -24,6 +24,25 @@ export function readTrustAnchors(pem: string): TrustAnchors {
   return { pem, certificates: decodeCertificates(pem, 'the trust anchors').map(parseCertificate) };
 }
 
+/**
+ * What the identity process answered, taken apart: while there are several trust anchors it sends them along with the chain.
+ * What it says is taken: the connection proved that it is the identity process, which could sign anything anyway.
+ *
+ * @param known  given when the proxy started; these are never forgotten
+ */
+export function learnAnchors(
+  known: TrustAnchors,
+  answer: readonly Uint8Array[],
+): { readonly chain: readonly Certificate[]; readonly anchors: TrustAnchors } {
+  const [leaf, ...others] = answer.map(parseCertificate);
+  const roots = others.filter((certificate) => rootProblem(certificate) === undefined);
+  const chain = leaf === undefined ? [] : [leaf, ...others.filter((certificate) => !roots.includes(certificate))];
+  const learned = roots.filter((root) => !known.certificates.some((anchor) => anchor.der.equals(root.der)));
+  if (learned.length === 0) return { chain, anchors: known };
+  const pem = `${known.pem.trimEnd()}\n${encodeCertificates(learned.map(({ der }) => der))}`;
+  return { chain, anchors: { pem, certificates: [...known.certificates, ...learned] } };
+}
+
 /** TLS without a certificate of our own: for the first call to identity. */
 export function anonymousContext(anchors: TrustAnchors): SecureContext {
   return createSecureContext({ ...TLS_OPTIONS, ca: anchors.pem });
@@ -38,24 +57,23 @@ export type Credentials = {
 };
 
 /**
- * @param chain  DER, leaf first, without the trust anchor
+ * @param chain  leaf first, without the trust anchor
  * @throws CredentialError  when the chain does not lead to a trust anchor, is not valid now, names somebody else or
  *   belongs to another key
  */
 export function createCredentials(
   identity: string,
   key: PrivateKey,
-  chain: readonly Uint8Array[],
+  chain: readonly Certificate[],
   anchors: TrustAnchors,
   nowMs: number,
 ): Credentials {
-  const certificates = chain.map(parseCertificate);
-  const [leaf] = certificates;
+  const [leaf] = chain;
   if (leaf === undefined) throw new CredentialError('the chain is empty');
   const names = [...leaf.names.dns, ...leaf.names.uris];
   if (!names.includes(identity)) throw new CredentialError(`it names ${names.join(', ') || 'nobody'}, not ${identity}`);
   if (!key.isKeyOf(leaf.publicDer)) throw new CredentialError('it is for another key');
-  const verdict = verifyChain(certificates, anchors.certificates, nowMs);
+  const verdict = verifyChain(chain, anchors.certificates, nowMs);
   if (!verdict.isTrusted) throw new CredentialError(verdict.reason);
   return {
     identity,
@@ -64,7 +82,7 @@ export function createCredentials(
     context: createSecureContext({
       ...TLS_OPTIONS,
       key: key.exportPem(),
-      cert: encodeCertificates(chain),
+      cert: encodeCertificates(chain.map(({ der }) => der)),
       ca: anchors.pem,
     }),
   };
