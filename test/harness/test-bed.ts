@@ -17,16 +17,17 @@ const { TULLE_TEST_IMAGES } = process.env;
 export const isRealKubernetes = TULLE_TEST_IMAGES !== undefined;
 
 const sandboxes = new WeakMap<TestBed, Sandbox>();
+const reboots = new WeakMap<TestBed, () => Promise<void>>();
 
 /** Starts a sandbox, or a real Kubernetes where `npm run test:cluster` runs the test. */
 export async function startTestBed(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'>): Promise<TestBed> {
   if (TULLE_TEST_IMAGES !== undefined) {
     const { startKubernetes } = await import('../cluster/kubernetes.ts');
     const { buildPrograms } = await import('../cluster/programs.ts');
-    return startKubernetes(
-      buildPrograms(() => undefined),
-      TULLE_TEST_IMAGES.split(':'),
-    );
+    const programs = buildPrograms(() => undefined);
+    const kubernetes = await startKubernetes(programs, TULLE_TEST_IMAGES.split(':'));
+    reboots.set(kubernetes, kubernetes.reboot);
+    return kubernetes;
   }
   const sandbox = await startSandbox(options);
   const bed = { ...sandbox, log: (lines: number): string => sandboxLog(sandbox.stateDirectory, lines) };
@@ -38,4 +39,11 @@ export async function startTestBed(options: Pick<SandboxOptions, 'podNetwork' | 
 export async function linkTestBeds(a: TestBed, b: TestBed): Promise<void> {
   const [one, other] = [sandboxes.get(a), sandboxes.get(b)];
   if (one !== undefined && other !== undefined) await linkSandboxes(one, other);
+}
+
+/** Kills everything at once, as a power failure does, and starts it again. Only a real Kubernetes keeps its state. */
+export async function rebootTestBed(bed: TestBed): Promise<void> {
+  const reboot = reboots.get(bed);
+  if (reboot === undefined) throw new Error('a sandbox keeps nothing that it could start again with');
+  await reboot();
 }

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
+import { isRealKubernetes } from '../harness/test-bed.ts';
+import { until } from '../harness/until.ts';
+
+type ContainerStatus = {
+  readonly name: string;
+  readonly restartCount: number;
+  readonly state?: {
+    readonly running?: { readonly startedAt: string };
+    readonly terminated?: { readonly exitCode: number };
+  };
+  readonly lastState?: { readonly terminated?: { readonly reason: string; readonly exitCode: number } };
+};
+type PodStatus = {
+  readonly phase?: string;
+  readonly containerStatuses?: readonly ContainerStatus[];
+  readonly initContainerStatuses?: readonly ContainerStatus[];
+};
+
+const IMAGE = 'tulle.dev/test:0.1.0';
+/** Uses memory until there is none. */
+const HUNGRY = 'const kept = []; setInterval(() => kept.push(Buffer.alloc(16 * 1024 * 1024, 1)), 50)';
+
+/** What only a real kubelet and a real container runtime can show. */
+describe('meshed pods on a real node', { skip: !isRealKubernetes && 'needs a real Kubernetes' }, () => {
+  let mesh: Mesh;
+  before(async () => {
+    mesh = await Mesh.install();
+    await mesh.apply(namespaceYaml('works', true));
+    await mesh.apply(serviceYaml('works', 'server', { args: ['server'], replicas: 1, ports: [8080] }));
+    await mesh.ready('works');
+  });
+  after(async () => mesh?.[Symbol.asyncDispose]());
+
+  const pod = (name: string, spec: object, namespace = 'works'): string =>
+    JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels: { app: name } }, spec });
+  const statusOf = async (name: string): Promise<PodStatus> => {
+    const { status } = (await mesh.cluster.get(`/api/v1/namespaces/works/pods/${name}`)) as { status?: PodStatus };
+    return status ?? {};
+  };
+
+  test('an init container of the pod uses the network through the proxy, which runs before it', async () => {
+    const ask = { image: IMAGE, args: ['whoami', 'http://server.works:8080/'] };
+    await mesh.apply(
+      pod('early', {
+        initContainers: [{ name: 'first', ...ask }],
+        containers: [{ name: 'app', image: IMAGE, args: ['server'] }],
+      }),
+    );
+    await until('the pod', 60_000, async () => (await statusOf('early')).phase === 'Running');
+    const { initContainerStatuses = [] } = await statusOf('early');
+    assert.deepEqual(
+      initContainerStatuses.map(({ name }) => name),
+      ['linkerd-init', 'linkerd-proxy', 'first'],
+    );
+    assert.match(await mesh.logs('works', 'early', 'first'), /^200 .*default\.works\.serviceaccount\.identity/);
+  });
+
+  test('a Job completes, and its proxy ends with it', async () => {
+    const template = {
+      spec: {
+        restartPolicy: 'Never',
+        containers: [{ name: 'app', image: IMAGE, args: ['whoami', 'http://server.works:8080/'] }],
+      },
+    };
+    await mesh.apply(
+      JSON.stringify({
+        apiVersion: 'batch/v1',
+        kind: 'Job',
+        metadata: { name: 'once', namespace: 'works' },
+        spec: { template },
+      }),
+    );
+    await until('the Job', 90_000, async () => {
+      const { succeeded } = (await mesh.cluster.get('/apis/batch/v1/namespaces/works/jobs/once'))['status'] as {
+        succeeded?: number;
+      };
+      return succeeded === 1;
+    });
+    const [done] = await mesh.pods('works', 'job-name=once');
+    const { phase, initContainerStatuses = [] } = done?.['status'] as PodStatus;
+    assert.equal(phase, 'Succeeded');
+    const proxy = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy');
+    assert.equal(proxy?.state?.terminated?.exitCode, 0);
+    assert.match(await mesh.logs('works', done?.metadata.name ?? '', 'app'), /^200 /);
+  });
+
+  test('an application that runs out of memory is restarted, and its proxy is not', async () => {
+    const container = {
+      name: 'app',
+      image: IMAGE,
+      command: ['/usr/bin/node', '-e', HUNGRY],
+      resources: { limits: { memory: '128Mi' } },
+    };
+    await mesh.apply(pod('hungry', { containers: [container] }));
+    await until('the kill', 90_000, async () => {
+      const { containerStatuses = [] } = await statusOf('hungry');
+      return containerStatuses[0]?.lastState?.terminated?.reason === 'OOMKilled';
+    });
+    const { initContainerStatuses = [] } = await statusOf('hungry');
+    const proxy = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy');
+    assert.equal(proxy?.restartCount, 0);
+    assert.ok(proxy?.state?.running !== undefined);
+    await mesh.remove('/api/v1/namespaces/works/pods/hungry');
+  });
+
+  test('the proxy runs as its own user with a read-only root and without privileges', async () => {
+    const [server] = await mesh.pods('works', 'app=server');
+    const { initContainers = [] } = server?.['spec'] as {
+      initContainers?: readonly { name: string; securityContext?: object }[];
+    };
+    const { securityContext } = initContainers.find(({ name }) => name === 'linkerd-proxy') ?? {};
+    assert.deepEqual(securityContext, {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      runAsUser: 2102,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+  });
+});
