@@ -80,7 +80,7 @@ describe('meshed pods on a real node', { skip: !isRealKubernetes && 'needs a rea
       return succeeded === 1;
     });
     const [done] = await mesh.pods('works', 'job-name=once');
-    const { phase, initContainerStatuses = [] } = done?.['status'] as PodStatus;
+    const { phase, initContainerStatuses = [] } = (done?.['status'] ?? {}) as PodStatus;
     assert.equal(phase, 'Succeeded');
     const proxy = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy');
     assert.equal(proxy?.state?.terminated?.exitCode, 0);
@@ -108,7 +108,7 @@ describe('meshed pods on a real node', { skip: !isRealKubernetes && 'needs a rea
 
   test('the proxy runs as its own user with a read-only root and without privileges', async () => {
     const [server] = await mesh.pods('works', 'app=server');
-    const { initContainers = [] } = server?.['spec'] as {
+    const { initContainers = [] } = (server?.['spec'] ?? {}) as {
       initContainers?: readonly { name: string; securityContext?: object }[];
     };
     const { securityContext } = initContainers.find(({ name }) => name === 'linkerd-proxy') ?? {};
