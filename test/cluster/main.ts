@@ -15,10 +15,11 @@ const EXIT_UNSUPPORTED = 77;
 
 const HELP = `Runs the scenarios on a real Kubernetes that is built from Go modules, in namespaces of its own. Needs root and Go.
 
-Usage: npm run test:cluster [-- FILTER...] [-- --up]
+Usage: npm run test:cluster -- [FILTER...] [flags]
 
   FILTER      only the files whose path contains it
   --up        start a cluster with the images and keep it until Ctrl-C
+  --footprint measure memory and processor time of idle installations
   -h, --help  show this help
 
 Ends with status ${EXIT_UNSUPPORTED} where the machine cannot run it.
@@ -59,7 +60,7 @@ async function keepUp(images: readonly string[]): Promise<void> {
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { up: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    options: { up: { type: 'boolean' }, footprint: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
     allowPositionals: true,
   });
   if (values.help === true) {
@@ -88,6 +89,15 @@ async function main(): Promise<number> {
       await keepUp(images);
       return 0;
     }
+    const environment = { ...process.env, TULLE_TEST_IMAGES: images.join(':') };
+    if (values.footprint === true) {
+      for (const flags of ['', '--tiny']) {
+        const args = [join(import.meta.dirname, 'footprint.ts'), `--flags=${flags}`];
+        const { status } = spawnSync(process.execPath, args, { stdio: 'inherit', env: environment });
+        if (status !== 0) return 1;
+      }
+      return 0;
+    }
     for (const [file, reason] of Object.entries(ONLY_SANDBOX)) {
       if (files.includes(file)) note(`left out: ${file}: ${reason}`);
     }
@@ -100,7 +110,7 @@ async function main(): Promise<number> {
         '--test-reporter=spec',
         ...files.filter((file) => ONLY_SANDBOX[file] === undefined),
       ],
-      { cwd: ROOT, stdio: 'inherit', env: { ...process.env, TULLE_TEST_IMAGES: images.join(':') } },
+      { cwd: ROOT, stdio: 'inherit', env: environment },
     );
     return status ?? 1;
   } finally {
