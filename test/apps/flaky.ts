@@ -7,10 +7,12 @@ import { createServer } from 'node:http';
 const [name = 'flaky'] = process.argv.slice(2);
 const counts: Record<string, number> = {};
 let isBroken = false;
+let isEnding = false;
 
 const server = createServer((request, response) => {
   const path = request.url ?? '/';
   const count = (counts[path] = (counts[path] ?? 0) + 1);
+  if (isEnding) response.setHeader('connection', 'close');
   request.resume();
   request.on('end', () => {
     const [, verb = ''] = path.split('/');
@@ -31,6 +33,7 @@ createServer((request, response) => {
 
 // Endpoints and rules still name this pod for a moment after SIGTERM: serve on until they do not.
 process.on('SIGTERM', () => {
+  isEnding = true;
   setTimeout(() => {
     server.close(() => process.exit(0));
     server.closeIdleConnections();

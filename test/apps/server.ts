@@ -18,7 +18,11 @@ function* pattern(length: number): Generator<Buffer> {
   }
 }
 
+let isEnding = false;
+
 const server = createHttp(async (request, response) => {
+  // Whoever keeps a connection learns in time that it is no longer good.
+  if (isEnding) response.setHeader('connection', 'close');
   const [, verb = '', argument = '0'] = (request.url ?? '/').split('/');
   if (verb === 'sized') {
     response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': Number(argument) });
@@ -56,6 +60,7 @@ const echo = createTcp({ allowHalfOpen: true }, (socket) => {
 
 // Endpoints and rules still name this pod for a moment after SIGTERM: serve on until they do not.
 process.on('SIGTERM', () => {
+  isEnding = true;
   setTimeout(() => {
     echo.close();
     server.close(() => process.exit(0));

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect } from '../../cli/cluster.ts';
+import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
 import { applyAll } from '../../sandbox/demo/apply.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
 import { until } from '../harness/until.ts';
@@ -22,6 +22,7 @@ import type { Programs } from './programs.ts';
 
 const READY_MS = 120_000;
 const COMMAND_MS = 60_000;
+const LOAD_BALANCERS_MS = 500;
 /** Hierarchies of control groups (v1) in which the node has a group of its own. */
 const CONTROLLERS = ['cpu', 'cpuacct', 'cpuset', 'memory', 'pids', 'blkio', 'devices', 'freezer', 'systemd'];
 
@@ -54,11 +55,13 @@ export async function startKubernetes(programs: Programs, images: readonly strin
   const node = new Node(stateDirectory, programs, addresses);
   const log = (lines: number): string => node.log(lines);
   const kubeconfig = join(stateDirectory, 'kubeconfig');
+  let loadBalancers: Disposable | undefined;
   try {
     node.start();
     await node.containerdReady();
     node.load([...programs.images, ...images]);
     await node.ready(kubeconfig, dns);
+    loadBalancers = giveAddresses(await connect({ kubeconfig }), addresses.nodeIP);
   } catch (error) {
     const text = log(30);
     await node.stop();
@@ -76,7 +79,35 @@ export async function startKubernetes(programs: Programs, images: readonly strin
       await node.containerdReady();
       await node.ready(kubeconfig, dns);
     },
-    stop: () => node.stop(),
+    stop() {
+      loadBalancers?.[Symbol.dispose]();
+      return node.stop();
+    },
+  };
+}
+
+/** What a cloud's controller does: every Service of type LoadBalancer gets an address, here that of the node. */
+function giveAddresses(cluster: Cluster, nodeIP: string): Disposable {
+  const timer = setInterval(() => {
+    give().catch(() => undefined); // the API server is away during a reboot: the next round finds it
+  }, LOAD_BALANCERS_MS);
+  const give = async (): Promise<void> => {
+    for (const service of await cluster.list('/api/v1/services')) {
+      const { metadata, spec, status } = service as ApiObject & {
+        readonly spec?: { readonly type?: string };
+        readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly object[] } };
+      };
+      if (spec?.type !== 'LoadBalancer' || status?.loadBalancer?.ingress !== undefined) continue;
+      const path = `/api/v1/namespaces/${metadata.namespace}/services/${metadata.name}/status`;
+      const body = { status: { loadBalancer: { ingress: [{ ip: nodeIP }] } } };
+      await cluster.request('PATCH', path, body, 'application/merge-patch+json');
+    }
+  };
+  return {
+    [Symbol.dispose]() {
+      clearInterval(timer);
+      cluster.close();
+    },
   };
 }
 
