@@ -87,16 +87,11 @@ describe('what objects say about requests, in a cluster', () => {
       assert.equal((await countsOf('web-v1'))['/flaky/once'], 3);
     });
 
-    test('a backend that always fails gets at most 1.2 times the load, few or many requests a second', async () => {
-      for (const [path, count, rate] of [
-        ['/broken/few', 100, 20],
-        ['/broken/many', 1000, 250],
-      ] as const) {
-        const { statuses } = await send({ path: `web:8080${path}`, count, rate });
-        assert.deepEqual(statuses, { 503: count });
-        const arrived = (await countsOf('web-v1'))[path] ?? 0;
-        assert.ok(arrived > count && arrived <= 1.2 * count, `${arrived} attempts for ${count} requests`);
-      }
+    test('a backend that always fails gets at most 1.2 times the load, few requests a second as they are', async () => {
+      const { statuses } = await send({ path: 'web:8080/broken/few', count: 100, rate: 20 });
+      assert.deepEqual(statuses, { 503: 100 });
+      const arrived = (await countsOf('web-v1'))['/broken/few'] ?? 0;
+      assert.ok(arrived > 100 && arrived <= 120, `${arrived} attempts for 100 requests`);
     });
 
     test('a request that takes too long is answered 504 at its time, with the reason', async () => {
@@ -129,10 +124,10 @@ describe('what objects say about requests, in a cluster', () => {
       await until('the profile to act', ACTS_MS, async () => {
         return (await send({ path: `web:8080/flaky/profile-${Date.now()}` })).statuses['200'] === 1;
       });
-      const { statuses } = await send({ path: 'web:8080/broken/profile', count: 400, rate: 80 });
-      assert.deepEqual(statuses, { 503: 400 });
+      const { statuses } = await send({ path: 'web:8080/broken/profile', count: 1000, rate: 200 });
+      assert.deepEqual(statuses, { 503: 1000 });
       const arrived = (await countsOf('web-v1'))['/broken/profile'] ?? 0;
-      assert.ok(arrived > 400 && arrived <= 480, `${arrived} attempts for 400 requests`);
+      assert.ok(arrived > 1000 && arrived <= 1200, `${arrived} attempts for 1000 requests`);
       const slow = await send({ path: 'web:8080/slow' });
       assert.deepEqual(slow.statuses, { 504: 1 });
       assert.match(Object.keys(slow.reasons).join(), /^request-timeout: .*700 ms/);
