@@ -13,16 +13,20 @@ const passes = async (): Promise<void> => undefined;
 async function run(
   categories: readonly Category[],
   deadlineMs = 0,
+  clock = { nowMs: 0 },
 ): Promise<{ ok: boolean; results: Result[]; sleptMs: number }> {
   const results: Result[] = [];
-  let nowMs = 0;
+  let sleptMs = 0;
   const ok = await runChecks(categories, {
     deadlineMs,
-    now: () => nowMs,
-    sleep: async (ms) => void (nowMs += ms),
+    now: () => clock.nowMs,
+    sleep: async (ms) => {
+      clock.nowMs += ms;
+      sleptMs += ms;
+    },
     onResult: (result) => results.push(result),
   });
-  return { ok, results, sleptMs: nowMs };
+  return { ok, results, sleptMs };
 }
 
 test('a warning is reported and does not fail the run', async () => {
@@ -66,4 +70,15 @@ test('a retried check waits until it passes, or until the deadline', async () =>
   const never = await run([{ name: 'c', checks: [checkOf('a', 'fatal', fails, true)] }], 10_000);
   assert.equal(never.ok, false);
   assert.ok(never.sleptMs > 5_000 && never.sleptMs <= 10_000);
+});
+
+test('the time to wait begins when something has to be waited for, and is the same for all', async () => {
+  const clock = { nowMs: 0 };
+  const slow = async (): Promise<void> => void (clock.nowMs += 30_000);
+  const checks = [
+    checkOf('a', 'fatal', slow, true),
+    checkOf('b', 'error', fails, true),
+    checkOf('c', 'error', fails, true),
+  ];
+  assert.equal((await run([{ name: 'c', checks }], 10_000, clock)).sleptMs, 10_000);
 });

@@ -34,7 +34,7 @@ export type Result = {
 };
 
 export type RunOptions = {
-  readonly deadlineMs: number; // from the start, for checks that are retried
+  readonly deadlineMs: number; // for checks that are retried, all together, from the first one that has to wait
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
   readonly onResult: (result: Result) => void;
@@ -50,11 +50,16 @@ const RETRY_MS = 500;
  * @returns true when nothing worse than a warning was found
  */
 export async function runChecks(categories: readonly Category[], options: RunOptions): Promise<boolean> {
-  const startMs = options.now();
+  let endMs: number | undefined;
+  // From the first failure on: a slow cluster must not use up the time before anything was waited for.
+  const mayRetry = (): boolean => {
+    endMs ??= options.now() + options.deadlineMs;
+    return options.now() + RETRY_MS <= endMs;
+  };
   let isSuccess = true;
   for (const { name, checks } of categories) {
     for (const check of checks) {
-      const outcome = await attempt(check, startMs + options.deadlineMs, options);
+      const outcome = await attempt(check, mayRetry, options);
       if (outcome === 'skip') continue;
       const { description, hint, severity } = check;
       if (outcome === 'success') {
@@ -72,7 +77,7 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
 
 async function attempt(
   check: Check,
-  deadlineMs: number,
+  mayRetry: () => boolean,
   options: RunOptions,
 ): Promise<'success' | 'skip' | { readonly error: string; readonly hint?: string | undefined }> {
   for (let tries = 1; ; tries += 1) {
@@ -80,7 +85,7 @@ async function attempt(
       return (await check.run()) === 'skip' ? 'skip' : 'success';
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (check.isRetried !== true || options.now() + RETRY_MS > deadlineMs)
+      if (check.isRetried !== true || !mayRetry())
         return {
           error: message,
           hint: error instanceof CommandError || error instanceof Finding ? error.hint : undefined,

@@ -270,6 +270,13 @@ describe('tulle check against an API server', () => {
       metadata: { name: 'web.shop.svc.elsewhere' },
       spec: { routes: [] },
     });
+    await cluster.request('POST', '/api/v1/namespaces/shop/services', {
+      metadata: {
+        name: 'api',
+        annotations: { 'timeout.linkerd.io/request': 'soon', 'config.linkerd.io/opaque-ports': '4000,wrong,http' },
+      },
+      spec: { ports: [{ name: 'http', port: 80 }] },
+    });
     const all = await findings('--proxy', '-n', 'shop');
     assert.deepEqual(all.slice(0, 2), [
       'error: data plane proxies are ready: not ready: shop/waiting',
@@ -286,7 +293,9 @@ describe('tulle check against an API server', () => {
         'warning: every policy object takes effect: server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',
         'authorizationpolicy.policy.linkerd.io shop/good-but-for: spec.requiredAuthenticationRefs[0]: MeshTLSAuthentication shop/gone does not exist',
       ].join('\n'),
-      'warning: every ServiceProfile and TrafficSplit takes effect: serviceprofile.linkerd.io shop/web.shop.svc.elsewhere: metadata.name: "web.shop.svc.elsewhere" is not the name of a Service, such as web.shop.svc.cluster.local',
+      'warning: every ServiceProfile, TrafficSplit and annotation of a Service takes effect: serviceprofile.linkerd.io shop/web.shop.svc.elsewhere: metadata.name: "web.shop.svc.elsewhere" is not the name of a Service, such as web.shop.svc.cluster.local\n' +
+        'service shop/api: timeout.linkerd.io/request: "soon" is not a duration: write an integer and a unit, such as 300ms, 10s or 5m\n' +
+        'service shop/api: config.linkerd.io/opaque-ports: "wrong" is no number, range or name of a port of the Service',
     ]);
   });
 

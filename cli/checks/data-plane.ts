@@ -133,7 +133,7 @@ export function dataPlaneChecks(
           },
         },
         {
-          description: 'every ServiceProfile and TrafficSplit takes effect',
+          description: 'every ServiceProfile, TrafficSplit and annotation of a Service takes effect',
           hint: 'correct the field; until then what it says is left out',
           severity: 'warning',
           run: async () => report(await ineffectiveTraffic(cluster, defaultValues(VERSION).clusterDomain, namespace)),

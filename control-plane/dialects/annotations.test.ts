@@ -57,6 +57,11 @@ test('a limit alone retries what failed to be answered; a limit of 0 is none', (
   assert.equal(read({ 'retry.linkerd.io/limit': '0' }).value.httpRetry, undefined);
 });
 
+test('figures of a failure accrual that is not switched on have no effect', () => {
+  const { value, fields } = read({ [`${ACCRUAL}-consecutive-max-failures`]: '3' });
+  assert.deepEqual([value.accrual, fields], [undefined, [`${ACCRUAL}-consecutive-max-failures`]]);
+});
+
 test('a wrong value takes its group away and is named; other groups stay', () => {
   const wrong: readonly (readonly [string, string])[] = [
     ['timeout.linkerd.io/request', 'soon'],

@@ -3,7 +3,7 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 /** Something that an object says and that has no effect. */
 export type Finding = {
   readonly kind: string; // HTTPRoute
-  readonly group: string;
+  readonly group: string; // empty for the core group
   readonly namespace: string;
   readonly name: string;
   readonly subject: string; // field, or reason of a condition
@@ -12,10 +12,15 @@ export type Finding = {
 
 /** `httproute.policy.linkerd.io shop/web: spec.rules[0]: …`. */
 export function formatFinding({ kind, group, namespace, name, subject, message }: Finding): string {
-  return `${kind.toLowerCase()}.${group} ${namespace}/${name}: ${subject}: ${message}`;
+  const type = [kind.toLowerCase(), group].filter((part) => part !== '').join('.');
+  return `${type} ${namespace}/${name}: ${subject}: ${message}`;
 }
 
-export function findingAbout(object: CustomObject, subject: string, message: string): Finding {
+export function findingAbout(
+  object: Pick<CustomObject, 'kind' | 'group' | 'namespace' | 'name'>,
+  subject: string,
+  message: string,
+): Finding {
   const { kind, group, namespace, name } = object;
   return { kind, group, namespace, name, subject, message };
 }

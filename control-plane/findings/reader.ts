@@ -26,8 +26,12 @@ export async function listKind(
   const definition = parse(await reader.find(`${apiPath}/${plural}/${kind.plural}.${kind.group}`));
   const version = versions.find((name) => definition?.servedVersions.includes(name));
   if (version === undefined) return [];
-  const scope = namespace === undefined ? '' : `namespaces/${namespace}/`;
-  const objects = await reader.list(`/apis/${kind.group}/${version}/${scope}${kind.plural}`);
+  const objects = await reader.list(listPath(`/apis/${kind.group}/${version}`, kind.plural, namespace));
   const read = customKind(kind, version);
   return objects.flatMap((object) => read.parse(object) ?? []);
+}
+
+/** @param namespace  absent: all */
+export function listPath(apiPath: string, plural: string, namespace: string | undefined): string {
+  return namespace === undefined ? `${apiPath}/${plural}` : `${apiPath}/namespaces/${namespace}/${plural}`;
 }

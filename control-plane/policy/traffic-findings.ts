@@ -2,9 +2,8 @@ import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Service } from '#k8s/resources/service.ts';
-import { failureAccrual, trafficAnnotations } from '../dialects/annotations.ts';
-import { formatProblems, Problems } from '../dialects/problem.ts';
-import { trafficProblems, type TrafficObjects } from './traffic-objects.ts';
+import { formatProblems } from '../dialects/problem.ts';
+import { serviceProblems, trafficProblems, type TrafficObjects } from './traffic-objects.ts';
 
 /** What is wrong with objects that have no status of their own: ServiceProfiles, TrafficSplits, annotations of Services. */
 export class TrafficFindings {
@@ -28,12 +27,8 @@ export class TrafficFindings {
     objects.splits.onChange(judge);
     services.onChange((next, previous) => {
       const { namespace = '', name = '' } = next ?? previous ?? {};
-      const problems = new Problems();
-      if (next !== undefined) {
-        trafficAnnotations(next.annotations, problems);
-        failureAccrual(next.annotations, problems);
-      }
-      this.#set(`Service ${keyOf(namespace, name)}`, formatProblems(problems.found));
+      const problems = next === undefined ? [] : serviceProblems(next);
+      this.#set(`Service ${keyOf(namespace, name)}`, formatProblems(problems));
     });
   }
 

@@ -2,13 +2,16 @@ import { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { OptionalKind } from '#k8s/served-kinds.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
+import type { Service } from '#k8s/resources/service.ts';
 import type { ProfileRoute } from '#model/profile-route.ts';
 import type { RetryBudget, WeightedTarget } from '#model/profile.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { parseServiceName } from '#model/service-target.ts';
+import { failureAccrual, trafficAnnotations } from '../dialects/annotations.ts';
 import { routeRef } from '../dialects/gateway-api.ts';
+import { checkOpaquePorts } from '../dialects/opaque-ports.ts';
 import { byAge } from '../dialects/precedence.ts';
-import type { Problem } from '../dialects/problem.ts';
+import { Problems, type Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit, splitService } from '../dialects/smi.ts';
 import { ROUTE_KINDS, type RouteIndex } from './route-index.ts';
@@ -102,6 +105,15 @@ export function trafficProblems(object: CustomObject, clusterDomain: string): re
   if (parseServiceName(object.name, 80, clusterDomain) !== undefined) return problems;
   const message = `"${object.name}" is not the name of a Service, such as web.shop.svc.${clusterDomain}`;
   return [{ field: 'metadata.name', message }, ...problems];
+}
+
+/** What is wrong with the annotations of a Service. */
+export function serviceProblems(service: Service): readonly Problem[] {
+  const problems = new Problems();
+  trafficAnnotations(service.annotations, problems);
+  failureAccrual(service.annotations, problems);
+  checkOpaquePorts(service, problems);
+  return problems.found;
 }
 
 /** The kinds that say where requests go, each read while its definition is there. */
