@@ -79,7 +79,9 @@ function readRetry(annotations: Annotations, problems: Problems) {
 function readAccrual(annotations: Annotations, problems: Problems): FailureAccrual | undefined {
   const mode = annotations[ACCRUAL];
   if (mode === undefined) {
-    const lonely = Object.keys(annotations).find((name) => name.startsWith(`${ACCRUAL}-`) || name.startsWith(`${ALPHA}-`));
+    const lonely = Object.keys(annotations).find(
+      (name) => name.startsWith(`${ACCRUAL}-`) || name.startsWith(`${ALPHA}-`),
+    );
     return lonely === undefined ? undefined : problems.add(lonely, `has no effect without ${ACCRUAL}`);
   }
   if (mode !== 'consecutive' && mode !== 'unified') {

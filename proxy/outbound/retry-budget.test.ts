@@ -30,6 +30,20 @@ test('a target that fails every request gets at most 1.2 times the load, at any 
   }
 });
 
+test('what was tried again beyond the share at first is paid back, however long ago that was', () => {
+  const budget = new RetryBudget(LIMITS);
+  let retries = 0;
+  const request = (nowMs: number): void => {
+    budget.deposit(nowMs);
+    for (let retry = 0; retry < 2 && budget.withdraw(nowMs); retry += 1) retries += 1;
+  };
+  for (let n = 0; n < 100; n += 1) request(n * 50); // until 5 s
+  const few = retries;
+  for (let n = 0; n < 1_000; n += 1) request(8_000 + n * 4); // until 12 s
+  assert.ok(few <= 20, `${few} retries of 100 requests`);
+  assert.ok(retries - few <= 200, `${retries - few} retries of the next 1,000`);
+});
+
 test('few requests may be retried as often as it takes, as long as retries help', () => {
   assert.equal(
     loadFactor(2, 100, (attempt) => attempt % 3 === 0),

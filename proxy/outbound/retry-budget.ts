@@ -43,6 +43,7 @@ export class RetryBudget {
   readonly #retries: SlidingCount;
   readonly #recentRetries = new SlidingCount(1000);
   #fruitless = 0; // retries since the last success
+  #requestsSince = 0; // that success
 
   constructor(limits: Limits) {
     this.limits = limits;
@@ -53,19 +54,27 @@ export class RetryBudget {
   /** A request of a client, not a retry. */
   deposit(nowMs: number): void {
     this.#requests.add(nowMs);
+    this.#requestsSince += 1;
   }
 
   /** A request has succeeded, with or without retries. */
   succeeded(): void {
+    this.#forgetFailures();
+  }
+
+  #forgetFailures(): void {
     this.#fruitless = 0;
+    this.#requestsSince = 0;
   }
 
   /** @returns whether a retry may be made now; it is counted */
   withdraw(nowMs: number): boolean {
     const { retryRatio, minRetriesPerSecond } = this.limits;
     const retries = this.#retries.total(nowMs);
-    if (retries === 0) this.#fruitless = 0; // what was learnt is out of date
-    const isWithinShare = retries + 1 <= retryRatio * this.#requests.total(nowMs);
+    if (retries === 0) this.#forgetFailures(); // what was learnt is out of date
+    // What the minimum allowed above the share is not forgotten with the seconds that count, but only when retries help.
+    const isPaidBack = this.#fruitless < minRetriesPerSecond || this.#fruitless + 1 <= retryRatio * this.#requestsSince;
+    const isWithinShare = isPaidBack && retries + 1 <= retryRatio * this.#requests.total(nowMs);
     const isWithinMinimum = Math.max(this.#fruitless, this.#recentRetries.total(nowMs)) + 1 <= minRetriesPerSecond;
     if (!isWithinShare && !isWithinMinimum) return false;
     this.#fruitless += 1;
