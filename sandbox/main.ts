@@ -33,22 +33,22 @@ async function inner(launched: Launched, addresses: ClusterAddresses): Promise<v
 /** Runs in the machine's namespaces: starts the inner one and says when it is ready. */
 async function outer(stateDirectory: string, port: number, networks: readonly string[]): Promise<number> {
   // The parent was killed while this process was loading, before anybody listened to `disconnect`.
-  if (process.send !== undefined && !process.connected) {
-    rmSync(stateDirectory, { recursive: true, force: true });
-    return 1;
-  }
-  mkdirSync(stateDirectory, { recursive: true });
+  if (process.send !== undefined && !process.connected) return 1;
+  mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const log = join(stateDirectory, 'sandbox.log');
   const poll = setInterval(() => {
     if (!existsSync(readyFile(stateDirectory))) return;
     clearInterval(poll);
-    process.send?.('ready');
+    // With a callback, since without one a parent that has gone just now would be an uncaught error.
+    process.send?.('ready', undefined, undefined, () => undefined);
     if (process.send === undefined) process.stdout.write(`export KUBECONFIG=${join(stateDirectory, 'kubeconfig')}\n`);
   }, READY_POLL_MS);
   // The parent is gone: nobody would end this sandbox, nor remove its directory.
   let isOrphan = false;
   process.on('disconnect', () => {
     isOrphan = true;
+    // `launch` passes the signal on as soon as there is somebody to pass it on to; until then it must not end this process.
+    process.on('SIGTERM', () => undefined);
     process.kill(process.pid, 'SIGTERM');
     // Again, since the first process inside does not hear it while it is starting.
     setInterval(() => process.kill(process.pid, 'SIGTERM'), ORPHAN_MS);

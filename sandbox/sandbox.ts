@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clusterAddresses } from './network/addresses.ts';
@@ -41,7 +42,8 @@ const STOP_TIMEOUT_MS = 30_000;
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const addresses = clusterAddresses(options.podNetwork, options.serviceNetwork);
-  const stateDirectory = mkdtempSync(join(tmpdir(), 'tulle-sandbox-'));
+  // Made by the child, which removes it when this process is killed: at no moment is it there with nobody to care for it.
+  const stateDirectory = join(tmpdir(), `tulle-sandbox-${randomBytes(6).toString('hex')}`);
   const child = spawn(
     process.execPath,
     [
