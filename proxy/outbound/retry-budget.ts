@@ -39,14 +39,16 @@ export class SlidingCount {
  */
 export class RetryBudget {
   readonly limits: Limits;
+  readonly #price: number; // of a retry, in requests
   readonly #requests: SlidingCount;
   readonly #retries: SlidingCount;
   readonly #recentRetries = new SlidingCount(1000);
   #fruitless = 0; // retries since the last success
-  #requestsSince = 0; // that success
+  #credit = 0; // requests since that success that no retry was made for; below 0: retries were made in advance
 
   constructor(limits: Limits) {
     this.limits = limits;
+    this.#price = 1 / limits.retryRatio;
     this.#requests = new SlidingCount(limits.ttlMs);
     this.#retries = new SlidingCount(limits.ttlMs);
   }
@@ -54,7 +56,7 @@ export class RetryBudget {
   /** A request of a client, not a retry. */
   deposit(nowMs: number): void {
     this.#requests.add(nowMs);
-    this.#requestsSince += 1;
+    this.#credit = Math.min(this.#credit + 1, Math.max(1, this.#price));
   }
 
   /** A request has succeeded, with or without retries. */
@@ -64,7 +66,7 @@ export class RetryBudget {
 
   #forgetFailures(): void {
     this.#fruitless = 0;
-    this.#requestsSince = 0;
+    this.#credit = 0;
   }
 
   /** @returns whether a retry may be made now; it is counted */
@@ -72,12 +74,14 @@ export class RetryBudget {
     const { retryRatio, minRetriesPerSecond } = this.limits;
     const retries = this.#retries.total(nowMs);
     if (retries === 0) this.#forgetFailures(); // what was learnt is out of date
-    // What the minimum allowed above the share is not forgotten with the seconds that count, but only when retries help.
-    const isPaidBack = this.#fruitless < minRetriesPerSecond || this.#fruitless + 1 <= retryRatio * this.#requestsSince;
-    const isWithinShare = isPaidBack && retries + 1 <= retryRatio * this.#requests.total(nowMs);
+    // While no retry helps, each is paid for by requests that come between: what the minimum allowed in advance is not
+    // forgotten with the seconds that count, and a share that was not used is not saved up.
+    const isPaidFor = this.#fruitless < minRetriesPerSecond || this.#credit >= this.#price;
+    const isWithinShare = isPaidFor && retries + 1 <= retryRatio * this.#requests.total(nowMs);
     const isWithinMinimum = Math.max(this.#fruitless, this.#recentRetries.total(nowMs)) + 1 <= minRetriesPerSecond;
     if (!isWithinShare && !isWithinMinimum) return false;
     this.#fruitless += 1;
+    this.#credit -= this.#price;
     this.#retries.add(nowMs);
     this.#recentRetries.add(nowMs);
     return true;
