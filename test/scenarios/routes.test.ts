@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Report } from '../apps/caller.ts';
+import { formatFinding } from '../../control-plane/findings/finding.ts';
+import { refusedRoutes } from '../../control-plane/findings/routes.ts';
+import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
+import { BAD_OBJECTS, type BadObject } from '../harness/bad-objects.ts';
 import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
 import { askPod } from '../harness/pod-http.ts';
 import { until } from '../harness/until.ts';
@@ -199,6 +203,65 @@ describe('what objects say about requests, in a cluster', () => {
       await mesh.remove('/apis/split.smi-spec.io/v1alpha2/namespaces/depot/trafficsplits/web');
     });
   });
+
+  test('each of many bad objects is refused or said to be bad, with field and reason, and nothing else is affected', async () => {
+    const services = [
+      { name: 'headless', spec: { clusterIP: 'None', ports: [{ port: 8080 }] } },
+      { name: 'outside', spec: { type: 'ExternalName', externalName: 'example.com' } },
+    ];
+    for (const { name, spec } of services)
+      await mesh.apply(
+        JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'depot' }, spec }),
+      );
+    const toV2 = {
+      matches: [{ headers: [{ name: 'x-version', value: '2' }] }],
+      backendRefs: [{ name: 'web-v2', port: 8080 }],
+    };
+    await mesh.apply(routeYaml('good', [toV2, { backendRefs: [{ name: 'web-v1', port: 8080 }] }]));
+    const shares = [
+      { headers: {}, body: 'web-v1' },
+      { headers: { 'x-version': '2' }, body: 'web-v2' },
+    ];
+    await until('the good route to act', ACTS_MS, async () => {
+      return (await send({ path: 'web:8080/', count: 20, headers: { 'x-version': '2' } })).bodies['web-v2'] === 20;
+    });
+    let isOver = false;
+    const load = shares.map(async ({ headers, body }) => {
+      for (let round = 1; ; round += 1) {
+        const report = await send({ path: 'web:8080/', count: 50, rate: 50, headers });
+        assert.deepEqual([report.statuses, report.bodies], [{ 200: 50 }, { [body]: 50 }], `round ${round}`);
+        if (isOver) return;
+      }
+    });
+    const wrong: unknown[] = [];
+    for (const [index, bad] of BAD_OBJECTS.entries()) {
+      const said = await whatIsSaidOf(bad, `bad-${index}`);
+      if (!bad.says.test(said)) wrong.push({ bad, said });
+    }
+    isOver = true;
+    await Promise.all(load);
+    assert.deepEqual(wrong, []);
+    assert.ok(BAD_OBJECTS.length >= 50);
+  });
+
+  /** Why an object is refused; else what is found about it, in its status or by those who read it. */
+  async function whatIsSaidOf({ object, metadata }: BadObject, name: string): Promise<string> {
+    const whole = { ...object, metadata: { name, namespace: 'depot', ...metadata } };
+    try {
+      await mesh.apply(JSON.stringify(whole));
+    } catch (error) {
+      return String(error);
+    }
+    const said = await until(`a word about ${JSON.stringify(whole)}`, ACTS_MS, async () => {
+      const found = [
+        ...(await refusedRoutes(mesh.cluster, 'depot')),
+        ...(await ineffectiveTraffic(mesh.cluster, 'cluster.local', 'depot')),
+      ];
+      const own = found.filter((finding) => finding.kind === object['kind'] && finding.name === whole.metadata.name);
+      return own.length > 0 && own.map(formatFinding).join('\n');
+    });
+    return said === false ? '' : said;
+  }
 
   test('one of three endpoints that always fails gets no more than its probes, and returns when it has recovered', async () => {
     const accrual = 'balancer.linkerd.io/failure-accrual';
