@@ -16,6 +16,7 @@ export const vizStat: Command = {
     'Kinds: deployment, statefulset, daemonset, replicaset, job, cronjob, replicationcontroller, pod, namespace, service',
     '(and their short names), and all, which is every kind but namespaces.',
     'Workloads show what arrived at them; Services, and --to and --from, what the proxies of the clients saw.',
+    'So probes of the kubelet count for workloads, as in Linkerd; ask for the Service to leave them out.',
     'With --to: what the workloads send there. With --from: what those send to the workloads or Services.',
     'A dash means that nothing was seen within the window.',
   ].join('\n'),
