@@ -13,14 +13,17 @@ export class Finding extends Error {
   }
 }
 
+/** Lines below a check that succeeded. */
+export type Note = { readonly note: string };
+
 export type Check = {
   readonly description: string;
   readonly hint: string; // what to do when it fails
   readonly severity: Severity;
   /** Tried again until the deadline of the run, for what needs a moment after an installation. */
   readonly isRetried?: boolean;
-  /** @returns 'skip' when the check does not apply; throws when it fails */
-  readonly run: () => Promise<void | 'skip'>;
+  /** @returns 'skip' when the check does not apply, or what is worth showing though all is well; throws when it fails */
+  readonly run: () => Promise<void | 'skip' | Note>;
 };
 
 export type Category = { readonly name: string; readonly checks: readonly Check[] };
@@ -31,6 +34,7 @@ export type Result = {
   readonly hint: string;
   readonly result: 'success' | 'warning' | 'error';
   readonly error?: string;
+  readonly note?: string;
 };
 
 export type RunOptions = {
@@ -62,8 +66,9 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
       const outcome = await attempt(check, mayRetry, options);
       if (outcome === 'skip') continue;
       const { description, hint, severity } = check;
-      if (outcome === 'success') {
-        options.onResult({ category: name, description, hint, result: 'success' });
+      if (outcome === 'success' || 'note' in outcome) {
+        const note = outcome === 'success' ? {} : outcome;
+        options.onResult({ category: name, description, hint, result: 'success', ...note });
         continue;
       }
       const result = severity === 'warning' ? 'warning' : 'error';
@@ -79,10 +84,10 @@ async function attempt(
   check: Check,
   mayRetry: () => boolean,
   options: RunOptions,
-): Promise<'success' | 'skip' | { readonly error: string; readonly hint?: string | undefined }> {
+): Promise<'success' | 'skip' | Note | { readonly error: string; readonly hint?: string | undefined }> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return (await check.run()) === 'skip' ? 'skip' : 'success';
+      return (await check.run()) ?? 'success';
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (check.isRetried !== true || !mayRetry())

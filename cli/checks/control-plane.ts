@@ -15,6 +15,7 @@ import { installedVersion } from '../installed-version.ts';
 import { reasonOf } from '../reason.ts';
 import { Finding, type Category, type Check } from './check.ts';
 import { certificateChecks } from './certificates.ts';
+import { forecastChecks } from './forecast.ts';
 import { deploymentReady } from './deployment.ts';
 
 const DEPLOYMENTS = [IDENTITY, DESTINATION, INJECTOR];
@@ -116,6 +117,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
         () => webhookBundle(cluster),
       ),
     },
+    forecastChecks(cluster, namespace),
     {
       name: 'control-plane-version',
       checks: [

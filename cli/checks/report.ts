@@ -30,6 +30,7 @@ export class Report {
       this.#category = result.category;
     }
     this.#terminal.out(`${this.#symbol(result.result)} ${result.description}\n`);
+    if (result.note !== undefined) this.#terminal.out(`    ${result.note.replaceAll('\n', '\n    ')}\n`);
     if (result.error !== undefined) {
       this.#terminal.out(`    ${result.error.replaceAll('\n', '\n    ')}\n    hint: ${result.hint}\n`);
     }
@@ -50,9 +51,10 @@ export class Report {
       categoryName,
       checks: this.#results
         .filter(({ category }) => category === categoryName)
-        .map(({ description, hint, error, result }) => ({
+        .map(({ description, hint, error, note, result }) => ({
           description,
           ...(error === undefined ? {} : { hint, error }),
+          ...(note === undefined ? {} : { note }),
           result,
         })),
     }));

@@ -85,11 +85,9 @@ export class StoredObjects {
     const { data, resourceVersion, annotations, type } = await this.#read('secrets', IDENTITY_ISSUER_SECRET);
     const what = `Secret ${this.#namespace}/${IDENTITY_ISSUER_SECRET}`;
     const text = secretText(data);
-    const isPem = 'crt.pem' in data;
-    const names = isPem ? { certificate: 'crt.pem', key: 'key.pem' } : TLS_KEYS;
+    const names = 'crt.pem' in data ? { certificate: 'crt.pem', key: 'key.pem' } : TLS_KEYS;
     return {
-      // The Secret itself tells, so that no issuer of somebody else is overwritten whatever the settings say.
-      owner: isPem || type === 'kubernetes.io/tls' ? 'user' : 'us',
+      owner: issuerOwner(type, data),
       ...(resourceVersion !== undefined && { resourceVersion }),
       isRotationAsked: ROTATE_ANNOTATION in annotations,
       read: () => {
@@ -192,6 +190,11 @@ type StoredObject = {
   readonly type: string;
   readonly resourceVersion?: string;
 };
+
+/** Whose an issuer is: the Secret itself tells, so that none of somebody else is overwritten whatever the settings say. */
+export function issuerOwner(type: string, data: Annotations): Owner {
+  return 'crt.pem' in data || type === 'kubernetes.io/tls' ? 'user' : 'us';
+}
 
 function secretText(data: Readonly<Record<string, string>>): (key: string) => string {
   return (key) => Buffer.from(data[key] ?? '', 'base64').toString('utf8');
