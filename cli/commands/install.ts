@@ -1,4 +1,5 @@
 import { renderCrds, renderGatewayApiCrds, renderInstall } from '../../control-plane/install/render.ts';
+import { givenIdentityManifests } from '../../control-plane/install/manifests/given-identity.ts';
 import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
 import {
   DEFAULT_INBOUND_POLICIES,
@@ -10,6 +11,7 @@ import {
 import { VERSION } from '#config/version.ts';
 import { LOG_LEVELS, type LogLevel } from '#runtime/log.ts';
 import { optionalText, textFlag, UsageError, type Command, type FlagValues } from '../command.ts';
+import { IDENTITY_FLAGS, isIssuerExternal, readIdentityFiles } from '../identity-files.ts';
 
 const defaults = defaultValues(VERSION);
 
@@ -18,7 +20,8 @@ export const install: Command = {
   summary: 'Print the manifest that installs Tulle, for `kubectl apply -f -`.',
   details:
     'The manifest is complete, deterministic (the same flags give the same bytes) and holds no secret:\n' +
-    'keys and certificates are made in the cluster. Applying it again changes nothing.',
+    'keys and certificates are made in the cluster. Applying it again changes nothing. With an issuer of your own\n' +
+    'from files the manifest holds its private key: keep it as you keep the key. The files are not read again later.',
   flags: {
     crds: { type: 'boolean', help: 'print only the CustomResourceDefinitions' },
     'gateway-api': {
@@ -69,6 +72,7 @@ export const install: Command = {
       value: 'DOMAIN',
       help: 'trust domain of the identities (default: the cluster domain)',
     },
+    ...IDENTITY_FLAGS,
     output: {
       type: 'string',
       short: 'o',
@@ -82,6 +86,7 @@ export const install: Command = {
     'tulle install | kubectl apply -f -',
     'tulle install --crds | kubectl apply -f -',
     'tulle install --crds --gateway-api | kubectl create -f -',
+    'tulle install --identity-external-issuer | kubectl apply -f -',
     'tulle install --default-inbound-policy all-authenticated > tulle.yaml',
   ],
   run: async ({ flags, terminal }) => {
@@ -90,8 +95,12 @@ export const install: Command = {
     if (problems.length > 0) throw new UsageError(problems.map(inFlags).join('; '));
     const hasGatewayApi = flags['gateway-api'] === true;
     if (hasGatewayApi && flags['crds'] !== true) throw new UsageError('--gateway-api needs --crds');
+    const given = readIdentityFiles(flags, Date.now());
     const crds = hasGatewayApi ? [...renderCrds(), ...renderGatewayApiCrds()] : renderCrds();
-    const objects = flags['crds'] === true ? crds : renderInstall(values);
+    const objects =
+      flags['crds'] === true ? crds : [...renderInstall(values), ...givenIdentityManifests(values, given)];
+    if (objects.some(({ kind }) => kind === 'Secret'))
+      terminal.err('warning: the manifest holds the private key of your issuer: keep it as you keep that key\n');
     terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
     return 0;
   },
@@ -109,7 +118,11 @@ function valuesFromFlags(flags: FlagValues): Values {
     identityTrustDomain: optionalText(flags, 'identity-trust-domain') ?? clusterDomain,
     controllerReplicas: Number(replicas),
     controllerLogLevel: textFlag(flags, 'controller-log-level') as LogLevel,
-    identity: { ...defaults.identity, issuanceLifetime: textFlag(flags, 'identity-issuance-lifetime') },
+    identity: {
+      ...defaults.identity,
+      issuanceLifetime: textFlag(flags, 'identity-issuance-lifetime'),
+      issuer: isIssuerExternal(flags) ? 'external' : 'own',
+    },
     proxy: {
       ...defaults.proxy,
       logLevel: textFlag(flags, 'proxy-log-level'),

@@ -27,6 +27,7 @@ export type Values = {
   readonly identity: {
     readonly issuanceLifetime: string; // duration: how long a leaf is valid
     readonly clockSkewAllowance: string; // duration: how far clocks may disagree
+    readonly issuer: 'own' | 'external'; // who makes the issuer: we, or somebody else
   };
   readonly webhookFailurePolicy: 'Ignore' | 'Fail';
   readonly proxy: ProxyValues;
@@ -66,7 +67,7 @@ export function defaultValues(version: string): Values {
     controllerReplicas: 1,
     controllerLogLevel: 'info',
     controllerUid: 2103,
-    identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s' },
+    identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s', issuer: 'own' },
     webhookFailurePolicy: 'Ignore',
     proxy: {
       uid: 2102,

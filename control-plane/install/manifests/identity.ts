@@ -51,6 +51,7 @@ export function identityManifests(values: Values): readonly Manifest[] {
       ...domainEnv(values),
       { name: 'TULLE_IDENTITY_ISSUANCE_LIFETIME', value: values.identity.issuanceLifetime },
       { name: 'TULLE_IDENTITY_CLOCK_SKEW_ALLOWANCE', value: values.identity.clockSkewAllowance },
+      { name: 'TULLE_IDENTITY_ISSUER', value: values.identity.issuer },
     ],
     configMaps: [],
     hasIdentityToken: false,
