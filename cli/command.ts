@@ -12,10 +12,11 @@ export type Flag =
       readonly default?: string;
       readonly choices?: readonly string[];
       readonly isName?: boolean; // the value is the name of a Kubernetes object: a DNS label
+      readonly isRepeated?: boolean; // may be given several times
     };
 
 export type Flags = Readonly<Record<string, Flag>>;
-export type FlagValues = Readonly<Record<string, string | boolean | undefined>>;
+export type FlagValues = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 /** What a command reads and writes, so that it runs in a test as on a terminal. */
 export type Terminal = {
@@ -91,6 +92,7 @@ export function parseFlags(
         type: flag.type,
         ...(flag.short === undefined ? {} : { short: flag.short }),
         ...('default' in flag ? { default: flag.default } : {}),
+        ...('isRepeated' in flag ? { multiple: flag.isRepeated } : {}),
       },
     ]),
   );
@@ -107,7 +109,7 @@ export function parseFlags(
   if (command.args === undefined && parsed.positionals.length > 0 && parsed.values['help'] !== true) {
     throw new UsageError(`unexpected argument "${parsed.positionals[0]}" (${helpHint(command)})`);
   }
-  return { flags: parsed.values, args: parsed.positionals };
+  return { flags: parsed.values as FlagValues, args: parsed.positionals };
 }
 
 function checkValue(name: string, flag: Extract<Flag, { type: 'string' }>, value: string): void {
@@ -179,6 +181,12 @@ export function textFlag(flags: FlagValues, name: string): string {
   const value = flags[name];
   if (typeof value !== 'string') throw new UsageError(`--${name} is missing`);
   return value;
+}
+
+/** All values of a flag that may be given several times, in their order. */
+export function textList(flags: FlagValues, name: string): readonly string[] {
+  const value = flags[name];
+  return Array.isArray(value) ? value : [];
 }
 
 export function optionalText(flags: FlagValues, name: string): string | undefined {

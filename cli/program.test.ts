@@ -2,11 +2,16 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { COMMANDS } from './program.ts';
 import { Folder, tulle } from './testing.ts';
+import type { Values } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 
 describe('the command line', () => {
   const folder = new Folder();
-  after(() => folder[Symbol.dispose]());
+  const valueFiles = new Folder();
+  after(() => {
+    folder[Symbol.dispose]();
+    valueFiles[Symbol.dispose]();
+  });
 
   test('every command has help with examples that name it, and flags that explain themselves', async () => {
     for (const { path, examples, flags, summary } of COMMANDS) {
@@ -48,6 +53,8 @@ describe('the command line', () => {
   });
 
   test('mistakes are one line with status 2', async () => {
+    const badYaml = valueFiles.write('bad.yaml', 'proxy: {logLevel: [}\n');
+    const badValues = valueFiles.write('bad-values.yaml', 'controlerReplicas: 3\nimage: 5\n');
     for (const [argv, message] of [
       [['instal'], /unknown command "instal": did you mean "install"\?/],
       [['viz', 'stats'], /unknown command "viz stats": did you mean "viz stat"\?/],
@@ -72,12 +79,21 @@ describe('the command line', () => {
       [['inject', '-', '--default-inbound-policy', 'maybe'], /--default-inbound-policy: "maybe" is not one of/],
       [['install', '--default-inbound-policy', 'maybe'], /--default-inbound-policy is "maybe": use one of/],
       [['install', '--controller-replicas', 'many'], /--controller-replicas is "many": use a whole number/],
-      [['install', '--controller-replicas', '0'], /--controller-replicas is "0": use a whole number/],
+      [['install', '--controller-replicas', '0'], /--controller-replicas is 0: use a whole number/],
       [['install', '--identity-issuance-lifetime', '1s'], /--identity-issuance-lifetime is "1s": use at least 20s/],
-      [['install', '--identity-issuance-lifetime', 'x'], /--identity-issuance-lifetime: "x" is not a duration/],
+      [['install', '--identity-issuance-lifetime', 'x'], /--identity-issuance-lifetime is "x": use a duration such as/],
       [['install', '--cluster-domain', 'Not_DNS'], /--cluster-domain is "Not_DNS": use a DNS name/],
       [['install', '--proxy-log-level', 'very loud'], /--proxy-log-level is "very loud"/],
       [['install', '--image', 'a b'], /--image is "a b"/],
+      [['install', '--ha', '--tiny'], /--ha and --tiny exclude each other/],
+      [['install', '--set', 'proxy.loglevel=info'], /--set: proxy.loglevel is no .* did you mean proxy.logLevel\?/],
+      [['install', '-f', '/nowhere/values.yaml'], /--values \/nowhere\/values.yaml: there is no such file/],
+      [['install', '-f', badYaml], /--values .*bad.yaml: .* at line 1, column /],
+      [
+        ['install', '-f', badValues],
+        /bad-values.yaml: controlerReplicas is no .* did you mean controllerReplicas\?; .*image is 5: use text/,
+      ],
+      [['config', '--schema', '--ha'], /--schema shows the defaults/],
       [['viz', 'install', '--image', ''], /--image is ""/],
     ] as const) {
       const { code, out, err } = await tulle(argv, 'kind: Pod\nmetadata: {name: p}\n');
@@ -85,6 +101,28 @@ describe('the command line', () => {
       assert.match(err, /^tulle: [^\n]+\n$/, argv.join(' '));
       assert.deepEqual([code, out], [2, ''], argv.join(' '));
     }
+  });
+
+  test('values come from defaults, presets, files in order, flags and --set, later ones winning', async () => {
+    const first = valueFiles.write('first.yaml', 'proxy: {logLevel: warn, opaquePorts: "25"}\ncontrollerReplicas: 4\n');
+    const second = valueFiles.write('second.yaml', '{"proxy": {"logLevel": "error"}, "controllerUid": 1000}');
+    const flags = ['--ha', '-f', first, '-f', second, '--proxy-log-level', 'debug', '--controller-log-level', 'debug'];
+    const { out } = await tulle(['config', ...flags, '--set', 'controllerLogLevel=warn', '-o', 'json']);
+    const { proxy, ...values } = JSON.parse(out) as Values;
+    assert.deepEqual(
+      [values.highAvailability, values.controllerReplicas, values.controllerUid, values.controllerLogLevel],
+      [true, 4, 1000, 'warn'],
+    );
+    assert.deepEqual([proxy.logLevel, proxy.opaquePorts, proxy.resources.cpuRequest], ['debug', '25', '100m']);
+  });
+
+  test('the trust domain follows the cluster domain unless it was chosen', async () => {
+    const trustDomain = async (...flags: string[]): Promise<string> =>
+      (JSON.parse((await tulle(['config', '-o', 'json', ...flags])).out) as Values).identityTrustDomain;
+    assert.equal(await trustDomain('--cluster-domain', 'example.org'), 'example.org');
+    assert.equal(await trustDomain('--cluster-domain', 'example.org', '--identity-trust-domain', 'a.b'), 'a.b');
+    const set = ['--set', 'clusterDomain=example.org', '--set', 'identityTrustDomain=cluster.local'];
+    assert.equal(await trustDomain(...set), 'cluster.local');
   });
 
   test('version --client needs no cluster', async () => {

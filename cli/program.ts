@@ -1,5 +1,6 @@
 import { CommandError, commandHelp, parseFlags, UsageError, type Command, type Terminal } from './command.ts';
 import { check } from './commands/check.ts';
+import { config } from './commands/config.ts';
 import { completion } from './commands/completion.ts';
 import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
@@ -13,6 +14,7 @@ export const COMMANDS: readonly Command[] = [
   install,
   inject,
   check,
+  config,
   ...VIZ_COMMANDS,
   ...MULTICLUSTER_COMMANDS,
   proxyMetrics,

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { INJECTOR_PORT } from '#config/names.ts';
-import { validateValues, type Values } from '#config/values.ts';
+import { validateValues } from '#config/validate.ts';
+import type { Values } from '#config/values.ts';
 import type { ConnectionSource } from '#k8s/connection.ts';
 import { LOG_LEVELS, type LogLevel } from '#runtime/log.ts';
 

@@ -7,7 +7,7 @@ import { INJECTOR_CERTIFICATE_SECRET, WEBHOOK_CONFIGURATION } from '#config/name
 import type { KubeClient } from '#k8s/client.ts';
 import type { LocalClient } from '../sandbox/apiserver/local-client.ts';
 import { defaultValues } from '#config/values.ts';
-import { injectorManifests } from '../control-plane/install/manifests/injector.ts';
+import { webhookManifests } from '../control-plane/install/manifests/injector.ts';
 import { startTestCluster, type TestCluster } from '../test/harness/api-server.ts';
 import { createServingCertificate, ServingCertificates } from './serving-certificate.ts';
 
@@ -40,7 +40,7 @@ describe('the webhook certificate in a cluster', () => {
     client = cluster.client;
     api = cluster.server.client;
     const group = 'admissionregistration.k8s.io';
-    for (const manifest of injectorManifests(defaultValues('0.0.0-test'))) {
+    for (const manifest of webhookManifests(defaultValues('0.0.0-test'))) {
       if (manifest.kind === 'MutatingWebhookConfiguration')
         await api.create(`mutatingwebhookconfigurations.${group}`, manifest);
       if (manifest.kind === 'ValidatingWebhookConfiguration')

@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
   'control-plane/runtime': [],
   'control-plane/model': [],
   'control-plane/netlink': [],
-  'control-plane/config': ['control-plane/runtime'],
+  'control-plane/config': ['control-plane/runtime', 'control-plane/model'],
   'control-plane/api': ['control-plane/model', 'control-plane/runtime'],
   'control-plane/pki': ['control-plane/runtime'],
   'control-plane/k8s': ['control-plane/runtime'],

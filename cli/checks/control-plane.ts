@@ -8,6 +8,7 @@ import {
   TRUST_ROOTS_KEY,
   WEBHOOK_CONFIGURATION,
 } from '#config/names.ts';
+import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { renderCrds } from '../../control-plane/install/render.ts';
 import type { Cluster } from '../cluster.ts';
@@ -89,7 +90,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
                 ({ metadata }) => metadata.name,
               ),
             );
-            const missing = renderCrds().filter(({ metadata }) => !present.has(metadata.name));
+            const missing = renderCrds(defaultValues(VERSION)).filter(({ metadata }) => !present.has(metadata.name));
             if (missing.length > 0)
               throw new Finding(`missing: ${missing.map(({ metadata }) => metadata.name).join(', ')}`);
           },

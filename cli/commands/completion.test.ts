@@ -37,6 +37,7 @@ describe('the bash completion', skipUnless('bash'), () => {
     assert.deepEqual(await offers(''), [
       'check',
       'completion',
+      'config',
       'diagnostics',
       'inject',
       'install',

@@ -14,11 +14,18 @@ export const INJECTOR_CERTIFICATE_SECRET = 'tulle-injector-k8s-tls';
 export const IDENTITY = 'tulle-identity';
 export const DESTINATION = 'tulle-destination';
 export const INJECTOR = 'tulle-injector';
+/** Deployment that runs all three of them, with `singleProcess`. */
+export const CONTROL_PLANE = 'tulle-control-plane';
 
 export const IDENTITY_PORT = 8080;
 export const DESTINATION_PORT = 8086;
 export const POLICY_PORT = 8090;
 export const INJECTOR_PORT = 8443;
+
+/** The Deployments of the control plane. */
+export function controlDeployments(values: Pick<Values, 'singleProcess'>): readonly string[] {
+  return values.singleProcess ? [CONTROL_PLANE] : [IDENTITY, DESTINATION, INJECTOR];
+}
 
 type Domain = Pick<Values, 'namespace' | 'clusterDomain' | 'identityTrustDomain'>;
 

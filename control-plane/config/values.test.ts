@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { defaultValues, imageOf, validateValues, type Values } from './values.ts';
+import { validateValues } from './validate.ts';
+import { defaultValues, imageOf, type Values } from './values.ts';
 import { VERSION } from './version.ts';
 
 const values = defaultValues('1.2.3');
@@ -26,8 +27,8 @@ describe('the values of an installation', () => {
     const proxy = (change: object): Partial<Values> => ({ proxy: { ...values.proxy, ...change } });
     for (const [change, message] of [
       [identity({ issuanceLifetime: '19s' }), /^identity\.issuanceLifetime is "19s": use at least 20s/],
-      [identity({ issuanceLifetime: 'soon' }), /^identity\.issuanceLifetime: "soon" is not a duration/],
-      [identity({ clockSkewAllowance: '-1s' }), /^identity\.clockSkewAllowance: "-1s" is not a duration/],
+      [identity({ issuanceLifetime: 'soon' }), /^identity\.issuanceLifetime is "soon": use a duration such as/],
+      [identity({ clockSkewAllowance: '-1s' }), /^identity\.clockSkewAllowance is "-1s": use a duration/],
       [proxy({ defaultInboundPolicy: 'maybe' }), /^proxy\.defaultInboundPolicy is "maybe": use one of all-unauth/],
       [proxy({ logLevel: 'very loud' }), /^proxy\.logLevel is "very loud"/],
       [{ controllerLogLevel: 'loud' as 'info' }, /^controllerLogLevel is "loud": use one of trace, /],

@@ -1,5 +1,4 @@
-import { DurationError, parseDurationMs } from '#runtime/duration.ts';
-import { LOG_LEVELS, type LogLevel } from '#runtime/log.ts';
+import type { LogLevel } from '#runtime/log.ts';
 
 /** Policies that a proxy applies to a port without policy objects. Source: linkerd2-proxy `INBOUND_DEFAULT_POLICY`. */
 export const DEFAULT_INBOUND_POLICIES = [
@@ -24,6 +23,9 @@ export type Values = {
   readonly controllerReplicas: number;
   readonly controllerLogLevel: LogLevel;
   readonly controllerUid: number;
+  readonly controllerResources: Resources; // of each control-plane pod
+  readonly highAvailability: boolean; // PodDisruptionBudgets, replicas on different nodes
+  readonly singleProcess: boolean; // the control plane is one process in one pod
   readonly identity: {
     readonly issuanceLifetime: string; // duration: how long a leaf is valid
     readonly clockSkewAllowance: string; // duration: how far clocks may disagree
@@ -46,12 +48,15 @@ export type ProxyValues = {
   readonly skipOutboundPorts: string;
   readonly opaquePorts: string;
   readonly defaultInboundPolicy: DefaultInboundPolicy;
-  readonly resources: {
-    readonly cpuRequest?: string;
-    readonly cpuLimit?: string;
-    readonly memoryRequest?: string;
-    readonly memoryLimit?: string;
-  };
+  readonly resources: Resources;
+};
+
+/** Quantities of Kubernetes; what is absent is not asked for and not limited. */
+export type Resources = {
+  readonly cpuRequest?: string;
+  readonly cpuLimit?: string;
+  readonly memoryRequest?: string;
+  readonly memoryLimit?: string;
 };
 
 /** The defaults. Port and policy defaults are Linkerd's, so that existing annotations and dashboards mean the same. */
@@ -67,6 +72,9 @@ export function defaultValues(version: string): Values {
     controllerReplicas: 1,
     controllerLogLevel: 'info',
     controllerUid: 2103,
+    controllerResources: { cpuRequest: '10m', memoryRequest: '64Mi', memoryLimit: '512Mi' },
+    highAvailability: false,
+    singleProcess: false,
     identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s', issuer: 'own' },
     webhookFailurePolicy: 'Ignore',
     proxy: {
@@ -87,71 +95,26 @@ export function defaultValues(version: string): Values {
   };
 }
 
+/**
+ * What `--ha` changes. The webhook stays `Ignore`, unlike Linkerd's: with `Fail` an injector that is away keeps every pod of the
+ * cluster from starting, while a pod that missed it is found by `tulle check` and restarted. Who prefers no pod to one without a
+ * proxy sets webhookFailurePolicy.
+ */
+export const HIGH_AVAILABILITY = {
+  highAvailability: true,
+  controllerReplicas: 3,
+  controllerResources: { cpuRequest: '100m', memoryRequest: '96Mi' },
+  proxy: { resources: { cpuRequest: '100m', memoryRequest: '64Mi', memoryLimit: '250Mi' } },
+} as const;
+
+/** What `--tiny` changes: for a node with little memory. */
+export const TINY = {
+  singleProcess: true,
+  controllerResources: { memoryRequest: '96Mi', memoryLimit: '384Mi' },
+  proxy: { resources: { cpuRequest: '5m', memoryRequest: '48Mi' } },
+} as const;
+
 /** The image that every process of an installation runs. */
 export function imageOf(values: Values): string {
   return `${values.image}:${values.version}`;
-}
-
-const MIN_ISSUANCE_MS = 20_000;
-const MAX_REPLICAS = 9;
-
-/**
- * What is wrong with the values, one sentence for each finding that names the value and the remedy; empty when all is well.
- */
-export function validateValues(values: Values): readonly string[] {
-  const problems: string[] = [];
-  const lifetimeMs = durationProblem(problems, 'identity.issuanceLifetime', values.identity.issuanceLifetime);
-  if (lifetimeMs !== undefined && lifetimeMs < MIN_ISSUANCE_MS) {
-    problems.push(
-      `identity.issuanceLifetime is "${values.identity.issuanceLifetime}": use at least ${MIN_ISSUANCE_MS / 1000}s, proxies renew at 70 % of it`,
-    );
-  }
-  durationProblem(problems, 'identity.clockSkewAllowance', values.identity.clockSkewAllowance);
-  if (!DEFAULT_INBOUND_POLICIES.includes(values.proxy.defaultInboundPolicy)) {
-    problems.push(
-      `proxy.defaultInboundPolicy is "${values.proxy.defaultInboundPolicy}": use one of ${DEFAULT_INBOUND_POLICIES.join(', ')}`,
-    );
-  }
-  if (!LOG_LEVELS.includes(values.controllerLogLevel)) {
-    problems.push(`controllerLogLevel is "${values.controllerLogLevel}": use one of ${LOG_LEVELS.join(', ')}`);
-  }
-  if (
-    !Number.isInteger(values.controllerReplicas) ||
-    values.controllerReplicas < 1 ||
-    values.controllerReplicas > MAX_REPLICAS
-  ) {
-    problems.push(`controllerReplicas is ${values.controllerReplicas}: use a whole number from 1 to ${MAX_REPLICAS}`);
-  }
-  for (const name of ['clusterDomain', 'identityTrustDomain'] as const) {
-    if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(values[name])) {
-      problems.push(`${name} is "${values[name]}": use a DNS name in lower case, such as cluster.local`);
-    }
-  }
-  if (!/^([a-z0-9]([-a-z0-9]*[a-z0-9])?\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$/.test(values.proxy.tapServiceAccount)) {
-    problems.push(
-      `proxy.tapServiceAccount is "${values.proxy.tapServiceAccount}": use NAME.NAMESPACE of a service account, or nothing`,
-    );
-  }
-  if (!LOG_FILTER.test(values.proxy.logLevel)) {
-    problems.push(`proxy.logLevel is "${values.proxy.logLevel}": use a level such as info, or warn,linkerd=debug`);
-  }
-  if (!IMAGE_NAME.test(values.image)) {
-    problems.push(`image is "${values.image}": use a name without tag, such as registry.example/tulle`);
-  }
-  return problems;
-}
-
-/** A level, or Linkerd's `module=level,...`. */
-const LOG_FILTER = /^[a-z0-9_:]+(=[a-z]+)?(,[a-z0-9_:]+(=[a-z]+)?)*$/i;
-/** Host with an optional port, then path components. Source: distribution `reference`. */
-const IMAGE_NAME = /^[a-z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d+(?=\/))?(\/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$/;
-
-function durationProblem(problems: string[], name: string, text: string): number | undefined {
-  try {
-    return parseDurationMs(text);
-  } catch (error) {
-    if (!(error instanceof DurationError)) throw error;
-    problems.push(`${name}: ${error.message}`);
-    return undefined;
-  }
 }

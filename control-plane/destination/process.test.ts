@@ -10,6 +10,7 @@ import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { asObject } from '#k8s/json.ts';
 import { eventually } from '#k8s/testing.ts';
 import type { EndpointUpdate } from '#model/endpoint.ts';
+import { defaultValues } from '#config/values.ts';
 import { renderCrds } from '../install/render.ts';
 import { podAddress, podObject, serviceObject, sliceObject } from './testing.ts';
 import { collect, SERVER_NAME, startControlPlane } from './testing-process.ts';
@@ -97,7 +98,9 @@ test('policy objects change what a watched port allows within a second, once the
   const policy = collect(all.clients.policy.watchPort({ workload, port: 8080 }), decodeInboundServer);
   await eventually('the default policy', () => policy.seen.at(-1)?.ref.name === 'all-unauthenticated');
 
-  for (const definition of renderCrds().filter(({ metadata }) => metadata.name.endsWith('policy.linkerd.io')))
+  for (const definition of renderCrds(defaultValues('0.0.0')).filter(({ metadata }) =>
+    metadata.name.endsWith('policy.linkerd.io'),
+  ))
     await client.create('customresourcedefinitions.apiextensions.k8s.io', definition);
   const create = (plural: string, version: string, kind: string, name: string, spec: object) =>
     client.create(`${plural}.policy.linkerd.io`, {

@@ -47,6 +47,8 @@ export type DestinationProcess = {
   readonly adminPort: number;
   /** Where it serves, once the cluster is known and it has a certificate. */
   readonly ports: Promise<{ readonly destination: number; readonly policy: number }>;
+  /** Why it is not ready, in words for a person. */
+  readonly notReady: () => readonly string[];
   readonly stop: () => Promise<void>;
 };
 
@@ -232,6 +234,7 @@ export async function startDestination(
   return {
     adminPort: (admin.address() as AddressInfo).port,
     ports: listening.promise,
+    notReady,
     async stop() {
       certificate[Symbol.dispose]();
       await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));

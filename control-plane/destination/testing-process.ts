@@ -12,8 +12,9 @@ import { startTestCluster, type TestCluster } from '../../test/harness/api-serve
 import { createLogger } from '#runtime/log.ts';
 import { readIdentityConfig } from '../identity/config.ts';
 import { startIdentity } from '../identity/process.ts';
-import { destinationManifests } from '../install/manifests/destination.ts';
-import { identityManifests } from '../install/manifests/identity.ts';
+import { destinationComponent } from '../install/manifests/destination.ts';
+import { identityComponent } from '../install/manifests/identity.ts';
+import { componentManifests } from '../install/manifests/workload.ts';
 import { readDestinationConfig } from './config.ts';
 import { startDestination } from './process.ts';
 
@@ -47,8 +48,16 @@ export async function startControlPlane() {
   const cluster = await startTestCluster();
   const folder = mkdtempSync(join(tmpdir(), 'destination-'));
   const values = defaultValues('0.0.0');
-  const identityConnection = await connectionOf(cluster, 'tulle-identity', identityManifests(values));
-  const destinationConnection = await connectionOf(cluster, 'tulle-destination', destinationManifests(values));
+  const identityConnection = await connectionOf(
+    cluster,
+    'tulle-identity',
+    componentManifests(values, identityComponent(values)),
+  );
+  const destinationConnection = await connectionOf(
+    cluster,
+    'tulle-destination',
+    componentManifests(values, destinationComponent(values)),
+  );
   await cluster.server.client.create('namespaces', { metadata: { name: 'shop' } });
   const tokenFile = join(folder, 'token');
   writeFileSync(tokenFile, await cluster.token('tulle', 'tulle-destination'));

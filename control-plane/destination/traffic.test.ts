@@ -1,5 +1,6 @@
 // Objects that say where requests go, created, changed and deleted in an API server, as stock gRPC clients see them.
 import { test } from 'node:test';
+import { defaultValues } from '#config/values.ts';
 import { renderCrds, renderGatewayApiCrds } from '../install/render.ts';
 import { asList, asObject } from '#k8s/json.ts';
 import { eventually } from '#k8s/testing.ts';
@@ -74,7 +75,7 @@ test('kinds come and go at run time; each object changes what is streamed when i
   const t = await setUp();
   await using _all = t.all;
   const { client } = t;
-  for (const crd of [...renderCrds(), ...renderGatewayApiCrds()]) await client.create(CRDS, crd);
+  for (const crd of [...renderCrds(defaultValues('0.0.0')), ...renderGatewayApiCrds()]) await client.create(CRDS, crd);
 
   const gateway = 'httproutes.gateway.networking.k8s.io';
   const split = {
@@ -145,7 +146,7 @@ test('ServiceProfiles and TrafficSplits change the profile of a Service', async 
   const t = await setUp();
   await using _all = t.all;
   const { client } = t;
-  for (const crd of renderCrds()) await client.create(CRDS, crd);
+  for (const crd of renderCrds(defaultValues('0.0.0'))) await client.create(CRDS, crd);
 
   const profiles = 'serviceprofiles.linkerd.io';
   const name = 'web.shop.svc.cluster.local';

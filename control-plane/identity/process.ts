@@ -29,6 +29,8 @@ export type IdentityProcess = {
   /** Where it serves gRPC, once it does. */
   readonly port: Promise<number>;
   readonly keeper: AuthorityKeeper;
+  /** Why it is not ready, in words for a person. */
+  readonly notReady: () => readonly string[];
   readonly stop: () => Promise<void>;
 };
 
@@ -145,6 +147,7 @@ export async function startIdentity(
     adminPort: (admin.address() as AddressInfo).port,
     port: listening.promise,
     keeper,
+    notReady,
     async stop() {
       informer[Symbol.dispose]();
       notices[Symbol.dispose]();

@@ -15,6 +15,7 @@ export const PROCESSES: Readonly<Record<string, string>> = {
   identity: 'control-plane/identity/main.ts',
   destination: 'control-plane/destination/main.ts',
   injector: 'injector/main.ts',
+  'control-plane': 'control-plane/main.ts',
   proxy: 'proxy/main.ts',
   'proxy-init': 'proxy/redirect/main.ts',
   'metrics-api': 'viz/main.ts',

@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
-import { defaultValues, type Values } from '#config/values.ts';
+import { overlay } from '#config/overlay.ts';
+import { defaultValues, HIGH_AVAILABILITY, TINY, type Values } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { toJson, toYaml } from './manifest.ts';
+import { toJson, toYaml, type Manifest } from './manifest.ts';
 import type { Rule } from './manifests/workload.ts';
 import { renderCrds, renderGatewayApiCrds, renderInstall } from './render.ts';
 
@@ -18,6 +19,9 @@ const other: Values = {
   identityTrustDomain: 'example.org',
   proxy: { ...values.proxy, resources: {}, opaquePorts: '' },
 };
+
+const tiny = overlay(values, TINY).values;
+const all = [values, other, tiny, overlay(values, HIGH_AVAILABILITY).values];
 
 describe('the manifest', () => {
   test('is the reviewed one; the CustomResourceDefinitions are files of their own (UPDATE=1 writes it anew)', () => {
@@ -35,7 +39,7 @@ describe('the manifest', () => {
   });
 
   test('is the same bytes at every rendering', () => {
-    for (const some of [values, other]) {
+    for (const some of all) {
       assert.equal(toYaml(renderInstall(some)), toYaml(renderInstall(structuredClone(some))));
       assert.equal(toJson(renderInstall(some)), toJson(renderInstall(structuredClone(some))));
     }
@@ -49,7 +53,7 @@ describe('the manifest', () => {
   });
 
   test('holds no secret', () => {
-    for (const some of [values, other]) {
+    for (const some of all) {
       const text = toYaml(renderInstall(some));
       assert.doesNotMatch(text, /^kind: Secret$/m);
       assert.doesNotMatch(text, /PRIVATE KEY|BEGIN CERTIFICATE|caBundle:/);
@@ -57,7 +61,7 @@ describe('the manifest', () => {
   });
 
   test('has no empty list, map or null outside of schemas: the API server drops them and a second apply would not be "unchanged"', () => {
-    for (const some of [values, other]) {
+    for (const some of all) {
       for (const object of renderInstall(some)) {
         if (object.kind === 'CustomResourceDefinition') continue;
         assert.deepEqual(empties(object), [], `${object.kind} ${object.metadata.name}`);
@@ -103,6 +107,80 @@ describe('the manifest', () => {
     }
   });
 
+  test('--tiny is one Deployment whose one account has the rights of all three, and Services that find it', () => {
+    const objects = renderInstall(tiny);
+    const [deployment, ...more] = objects.filter(({ kind }) => kind === 'Deployment');
+    assert.deepEqual([deployment?.metadata.name, more.length], ['tulle-control-plane', 0]);
+    const of = (kind: string): readonly Manifest[] => objects.filter((object) => object.kind === kind);
+    assert.deepEqual(
+      of('ServiceAccount').map(({ metadata }) => metadata.name),
+      ['tulle-destination'],
+    );
+    const rules = (some: readonly Manifest[]): unknown =>
+      some.filter(({ kind }) => kind.endsWith('Role')).map(({ metadata, rules }) => [metadata.name, rules]);
+    assert.deepEqual(rules(objects), rules(renderInstall(values)));
+    for (const binding of objects.filter(({ kind }) => kind.endsWith('Binding')))
+      assert.deepEqual(binding['subjects'], [
+        { kind: 'ServiceAccount', name: 'tulle-destination', namespace: 'tulle' },
+      ]);
+    assert.ok(deployment);
+    const { selector, template } = deployment['spec'] as {
+      selector: { matchLabels: object };
+      template: { spec: PodSpec };
+    };
+    const names = of('Service').map(({ metadata, spec }) => {
+      assert.deepEqual((spec as { selector: object }).selector, selector.matchLabels);
+      return metadata.name;
+    });
+    assert.deepEqual(
+      names,
+      renderInstall(values).flatMap(({ kind, metadata }) => (kind === 'Service' ? [metadata.name] : [])),
+    );
+    const [container] = template.spec.containers;
+    const ports = container?.ports.map(({ containerPort }) => containerPort);
+    assert.deepEqual(ports, [8080, 8086, 8090, 8443, 9994]);
+    const env = container?.env.map(({ name }) => name) ?? [];
+    assert.equal(new Set(env).size, env.length);
+  });
+
+  test('--ha spreads three replicas, lets one of them go at a time, and keeps pods starting without an injector', () => {
+    const objects = renderInstall(overlay(values, HIGH_AVAILABILITY).values);
+    const deployments = objects.filter(({ kind }) => kind === 'Deployment');
+    const budgets = objects.filter(({ kind }) => kind === 'PodDisruptionBudget');
+    assert.equal(deployments.length, 3);
+    for (const [index, { metadata, spec }] of deployments.entries()) {
+      const { replicas, selector, template } = spec as {
+        replicas: number;
+        selector: object;
+        template: { spec: { affinity: { podAntiAffinity: object } } };
+      };
+      assert.equal(replicas, 3);
+      assert.equal(budgets[index]?.metadata.name, metadata.name);
+      assert.deepEqual(budgets[index]?.['spec'], { maxUnavailable: 1, selector });
+      assert.match(JSON.stringify(template.spec.affinity.podAntiAffinity), /kubernetes.io\/hostname/);
+    }
+    assert.doesNotMatch(toJson(objects), /"failurePolicy": "Fail"/);
+  });
+
+  test('a value restarts only the processes that use it', () => {
+    const templates = (some: Values): readonly string[] =>
+      renderInstall(some).flatMap(({ kind, metadata, spec }) =>
+        kind === 'Deployment' ? [`${metadata.name} ${JSON.stringify((spec as { template: unknown }).template)}`] : [],
+      );
+    const changed = (change: Partial<Values>): readonly string[] => {
+      const before = new Set(templates(values));
+      return templates({ ...values, ...change }).flatMap((text) =>
+        before.has(text) ? [] : [text.split(' ', 1)[0] ?? ''],
+      );
+    };
+    assert.deepEqual(changed({ proxy: { ...values.proxy, logLevel: 'debug' } }), ['tulle-injector']);
+    assert.deepEqual(changed({ identity: { ...values.identity, issuanceLifetime: '1h' } }), [
+      'tulle-identity',
+      'tulle-injector',
+    ]);
+    assert.equal(changed({ controllerLogLevel: 'debug' }).length, 3);
+  });
+
   test('runs every process without root, without capabilities and on a read-only file system', () => {
     const deployments = renderInstall(values).filter(({ kind }) => kind === 'Deployment');
     assert.equal(deployments.length, 3);
@@ -125,11 +203,11 @@ describe('the manifest', () => {
     const group = 'gateway.networking.k8s.io';
     assert.deepEqual(names, [`grpcroutes.${group}`, `httproutes.${group}`, `referencegrants.${group}`]);
     for (const crd of renderGatewayApiCrds()) assert.ok(JSON.stringify(crd).length < 200_000);
-    assert.ok(renderCrds().every(({ metadata }) => !names.includes(metadata.name)));
+    assert.ok(renderCrds(values).every(({ metadata }) => !names.includes(metadata.name)));
   });
 
   test('--crds renders CustomResourceDefinitions only, each with one storage version', () => {
-    const crds = renderCrds();
+    const crds = renderCrds(values);
     assert.ok(crds.length >= 6);
     for (const { kind, metadata, ...crd } of crds) {
       assert.equal(kind, 'CustomResourceDefinition');
@@ -143,6 +221,8 @@ describe('the manifest', () => {
 type PodSpec = {
   readonly securityContext: { readonly runAsNonRoot: boolean; readonly runAsUser: number };
   readonly containers: readonly {
+    readonly ports: readonly { readonly containerPort: number }[];
+    readonly env: readonly { readonly name: string }[];
     readonly securityContext: unknown;
     readonly livenessProbe: unknown;
     readonly readinessProbe: unknown;

@@ -2,17 +2,21 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { Values } from '#config/values.ts';
-import type { Manifest } from './manifest.ts';
-import { destinationManifests } from './manifests/destination.ts';
-import { identityManifests } from './manifests/identity.ts';
-import { injectorManifests } from './manifests/injector.ts';
+import { createdBy, objectLabels, type Manifest } from './manifest.ts';
+import { destinationComponent } from './manifests/destination.ts';
+import { identityComponent } from './manifests/identity.ts';
+import { injectorComponent, webhookManifests } from './manifests/injector.ts';
 import { configManifest, namespaceManifest } from './manifests/namespace.ts';
+import { componentManifests, singleProcessManifests } from './manifests/workload.ts';
 
 const CRD_FOLDER = join(import.meta.dirname, 'crds');
 
-/** The CustomResourceDefinitions, in the order of their file names. */
-export function renderCrds(): readonly Manifest[] {
-  return readFolder(CRD_FOLDER);
+/** The CustomResourceDefinitions, in the order of their file names, labelled as the installation's like its other objects. */
+export function renderCrds(values: Values): readonly Manifest[] {
+  return readFolder(CRD_FOLDER).map((crd) => ({
+    ...crd,
+    metadata: { ...crd.metadata, labels: objectLabels(values), annotations: createdBy(values) },
+  }));
 }
 
 /** The Gateway API kinds that take effect. Only on request: a cluster has them but once, and they belong to nobody. */
@@ -29,12 +33,15 @@ function readFolder(folder: string): readonly Manifest[] {
 
 /** The whole installation: everything that `kubectl apply -f -` needs, in an order in which it can be created. */
 export function renderInstall(values: Values): readonly Manifest[] {
+  const destination = destinationComponent(values);
+  const components = [identityComponent(values), destination, injectorComponent(values)];
   return [
     namespaceManifest(values),
-    ...renderCrds(),
+    ...renderCrds(values),
     configManifest(values),
-    ...identityManifests(values),
-    ...destinationManifests(values),
-    ...injectorManifests(values),
+    ...(values.singleProcess
+      ? singleProcessManifests(values, destination, components)
+      : components.flatMap((component) => componentManifests(values, component))),
+    ...webhookManifests(values),
   ];
 }

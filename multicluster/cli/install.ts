@@ -1,8 +1,9 @@
 import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
-import { defaultValues, validateValues } from '#config/values.ts';
+import { defaultValues } from '#config/values.ts';
+import { validateValues } from '#config/validate.ts';
 import { VERSION } from '#config/version.ts';
 import { textFlag, UsageError, type Command } from '../../cli/command.ts';
-import { inFlags } from '../../cli/commands/install.ts';
+import { inFlags } from '../../cli/values-flags.ts';
 import { multiclusterManifests, type GatewayOptions } from '../install/manifest.ts';
 
 const defaults = defaultValues(VERSION);

@@ -1,14 +1,14 @@
 import { DESTINATION, DESTINATION_PORT, POLICY_PORT, STATUS_LEASE, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import type { Manifest } from '../manifest.ts';
-import { componentManifests, domainEnv, service } from './workload.ts';
+import { domainEnv, service, type Component } from './workload.ts';
 
 const PROCESS = 'destination';
 
-export function destinationManifests(values: Values): readonly Manifest[] {
+export function destinationComponent(values: Values): Component {
   const headless = (name: string, port: number, portName: string): Manifest =>
     service(values, { process: PROCESS }, { name, isHeadless: true, port, portName, targetPort: portName });
-  return componentManifests(values, {
+  return {
     process: PROCESS,
     name: DESTINATION,
     ports: [
@@ -74,5 +74,5 @@ export function destinationManifests(values: Values): readonly Manifest[] {
     ],
     configMaps: [],
     hasIdentityToken: true,
-  });
+  };
 }

@@ -6,14 +6,13 @@ import {
   TRUST_ROOTS_CONFIG_MAP,
 } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
-import type { Manifest } from '../manifest.ts';
-import { componentManifests, domainEnv, service } from './workload.ts';
+import { domainEnv, service, type Component } from './workload.ts';
 
 const PROCESS = 'identity';
 
 /** Only this process can read the keys of the issuer and of the trust anchor. */
-export function identityManifests(values: Values): readonly Manifest[] {
-  return componentManifests(values, {
+export function identityComponent(values: Values): Component {
+  return {
     process: PROCESS,
     name: IDENTITY,
     ports: [{ name: 'grpc', port: IDENTITY_PORT }],
@@ -55,5 +54,5 @@ export function identityManifests(values: Values): readonly Manifest[] {
     ],
     configMaps: [],
     hasIdentityToken: false,
-  });
+  };
 }

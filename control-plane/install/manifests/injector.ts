@@ -9,62 +9,63 @@ import {
 } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import { createdBy, objectLabels, type Manifest } from '../manifest.ts';
-import { componentManifests, service } from './workload.ts';
+import { service, type Component } from './workload.ts';
 
 const PROCESS = 'injector';
 
-export function injectorManifests(values: Values): readonly Manifest[] {
-  return [
-    ...componentManifests(values, {
-      process: PROCESS,
-      name: INJECTOR,
-      ports: [{ name: 'https', port: INJECTOR_PORT }],
-      adminPort: 9995,
-      services: [
-        service(
-          values,
-          { process: PROCESS },
-          { name: INJECTOR, isHeadless: false, port: 443, portName: 'https', targetPort: 'https' },
-        ),
-      ],
-      clusterRules: [
-        { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
-        { apiGroups: [''], resources: ['events'], verbs: ['create'] },
-        {
-          apiGroups: ['admissionregistration.k8s.io'],
-          resources: ['mutatingwebhookconfigurations'],
-          resourceNames: [WEBHOOK_CONFIGURATION],
-          verbs: ['get', 'patch'],
-        },
-        {
-          apiGroups: ['admissionregistration.k8s.io'],
-          resources: ['validatingwebhookconfigurations'],
-          resourceNames: [POLICY_WEBHOOK_CONFIGURATION],
-          verbs: ['get', 'patch'],
-        },
-      ],
-      namespaceRules: [
-        {
-          apiGroups: [''],
-          resources: ['configmaps'],
-          resourceNames: [TRUST_ROOTS_CONFIG_MAP],
-          verbs: ['list', 'watch'],
-        },
-        { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
-        {
-          apiGroups: [''],
-          resources: ['secrets'],
-          resourceNames: [INJECTOR_CERTIFICATE_SECRET],
-          verbs: ['get', 'update'],
-        },
-      ],
-      env: [{ name: 'TULLE_VALUES_FILE', value: `/etc/tulle/${CONFIG_MAP}/values` }],
-      configMaps: [CONFIG_MAP],
-      hasIdentityToken: false,
-    }),
-    webhookConfiguration(values),
-    policyWebhookConfiguration(values),
-  ];
+export function injectorComponent(values: Values): Component {
+  return {
+    process: PROCESS,
+    name: INJECTOR,
+    ports: [{ name: 'https', port: INJECTOR_PORT }],
+    adminPort: 9995,
+    services: [
+      service(
+        values,
+        { process: PROCESS },
+        { name: INJECTOR, isHeadless: false, port: 443, portName: 'https', targetPort: 'https' },
+      ),
+    ],
+    clusterRules: [
+      { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
+      { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['mutatingwebhookconfigurations'],
+        resourceNames: [WEBHOOK_CONFIGURATION],
+        verbs: ['get', 'patch'],
+      },
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['validatingwebhookconfigurations'],
+        resourceNames: [POLICY_WEBHOOK_CONFIGURATION],
+        verbs: ['get', 'patch'],
+      },
+    ],
+    namespaceRules: [
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: [TRUST_ROOTS_CONFIG_MAP],
+        verbs: ['list', 'watch'],
+      },
+      { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+      {
+        apiGroups: [''],
+        resources: ['secrets'],
+        resourceNames: [INJECTOR_CERTIFICATE_SECRET],
+        verbs: ['get', 'update'],
+      },
+    ],
+    env: [{ name: 'TULLE_VALUES_FILE', value: `/etc/tulle/${CONFIG_MAP}/values` }],
+    configMaps: [CONFIG_MAP],
+    hasIdentityToken: false,
+  };
+}
+
+/** The webhooks that the injector serves. */
+export function webhookManifests(values: Values): readonly Manifest[] {
+  return [webhookConfiguration(values), policyWebhookConfiguration(values)];
 }
 
 /** The caBundle is absent on purpose: the injector makes its certificate in the cluster and writes the bundle itself. */

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import { CONFIG_MAP } from '#config/names.ts';
-import type { Values } from '#config/values.ts';
+import { difference } from '#config/overlay.ts';
+import { defaultValues, type Values } from '#config/values.ts';
 import { createdBy, objectLabels, type Manifest } from '../manifest.ts';
 
 export function namespaceManifest(values: Values): Manifest {
@@ -21,7 +22,10 @@ export function namespaceManifest(values: Values): Manifest {
   };
 }
 
-/** The effective values, for the injector, `tulle check` and people. They hold no secret. */
+/**
+ * The effective values, for the injector, `tulle check` and people, and beside them only those that somebody chose, for
+ * `tulle upgrade`. They hold no secret.
+ */
 export function configManifest(values: Values): Manifest {
   return {
     apiVersion: 'v1',
@@ -32,6 +36,9 @@ export function configManifest(values: Values): Manifest {
       labels: objectLabels(values),
       annotations: createdBy(values),
     },
-    data: { values: stringify(values, { lineWidth: 0 }) },
+    data: {
+      values: stringify(values, { lineWidth: 0 }),
+      overrides: stringify(difference(defaultValues(values.version), values), { lineWidth: 0 }),
+    },
   };
 }

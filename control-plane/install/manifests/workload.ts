@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
+import { CONTROL_PLANE, IDENTITY_PORT } from '#config/names.ts';
 import { createdBy, objectLabels, type Manifest } from '../manifest.ts';
-import { imageOf, type Values } from '#config/values.ts';
+import { imageOf, type Resources, type Values } from '#config/values.ts';
 
 const TOKEN_VOLUME = 'linkerd-identity-token';
+/** First argument of the image, and component label, of the process that is all of them. */
+const SINGLE_PROCESS = 'control-plane';
+const SINGLE_PROCESS_ADMIN_PORT = 9994;
 
 export type Rule = {
   readonly apiGroups: readonly string[];
@@ -15,6 +19,7 @@ export type Rule = {
 export type Component = {
   readonly process: string; // first argument of the image, and component label
   readonly name: string; // Deployment, ServiceAccount, ClusterRole (with the namespace in front), Role
+  readonly account?: string; // ServiceAccount, where that is another
   readonly ports: readonly { readonly name: string; readonly port: number }[];
   readonly adminPort: number;
   readonly services: readonly Manifest[];
@@ -27,16 +32,68 @@ export type Component = {
   readonly hasIdentityToken: boolean;
 };
 
-/** The objects of one component, in an order in which `kubectl apply` can create them. */
+/** The objects of one component that runs by itself, in an order in which `kubectl apply` can create them. */
 export function componentManifests(values: Values, component: Component): readonly Manifest[] {
+  return [
+    serviceAccount(values, component),
+    ...rights(values, component, component.name),
+    ...component.services,
+    deployment(values, component),
+    ...disruptionBudget(values, component),
+  ];
+}
+
+/**
+ * The objects of components that are one process. The account is that of the destination: it is the one that identity knows by
+ * its token, and proxies expect that name whether the process runs by itself or not. It has the rights of all components.
+ */
+export function singleProcessManifests(
+  values: Values,
+  account: Component,
+  components: readonly Component[],
+): readonly Manifest[] {
+  const all = [...components];
+  const env = new Map(all.flatMap((one) => one.env.map((entry) => [entry.name, entry] as const)));
+  // Not by the Service: its address is known only when this pod is ready, which it is not without a certificate.
+  env.set('TULLE_IDENTITY_ADDRESS', { name: 'TULLE_IDENTITY_ADDRESS', value: `localhost:${IDENTITY_PORT}` });
+  const merged: Component = {
+    process: SINGLE_PROCESS,
+    name: CONTROL_PLANE,
+    account: account.name,
+    ports: all.flatMap(({ ports }) => ports),
+    adminPort: SINGLE_PROCESS_ADMIN_PORT,
+    services: [],
+    clusterRules: [],
+    namespaceRules: [],
+    env: [...env.values()],
+    configMaps: all.flatMap(({ configMaps }) => configMaps),
+    hasIdentityToken: true,
+  };
+  return [
+    serviceAccount(values, account),
+    ...all.flatMap((component) => [...rights(values, component, account.name), ...component.services]),
+    deployment(values, merged),
+    ...disruptionBudget(values, merged),
+  ];
+}
+
+function serviceAccount(values: Values, { name, process }: Component): Manifest {
+  return {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name, namespace: values.namespace, labels: objectLabels(values, process) },
+  };
+}
+
+/** What the process may do, given to an account. */
+function rights(values: Values, component: Component, account: string): readonly Manifest[] {
   const { namespace } = values;
   const { name } = component;
   const metadata = { name, namespace, labels: objectLabels(values, component.process) };
   const clusterName = `${namespace}-${name}`;
-  const subject = { kind: 'ServiceAccount', name, namespace };
+  const subjects = [{ kind: 'ServiceAccount', name: account, namespace }];
   const rbac = 'rbac.authorization.k8s.io';
   return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
     {
       apiVersion: `${rbac}/v1`,
       kind: 'ClusterRole',
@@ -48,7 +105,7 @@ export function componentManifests(values: Values, component: Component): readon
       kind: 'ClusterRoleBinding',
       metadata: { name: clusterName, labels: objectLabels(values, component.process) },
       roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: clusterName },
-      subjects: [subject],
+      subjects,
     },
     { apiVersion: `${rbac}/v1`, kind: 'Role', metadata, rules: component.namespaceRules },
     {
@@ -56,11 +113,45 @@ export function componentManifests(values: Values, component: Component): readon
       kind: 'RoleBinding',
       metadata,
       roleRef: { apiGroup: rbac, kind: 'Role', name },
-      subjects: [subject],
+      subjects,
     },
-    ...component.services,
-    deployment(values, component),
   ];
+}
+
+function disruptionBudget(values: Values, { process, name }: Component): readonly Manifest[] {
+  if (!values.highAvailability) return [];
+  return [
+    {
+      apiVersion: 'policy/v1',
+      kind: 'PodDisruptionBudget',
+      metadata: { name, namespace: values.namespace, labels: objectLabels(values, process) },
+      spec: { maxUnavailable: 1, selector: { matchLabels: podLabels(process) } },
+    },
+  ];
+}
+
+/**
+ * Replicas on different nodes and zones where there are some. Preferred, not required as in Linkerd: a cluster of two nodes would
+ * keep the third replica pending for ever, and a drained node could leave no place for a new one.
+ */
+function antiAffinity(process: string): Record<string, unknown> {
+  const apart = (weight: number, topologyKey: string): Record<string, unknown> => ({
+    weight,
+    podAffinityTerm: { labelSelector: { matchLabels: podLabels(process) }, topologyKey },
+  });
+  return {
+    podAntiAffinity: {
+      preferredDuringSchedulingIgnoredDuringExecution: [
+        apart(100, 'kubernetes.io/hostname'),
+        apart(50, 'topology.kubernetes.io/zone'),
+      ],
+    },
+  };
+}
+
+/** By what Services, budgets and Deployments find the pods. */
+function podLabels(process: string): Record<string, string> {
+  return { 'linkerd.io/control-plane-component': process };
 }
 
 /** A Service of a component. Headless ones let proxies balance over the replicas themselves. */
@@ -81,7 +172,7 @@ export function service(
     metadata: { name: spec.name, namespace: values.namespace, labels: objectLabels(values, component.process) },
     spec: {
       ...(spec.isHeadless ? { clusterIP: 'None' } : {}),
-      selector: { 'linkerd.io/control-plane-component': component.process },
+      selector: podLabels(values.singleProcess ? SINGLE_PROCESS : component.process),
       ports: [{ name: spec.portName, port: spec.port, targetPort: spec.targetPort }],
     },
   };
@@ -96,7 +187,7 @@ export function domainEnv(values: Values): readonly { readonly name: string; rea
 }
 
 function deployment(values: Values, component: Component): Manifest {
-  const labels = { 'linkerd.io/control-plane-component': component.process };
+  const labels = podLabels(component.process);
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -113,7 +204,12 @@ function deployment(values: Values, component: Component): Manifest {
         metadata: {
           // Not `linkerd.io/control-plane-ns`: on a pod that label means "has a proxy", and these speak mutual TLS themselves.
           labels,
-          annotations: { ...createdBy(values), 'linkerd.io/inject': 'disabled', 'checksum/config': checksum(values) },
+          annotations: {
+            ...createdBy(values),
+            'linkerd.io/inject': 'disabled',
+            // Only what reads the values from the ConfigMap restarts for any change; the others for one of their own settings.
+            ...(component.configMaps.length > 0 ? { 'checksum/config': checksum(values) } : {}),
+          },
         },
         spec: podSpec(values, component),
       },
@@ -134,10 +230,11 @@ function podSpec(values: Values, component: Component): Record<string, unknown> 
     ...(component.hasIdentityToken ? [identityTokenVolume()] : []),
   ];
   return {
-    serviceAccountName: component.name,
+    serviceAccountName: component.account ?? component.name,
     // Without this the API server puts <SERVICE>_PORT variables into the environment, which look like our own.
     enableServiceLinks: false,
     nodeSelector: { 'kubernetes.io/os': 'linux' },
+    ...(values.highAvailability ? { affinity: antiAffinity(component.process) } : {}),
     terminationGracePeriodSeconds: 30,
     securityContext: {
       runAsNonRoot: true,
@@ -158,7 +255,7 @@ function podSpec(values: Values, component: Component): Record<string, unknown> 
         startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: 120 },
         livenessProbe: { ...probe('/live'), periodSeconds: 10 },
         readinessProbe: { ...probe('/ready'), periodSeconds: 2, failureThreshold: 3 },
-        resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '512Mi' } },
+        ...containerResources(values.controllerResources),
         securityContext: {
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,
@@ -187,6 +284,18 @@ function identityTokenVolume(): Record<string, unknown> {
       ],
     },
   };
+}
+
+/** In the form of a container; what is not asked for is left out. */
+function containerResources(resources: Resources): Record<string, unknown> {
+  const of = (what: 'Request' | 'Limit'): Record<string, string> => ({
+    ...(resources[`cpu${what}`] === undefined ? {} : { cpu: resources[`cpu${what}`] }),
+    ...(resources[`memory${what}`] === undefined ? {} : { memory: resources[`memory${what}`] }),
+  });
+  const given = Object.entries({ requests: of('Request'), limits: of('Limit') }).filter(
+    ([, map]) => Object.keys(map).length > 0,
+  );
+  return given.length === 0 ? {} : { resources: Object.fromEntries(given) };
 }
 
 /** A list field, left out when empty: the API server drops empty lists, and a second apply would see a difference. */

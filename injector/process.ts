@@ -1,0 +1,166 @@
+import { fastify, type FastifyInstance } from 'fastify';
+import { Counter, Registry, collectDefaultMetrics } from 'prom-client';
+import { INJECTOR, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { KubeClient } from '#k8s/client.ts';
+import { findConnection } from '#k8s/connection.ts';
+import { Informer } from '#k8s/informer.ts';
+import { CONFIG_MAPS } from '#k8s/resources/config-map.ts';
+import { startAdmin } from '#runtime/admin.ts';
+import type { Logger } from '#runtime/log.ts';
+import type { Config } from './config.ts';
+import { recordEvent } from './events.ts';
+import { NamespaceAnnotations, NAMESPACES } from './namespaces.ts';
+import { ServingCertificates, type ServingCertificate } from './serving-certificate.ts';
+import { TrustAnchors } from './trust-anchors.ts';
+import { policyContextOf, reviewPolicy } from './policy-webhook.ts';
+import { parseReview, review, ReviewError, type AdmissionRequest } from './webhook.ts';
+
+const CERTIFICATE_CHECK_MS = 3_000; // a webhook configuration that was deleted and applied again works after that time
+const CERTIFICATE_RETRY_MS = 1_000;
+const BODY_LIMIT_BYTES = 3 * 1024 * 1024; // the API server's own limit for an object
+
+/** A running injector. */
+export type InjectorProcess = {
+  /** Why it is not ready, in words for a person. */
+  readonly notReady: () => readonly string[];
+  readonly stop: () => Promise<void>;
+};
+
+/** Everything that the injector knows, and the webhook that uses it. */
+export async function startInjector(config: Config, log: Logger): Promise<InjectorProcess> {
+  const { values } = config;
+  const client = new KubeClient(await findConnection(config.kubernetes));
+  const namespaces = new NamespaceAnnotations();
+  const anchors = new TrustAnchors();
+  const informers = [
+    new Informer({ client, kind: NAMESPACES, index: namespaces }),
+    new Informer({
+      client,
+      kind: CONFIG_MAPS,
+      index: anchors,
+      namespace: values.namespace,
+      fieldSelector: `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`,
+    }),
+  ];
+  for (const informer of informers) informer.start();
+
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const responses = new Counter({
+    name: 'proxy_inject_admission_responses_total',
+    help: 'Pods decided about, by result.',
+    labelNames: ['skip', 'skip_reason'] as const,
+    registers: [registry],
+  });
+
+  const certificates = new ServingCertificates(client, values.namespace, `${INJECTOR}.${values.namespace}.svc`);
+  let isPublished = false;
+  let certificate: ServingCertificate | undefined;
+  let server: FastifyInstance | undefined;
+  const admit = (request: AdmissionRequest, isDryRun: boolean): unknown => {
+    const trustAnchorsPem = anchors.pem;
+    if (trustAnchorsPem === undefined)
+      throw new ReviewError(
+        `the trust anchors are not known yet (ConfigMap ${TRUST_ROOTS_CONFIG_MAP}, key ${TRUST_ROOTS_KEY})`,
+      );
+    const context = { values, trustAnchorsPem, namespaceAnnotations: namespaces.of(request.namespace) };
+    const { response, outcome } = review(request, context);
+    if (outcome !== undefined) {
+      const { decision } = outcome;
+      responses.inc({
+        skip: String(decision.kind === 'skip'),
+        skip_reason: decision.kind === 'skip' ? decision.reason : '',
+      });
+      log.info(
+        { namespace: request.namespace, pod: podName(request), decision, problems: outcome.problems },
+        'pod decided',
+      );
+      if (!isDryRun) recordEvent(client, log, request.namespace, request.object, outcome);
+    }
+    return response;
+  };
+
+  const validations = new Counter({
+    name: 'policy_admission_responses_total',
+    help: 'Policy objects decided about.',
+    labelNames: ['allowed'] as const,
+    registers: [registry],
+  });
+  const policyContext = policyContextOf(values);
+  const validate = (body: unknown): unknown => {
+    const answer = reviewPolicy(body, policyContext);
+    validations.inc({ allowed: String(answer.response.allowed) });
+    if (!answer.response.allowed) log.info({ reason: answer.response.status?.message }, 'policy object refused');
+    return answer;
+  };
+
+  const certify = async (): Promise<void> => {
+    const current = await certificates.ensure();
+    if (current.certificatePem !== certificate?.certificatePem) {
+      const tls = { key: current.keyPem, cert: current.certificatePem, minVersion: 'TLSv1.2' as const };
+      if (server === undefined) {
+        server = createWebhook(tls, admit, validate);
+        await server.listen({ port: config.port, host: '::' });
+      } else {
+        (server.server as unknown as { setSecureContext(options: typeof tls): void }).setSecureContext(tls);
+      }
+      certificate = current;
+      log.info({ notAfter: new Date(current.notAfterMs).toISOString() }, 'webhook certificate in use');
+    }
+    if (await certificates.publish(current)) log.info('webhook configuration has the certificate authority');
+    isPublished = true;
+  };
+  keepCertified(certify, log);
+
+  const notReady = (): readonly string[] => [
+    ...informers.filter(({ isSynced }) => !isSynced).map(({ plural }) => `${plural} are not synced`),
+    ...(anchors.pem === undefined ? ['the trust anchors are not known yet'] : []),
+    ...(isPublished ? [] : ['the webhook certificate is not published yet']),
+  ];
+  const admin = await startAdmin({ port: config.adminPort, registry, notReady });
+  return {
+    notReady,
+    async stop() {
+      for (const informer of informers) informer[Symbol.dispose]();
+      await server?.close();
+      admin.close();
+      client[Symbol.dispose]();
+    },
+  };
+}
+
+/** Looks after the certificate for ever: soon again after a failure, else in a relaxed rhythm that also repairs a lost caBundle. */
+function keepCertified(certify: () => Promise<void>, log: Logger): void {
+  const round = (): void => {
+    certify().then(
+      () => setTimeout(round, CERTIFICATE_CHECK_MS),
+      (error: unknown) => {
+        log.warn({ err: error }, 'cannot look after the webhook certificate');
+        setTimeout(round, CERTIFICATE_RETRY_MS);
+      },
+    );
+  };
+  round();
+}
+
+function createWebhook(
+  tls: { readonly key: string; readonly cert: string; readonly minVersion: 'TLSv1.2' },
+  admit: (request: AdmissionRequest, isDryRun: boolean) => unknown,
+  validate: (body: unknown) => unknown,
+): FastifyInstance {
+  const server = fastify({ https: tls, logger: false, bodyLimit: BODY_LIMIT_BYTES, requestTimeout: 10_000 });
+  // No review: the API server follows the failure policy; the pod comes without a proxy, the policy object unjudged.
+  server.setErrorHandler((error, _request, reply) =>
+    error instanceof ReviewError ? reply.code(400).send({ error: error.message }) : reply.send(error),
+  );
+  server.post('/', (request) => {
+    const isDryRun = (request.body as { request?: { dryRun?: boolean } } | null)?.request?.dryRun === true;
+    return admit(parseReview(request.body), isDryRun);
+  });
+  server.post('/policy', (request) => validate(request.body));
+  return server;
+}
+
+function podName(request: AdmissionRequest): string {
+  return request.object.metadata?.name ?? `${request.object.metadata?.generateName ?? ''}*`;
+}
