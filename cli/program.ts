@@ -5,6 +5,9 @@ import { completion } from './commands/completion.ts';
 import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
+import { prune } from './commands/prune.ts';
+import { uninstall } from './commands/uninstall.ts';
+import { upgrade } from './commands/upgrade.ts';
 import { version } from './commands/version.ts';
 import { nearest } from '#runtime/nearest.ts';
 import { MULTICLUSTER_COMMANDS } from '../multicluster/cli/commands.ts';
@@ -12,6 +15,9 @@ import { VIZ_COMMANDS } from '../viz/cli/commands.ts';
 
 export const COMMANDS: readonly Command[] = [
   install,
+  upgrade,
+  prune,
+  uninstall,
   inject,
   check,
   config,

@@ -1,5 +1,6 @@
 import { parseAllDocuments } from 'yaml';
 import type { Cluster } from '../../cli/cluster.ts';
+import { ResourcePaths } from '../../cli/resource-paths.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
 
 const FIELD_MANAGER = 'tulle-demo';
@@ -18,19 +19,13 @@ export function readManifests(yaml: string): readonly Manifest[] {
  * @throws CommandError  naming the object that was refused and why
  */
 export async function applyAll(cluster: Cluster, objects: readonly Manifest[]): Promise<void> {
-  const paths = new Map<string, ResourcePath>();
+  const paths = new ResourcePaths(cluster);
   for (const object of objects) {
-    const key = `${object.apiVersion}/${object.kind}`;
-    let path = paths.get(key);
-    if (path === undefined) {
-      path = await resourcePath(cluster, object);
-      paths.set(key, path);
-    }
-    const { name, namespace } = object.metadata;
-    const scope = path.isNamespaced ? `/namespaces/${namespace ?? 'default'}` : '';
+    const path = await paths.of(object);
+    if (path === undefined) throw new Error(`the cluster has no kind ${object.kind} in ${object.apiVersion}`);
     await cluster.request(
       'PATCH',
-      `${path.root}${scope}/${path.plural}/${name}?fieldManager=${FIELD_MANAGER}&force=true`,
+      `${path}?fieldManager=${FIELD_MANAGER}&force=true`,
       withLastApplied(object),
       'application/apply-patch+yaml',
     );
@@ -41,16 +36,4 @@ export async function applyAll(cluster: Cluster, objects: readonly Manifest[]): 
 function withLastApplied(object: Manifest): Manifest {
   const annotations = { ...object.metadata.annotations, [LAST_APPLIED]: `${JSON.stringify(object)}\n` };
   return { ...object, metadata: { ...object.metadata, annotations } };
-}
-
-type ResourcePath = { readonly root: string; readonly plural: string; readonly isNamespaced: boolean };
-
-async function resourcePath(cluster: Cluster, { apiVersion, kind }: Manifest): Promise<ResourcePath> {
-  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  const { resources } = (await cluster.request('GET', root)) as {
-    resources: readonly { name: string; kind: string; namespaced: boolean }[];
-  };
-  const found = resources.find((resource) => resource.kind === kind && !resource.name.includes('/'));
-  if (found === undefined) throw new Error(`the cluster has no kind ${kind} in ${apiVersion}`);
-  return { root, plural: found.name, isNamespaced: found.namespaced };
 }
