@@ -48,7 +48,7 @@ export function readConfigMap(config: ApiObject, namespace: string): InstalledVa
     if (wrong.length > 0) throw unreadable(namespace, key, wrong);
     return { values, unknown: problems.filter(({ isUnknown }) => isUnknown).map(({ message }) => message) };
   };
-  if (data['values'] === undefined) throw unreadable(namespace, 'values', ['it is missing']);
+  if ((data['values'] ?? '').trim() === '') throw unreadable(namespace, 'values', ['it is missing']);
   const { values } = read('values');
   // An installation that did not keep apart what was chosen: everything counts as chosen.
   const { values: chosen, unknown } = read(data['overrides'] === undefined ? 'values' : 'overrides');

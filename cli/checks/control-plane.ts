@@ -1,25 +1,29 @@
 import { X509Certificate } from 'node:crypto';
 import {
   CONFIG_MAP,
+  CONTROL_PLANE,
   DESTINATION,
   IDENTITY,
   INJECTOR,
   TRUST_ROOTS_CONFIG_MAP,
   TRUST_ROOTS_KEY,
+  controlDeployments,
   WEBHOOK_CONFIGURATION,
 } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { renderCrds } from '../../control-plane/install/render.ts';
 import type { Cluster } from '../cluster.ts';
-import { installedVersion } from '../installed-version.ts';
+import { installedValues, type InstalledValues } from '../installed-values.ts';
 import { reasonOf } from '../reason.ts';
 import { Finding, type Category, type Check } from './check.ts';
 import { certificateChecks } from './certificates.ts';
 import { forecastChecks } from './forecast.ts';
+import { networkChecks } from './cluster.ts';
 import { deploymentReady } from './deployment.ts';
+import { installationChecks } from './installation.ts';
 
-const DEPLOYMENTS = [IDENTITY, DESTINATION, INJECTOR];
+const COMPONENTS = [IDENTITY, DESTINATION, INJECTOR];
 const INSTALL_HINT = '`tulle install | kubectl apply -f -`';
 
 /** What must hold in a cluster with an installation. */
@@ -35,6 +39,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
       }
     },
   });
+  const installed = (): Promise<InstalledValues> => installedValues(cluster, namespace);
   return [
     {
       name: 'tulle-existence',
@@ -44,11 +49,29 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
           hint: `Tulle is not installed: ${INSTALL_HINT}; if it has another namespace, name that with -L`,
         },
         mustExist(`'${CONFIG_MAP}' config map exists`, [`/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`]),
-        ...DEPLOYMENTS.map((name) =>
-          deploymentReady(cluster, namespace, name, {
-            description: `control plane deployment ${name} is ready`,
-            severity: 'fatal',
-          }),
+        {
+          description: `'${CONFIG_MAP}' config map holds values that can be used`,
+          hint: 'apply `tulle install` with your values again',
+          severity: 'fatal',
+          run: async () => void (await installed()),
+        },
+        {
+          description: `'${CONFIG_MAP}' config map holds no value that this version does not know`,
+          hint: 'use the `tulle` of the control plane; an upgrade with this one leaves the value out',
+          severity: 'warning',
+          run: async () => {
+            const { unknown } = await installed();
+            if (unknown.length > 0) throw new Finding(unknown.join('\n'));
+          },
+        },
+        ...[...COMPONENTS, CONTROL_PLANE].map((name) =>
+          onlyWhere(
+            async () => controlDeployments((await installed()).values).includes(name),
+            deploymentReady(cluster, namespace, name, {
+              description: `control plane deployment ${name} is ready`,
+              severity: 'fatal',
+            }),
+          ),
         ),
         {
           description: 'no unschedulable pods',
@@ -66,11 +89,15 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
     {
       name: 'tulle-config',
       checks: [
-        ...DEPLOYMENTS.flatMap((name) => [
-          mustExist(
-            `ServiceAccount ${name} exists`,
-            [`/api/v1/namespaces/${namespace}/serviceaccounts/${name}`],
-            'error',
+        ...COMPONENTS.flatMap((name) => [
+          onlyWhere(
+            // One process has one account.
+            async () => name === DESTINATION || !(await installed()).values.singleProcess,
+            mustExist(
+              `ServiceAccount ${name} exists`,
+              [`/api/v1/namespaces/${namespace}/serviceaccounts/${name}`],
+              'error',
+            ),
           ),
           mustExist(
             `ClusterRole and binding of ${name} exist`,
@@ -100,8 +127,10 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
           [`/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${WEBHOOK_CONFIGURATION}`],
           'error',
         ),
+        ...networkChecks(cluster, async () => (await installed()).values.clusterNetworks),
       ],
     },
+    ...installationChecks(cluster, namespace, installed),
     {
       name: 'tulle-identity',
       checks: certificateChecks(
@@ -124,18 +153,21 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
       checks: [
         {
           description: 'control plane and cli versions match',
-          hint: `upgrade the older one; for the control plane: ${INSTALL_HINT}`,
+          hint: 'upgrade the older one; for the control plane: `tulle upgrade | kubectl apply -f -`',
           severity: 'warning',
           run: async () => {
-            const config = await cluster.get(`/api/v1/namespaces/${namespace}/configmaps/${CONFIG_MAP}`);
-            const installed = installedVersion(config);
-            if (installed !== VERSION)
-              throw new Finding(`the control plane is ${installed ?? 'unknown'}, the command line ${VERSION}`);
+            const { version } = (await installed()).values;
+            if (version !== VERSION) throw new Finding(`the control plane is ${version}, the command line ${VERSION}`);
           },
         },
       ],
     },
   ];
+}
+
+/** A check that applies only sometimes. */
+function onlyWhere(applies: () => Promise<boolean>, check: Check): Check {
+  return { ...check, run: async () => ((await applies()) ? check.run() : 'skip') };
 }
 
 async function trustAnchors(cluster: Cluster, namespace: string): Promise<readonly X509Certificate[]> {

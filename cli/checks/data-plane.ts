@@ -1,4 +1,5 @@
 import { defaultValues } from '#config/values.ts';
+import { isSupported, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
 import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
 import { formatFinding, type Finding as ConfigurationFinding } from '../../control-plane/findings/finding.ts';
@@ -10,6 +11,8 @@ import { allContainers, type Pod } from '../../injector/pod.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
+import { misplacedSettingChecks } from './misplaced-settings.ts';
+import { podProblem } from './pod-problems.ts';
 
 const MAX_NAMED = 10; // pods named in one message
 /** What must hold for the proxies, in one namespace or in all. */
@@ -107,16 +110,44 @@ export function dataPlaneChecks(
           },
         },
         {
+          description: 'data plane proxies can start',
+          hint: '`kubectl describe pod POD` and `kubectl logs POD -c CONTAINER --previous` show more',
+          severity: 'error',
+          run: async () => {
+            const found = (await meshed()).flatMap((pod) => {
+              const problem = podProblem(pod, PROXY_CONTAINERS);
+              return problem === undefined ? [] : [`${pod.metadata.namespace}/${pod.metadata.name}: ${problem}`];
+            });
+            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
+          },
+        },
+        {
+          description: `data plane proxies are at most ${SUPPORTED_MINORS} minor versions older`,
+          hint: 'they may misunderstand the control plane: `kubectl rollout restart` their workloads now',
+          severity: 'error',
+          run: async () => {
+            const other = (await meshed()).filter((pod) => !isSupported(proxyVersion(pod)));
+            if (other.length > 0)
+              throw new Finding(
+                other
+                  .slice(0, MAX_NAMED)
+                  .map((pod) => `${names([pod])} has ${proxyVersion(pod) || 'none'}`)
+                  .join(', '),
+              );
+          },
+        },
+        {
           description: 'data plane and cli versions match',
-          hint: 'restart the workloads to get the proxy of the control plane',
+          hint: `restart the workloads to get the proxy of the control plane; older ones keep working for ${SUPPORTED_MINORS} minor versions`,
           severity: 'warning',
           run: async () => {
             const other = (await meshed()).filter(
-              (pod) => pod.metadata.annotations?.['linkerd.io/proxy-version'] !== VERSION,
+              (pod) => isSupported(proxyVersion(pod)) && proxyVersion(pod) !== VERSION,
             );
             if (other.length > 0) throw new Finding(`another version than ${VERSION}: ${names(other)}`);
           },
         },
+        ...misplacedSettingChecks(cluster, namespace, meshed),
         {
           description: 'routes are accepted and their backends exist',
           hint: '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
@@ -154,6 +185,12 @@ type Status = {
   readonly containerStatuses?: readonly ContainerStatus[];
 };
 type ContainerStatus = { readonly name: string; readonly ready?: boolean };
+
+const PROXY_CONTAINERS: ReadonlySet<string> = new Set(['linkerd-init', 'linkerd-proxy']);
+
+function proxyVersion(pod: ApiObject): string {
+  return pod.metadata.annotations?.['linkerd.io/proxy-version'] ?? '';
+}
 
 function isRunning(pod: ApiObject): boolean {
   return (pod['status'] as Status | undefined)?.phase === 'Running';

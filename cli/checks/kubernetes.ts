@@ -1,7 +1,7 @@
 import type { Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
 
-const MIN_MINOR = 29; // native sidecars are on by default since Kubernetes 1.29
+export const MIN_MINOR = 29; // native sidecars are on by default since Kubernetes 1.29
 
 export function kubernetesChecks(cluster: Cluster): readonly Category[] {
   return [
@@ -47,6 +47,7 @@ const CREATED: readonly [CreatedKind, ...CreatedKind[]] = [
   ['rbac.authorization.k8s.io', 'clusterroles', false],
   ['rbac.authorization.k8s.io', 'clusterrolebindings', false],
   ['admissionregistration.k8s.io', 'mutatingwebhookconfigurations', false],
+  ['admissionregistration.k8s.io', 'validatingwebhookconfigurations', false],
   ['rbac.authorization.k8s.io', 'roles', true],
   ['rbac.authorization.k8s.io', 'rolebindings', true],
   ['', 'serviceaccounts', true],

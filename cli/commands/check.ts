@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDurationMs } from '#runtime/duration.ts';
 import { runChecks, type Category } from '../checks/check.ts';
+import { clusterChecks } from '../checks/cluster.ts';
 import { controlPlaneChecks } from '../checks/control-plane.ts';
 import { dataPlaneChecks } from '../checks/data-plane.ts';
 import { kubernetesChecks, preInstallChecks } from '../checks/kubernetes.ts';
@@ -60,9 +61,10 @@ function waitMs(text: string): number {
 
 function categories(cluster: Cluster, flags: FlagValues): readonly Category[] {
   const namespace = textFlag(flags, 'tulle-namespace');
-  if (flags['pre'] === true) return [...kubernetesChecks(cluster), ...preInstallChecks(cluster, namespace)];
+  const always = [...kubernetesChecks(cluster), ...clusterChecks(cluster)];
+  if (flags['pre'] === true) return [...always, ...preInstallChecks(cluster, namespace)];
   return [
-    ...kubernetesChecks(cluster),
+    ...always,
     ...controlPlaneChecks(cluster, namespace),
     ...(flags['proxy'] === true ? dataPlaneChecks(cluster, namespace, optionalText(flags, 'namespace')) : []),
   ];

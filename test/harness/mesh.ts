@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
+import { ResourcePaths } from '../../cli/resource-paths.ts';
 import { bundleAll } from '../../control-plane/install/bundle.ts';
 import { applyAll, readManifests } from '../../sandbox/demo/apply.ts';
 import { waitForDeployments } from '../../sandbox/demo/wait.ts';
@@ -60,6 +61,15 @@ export class Mesh implements AsyncDisposable {
   /** Applies YAML documents. */
   async apply(yaml: string): Promise<void> {
     await applyAll(this.cluster, readManifests(yaml));
+  }
+
+  /** Deletes what YAML documents name, as `kubectl delete -f -` does, and waits until it is gone. */
+  async delete(yaml: string): Promise<void> {
+    const paths = new ResourcePaths(this.cluster);
+    for (const object of readManifests(yaml)) {
+      const path = await paths.of(object);
+      if (path !== undefined) await this.remove(path);
+    }
   }
 
   /** Waits until all Deployments of the namespaces are available. */

@@ -1,0 +1,133 @@
+import type { ApiObject, Cluster } from '../cluster.ts';
+import { Finding, type Check } from './check.ts';
+
+const MAX_NAMED = 10;
+const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+/** What is only read from a Service. */
+const SERVICE_ONLY = /^(retry|timeout|balancer)(\.alpha)?\.linkerd\.io\//;
+/** What is read as an annotation, and means nothing as a label. */
+const ANNOTATION_ONLY = /^(config\.(alpha\.)?linkerd\.io\/|linkerd\.io\/inject$)/;
+
+/** Settings that stand where nobody reads them, in one namespace or in all. */
+export function misplacedSettingChecks(
+  cluster: Cluster,
+  namespace: string | undefined,
+  meshedPods: () => Promise<readonly ApiObject[]>,
+): readonly Check[] {
+  const scope = namespace === undefined ? '' : `/namespaces/${namespace}`;
+  const services = (): Promise<readonly ApiObject[]> => cluster.list(`/api/v1${scope}/services`);
+  const namespaces = async (): Promise<readonly ApiObject[]> =>
+    (await cluster.list('/api/v1/namespaces')).filter(
+      ({ metadata }) => namespace === undefined || metadata.name === namespace,
+    );
+  const check = (description: string, hint: string, find: () => Promise<readonly string[]>): Check => ({
+    description,
+    hint,
+    severity: 'warning',
+    run: async () => {
+      const found = await find();
+      if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
+    },
+  });
+  const labelled = (object: ApiObject): readonly string[] =>
+    Object.keys(object.metadata.labels ?? {})
+      .filter((key) => ANNOTATION_ONLY.test(key) && key !== 'config.linkerd.io/admission-webhooks')
+      .map((key) => `${nameOf(object)}: ${key} is a label`);
+  return [
+    check(
+      'no setting of a namespace or pod is a label',
+      'make it an annotation, of the namespace or of the pod template; as a label it has no effect',
+      async () => [...(await namespaces()), ...(await allPods(cluster, scope))].flatMap(labelled),
+    ),
+    check('no setting of a Service is a label', 'make it an annotation; as a label it has no effect', async () =>
+      (await services()).flatMap(labelled),
+    ),
+    check(
+      'annotations of Services are those that Services have',
+      'linkerd.io/inject and proxy settings belong to namespaces and pod templates; a Service has opaque-ports alone',
+      async () =>
+        (await services()).flatMap((service) =>
+          Object.keys(service.metadata.annotations ?? {})
+            .filter((key) => ANNOTATION_ONLY.test(key) && key !== OPAQUE_PORTS)
+            .map((key) => `${nameOf(service)}: ${key} has no effect there`),
+        ),
+    ),
+    check(
+      'retries, timeouts and balancing are set on Services and routes',
+      'move the annotation to the Service (or route) that the requests go to',
+      async () =>
+        [...(await namespaces()), ...(await allPods(cluster, scope))].flatMap((object) =>
+          Object.keys(object.metadata.annotations ?? {})
+            .filter((key) => SERVICE_ONLY.test(key))
+            .map((key) => `${nameOf(object)}: ${key} has no effect there`),
+        ),
+    ),
+    check(
+      'opaque ports of Services are those of their pods',
+      `set ${OPAQUE_PORTS} on both, or on the namespace: clients read the Service, the proxy of the pod reads the pod`,
+      async () => disagreements(await services(), await meshedPods()),
+    ),
+    check(
+      'namespaces with inject enabled can have webhooks',
+      'remove the label config.linkerd.io/admission-webhooks=disabled, or the annotation: with both no pod gets a proxy',
+      async () =>
+        (await namespaces())
+          .filter(
+            ({ metadata }) =>
+              metadata.labels?.['config.linkerd.io/admission-webhooks'] === 'disabled' &&
+              ['enabled', 'ingress'].includes(metadata.annotations?.['linkerd.io/inject'] ?? ''),
+          )
+          .map(({ metadata }) => metadata.name),
+    ),
+  ];
+}
+
+function allPods(cluster: Cluster, scope: string): Promise<readonly ApiObject[]> {
+  return cluster.list(`/api/v1${scope}/pods`);
+}
+
+function nameOf({ metadata: { name, namespace } }: ApiObject): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+type Port = { readonly port: number; readonly targetPort?: number | string };
+
+/** Ports that the Service calls opaque and a pod behind it does not, as Linkerd reports them. */
+function disagreements(services: readonly ApiObject[], pods: readonly ApiObject[]): readonly string[] {
+  return services.flatMap((service) => {
+    const opaque = portNumbers(service.metadata.annotations?.[OPAQUE_PORTS] ?? '');
+    const { selector, ports = [] } = (service['spec'] ?? {}) as {
+      selector?: Readonly<Record<string, string>>;
+      ports?: readonly Port[];
+    };
+    if (opaque.size === 0 || selector === undefined) return [];
+    const behind = pods.filter(
+      ({ metadata }) =>
+        metadata.namespace === service.metadata.namespace &&
+        Object.entries(selector).every(([key, value]) => metadata.labels?.[key] === value),
+    );
+    const targets = ports
+      .filter(({ port }) => opaque.has(port))
+      .map(({ port, targetPort = port }) => targetPort)
+      .filter((target) => typeof target === 'number');
+    return behind.flatMap((pod) => {
+      const own = portNumbers(pod.metadata.annotations?.[OPAQUE_PORTS] ?? '');
+      const missing = targets.filter((target) => !own.has(target));
+      return missing.length === 0
+        ? []
+        : [`${nameOf(service)} calls port ${missing.join(', ')} opaque, pod ${nameOf(pod)} does not`];
+    });
+  });
+}
+
+/** Numbers and short ranges of a port list; names and nonsense are told by another check. */
+function portNumbers(text: string): ReadonlySet<number> {
+  return new Set(
+    text.split(',').flatMap((part) => {
+      const [, from, to = from] = /^\s*(\d{1,5})(?:-(\d{1,5}))?\s*$/.exec(part) ?? [];
+      if (from === undefined) return [];
+      const count = Math.min(Math.max(Number(to) - Number(from) + 1, 0), 65_536);
+      return Array.from({ length: count }, (_, index) => Number(from) + index);
+    }),
+  );
+}
