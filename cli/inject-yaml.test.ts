@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { CommandError } from './command.ts';
-import { injectYaml } from './inject-yaml.ts';
+import { injectYaml, uninjectYaml } from './inject-yaml.ts';
 
 const ENABLED = { 'linkerd.io/inject': 'enabled' };
 const inject = (text: string, annotations: Readonly<Record<string, string>> = ENABLED): ReturnType<typeof injectYaml> =>
@@ -167,5 +167,71 @@ spec:
     const text = 'kind: DaemonSet\nmetadata: {name: agent}\nspec: {template: {spec: {hostNetwork: true}}}\n';
     assert.match(problem(text), /^web\.yaml: daemonset "agent": hostNetwork is enabled/);
     assert.deepEqual(inject(text.replace('true', 'false')).report, ['daemonset "agent" injected']);
+  });
+});
+
+describe('uninject', () => {
+  test('gives back what inject was given', () => {
+    for (const text of [
+      '---\nkind: Namespace\nmetadata:\n  name: shop\n',
+      '---\nkind: Deployment # web\nmetadata:\n  name: web\nspec:\n  template:\n    spec:\n      mode: 0644\n',
+      '---\nkind: CronJob\nmetadata:\n  name: c\nspec:\n  jobTemplate:\n    spec:\n      template:\n        metadata:\n          annotations:\n            mine: "1"\n',
+    ]) {
+      const { output, report } = uninjectYaml('x', inject(text).output);
+      // The map that inject had to make for its annotation stays behind, empty.
+      assert.equal(output.replace(/\n *metadata: \{\}/, ''), text);
+      assert.match(report.join(), /^\w+ "\w+" uninjected$/);
+    }
+  });
+
+  test('a pod that was read out of a cluster loses its proxy', () => {
+    const pod = {
+      kind: 'Pod',
+      metadata: {
+        name: 'web-1',
+        annotations: { 'linkerd.io/proxy-version': '0.1.0', 'config.linkerd.io/opaque-ports': '25', mine: '1' },
+        labels: { app: 'web', 'linkerd.io/control-plane-ns': 'tulle', 'linkerd.io/proxy-deployment': 'web' },
+      },
+      spec: {
+        initContainers: [{ name: 'linkerd-init' }, { name: 'linkerd-proxy' }, { name: 'own' }],
+        containers: [{ name: 'app' }],
+        volumes: [{ name: 'linkerd-identity-token' }, { name: 'data' }],
+      },
+    };
+    const { output, report } = uninjectYaml('x', JSON.stringify(pod));
+    assert.deepEqual(report, ['pod "web-1" uninjected']);
+    assert.deepEqual(read(output)[0], {
+      kind: 'Pod',
+      metadata: {
+        name: 'web-1',
+        annotations: { 'config.linkerd.io/opaque-ports': '25', mine: '1' },
+        labels: { app: 'web' },
+      },
+      spec: { initContainers: [{ name: 'own' }], containers: [{ name: 'app' }], volumes: [{ name: 'data' }] },
+    });
+    const bare = { ...pod, spec: { initContainers: [{ name: 'linkerd-init' }], containers: [{ name: 'app' }] } };
+    assert.deepEqual(at(read(uninjectYaml('x', JSON.stringify(bare)).output)[0], 'spec'), {
+      containers: [{ name: 'app' }],
+    });
+  });
+
+  test('disabled stays disabled; what has nothing of ours, Services and other kinds pass unchanged', () => {
+    for (const text of [
+      '---\nkind: Pod\nmetadata:\n  name: p\n  annotations:\n    linkerd.io/inject: disabled\n',
+      '---\nkind: Deployment\nmetadata:\n  name: d\nspec: null\n',
+      '---\nkind: Service\nmetadata:\n  name: s\n  annotations:\n    config.linkerd.io/opaque-ports: "25"\n',
+      '---\nkind: ConfigMap\nmetadata:\n  name: c\n  annotations:\n    linkerd.io/inject: enabled\n',
+    ]) {
+      const { output, report } = uninjectYaml('x', text);
+      assert.equal(output, text);
+      assert.match(report.join(), /skipped$/);
+    }
+  });
+
+  test('an anchor is followed, and broken input is named', () => {
+    const text =
+      'kind: Pod\nmetadata:\n  name: p\n  labels: &l {"linkerd.io/workload-ns": a, app: x}\n  annotations: *l\n';
+    assert.match(uninjectYaml('x', text).output, /labels: &l \{ ?app: x ?\}/);
+    assert.throws(() => uninjectYaml('x.yaml', 'kind: ['), /^CommandError: x\.yaml: .* at line 1/);
   });
 });

@@ -31,6 +31,20 @@ export type Injected = {
  * @throws CommandError  naming source and line for broken YAML, or the workload that can never be meshed
  */
 export function injectYaml(name: string, text: string, annotations: Readonly<Record<string, string>>): Injected {
+  return eachObject(name, text, (document, object) => annotate(name, document, object, annotations));
+}
+
+/**
+ * Removes from every workload of a YAML or JSON text what injection put there: the annotation that asks for a proxy, and in pods
+ * that were read back from a cluster the proxy itself. `linkerd.io/inject: disabled` stays, and so do settings.
+ *
+ * @throws CommandError  naming source and line for broken YAML
+ */
+export function uninjectYaml(name: string, text: string): Injected {
+  return eachObject(name, text, (document, object) => uninject(name, document, object));
+}
+
+function eachObject(name: string, text: string, change: (document: Document, object: YAMLMap) => string): Injected {
   // Values stay text with this schema, so none is rewritten; only null is known, or an empty value would become "".
   const documents = parseAllDocuments(text, { schema: 'failsafe', customTags: ['null'] });
   const report: string[] = [];
@@ -40,7 +54,7 @@ export function injectYaml(name: string, text: string, annotations: Readonly<Rec
     if (problem !== undefined) throw new CommandError(`${name}: ${reasonOf(problem)}`);
     const root: unknown = document.contents;
     if (root === null || (isScalar(root) && root.value === null)) continue;
-    for (const object of objectsOf(name, root)) report.push(annotate(name, document, object, annotations));
+    for (const object of objectsOf(name, root)) report.push(change(document, object));
     if (document.directives !== undefined) document.directives.docStart = true;
     outputs.push(document.toString({ lineWidth: 0, flowCollectionPadding: false }));
   }
@@ -60,17 +74,92 @@ function objectsOf(name: string, root: unknown): readonly YAMLMap[] {
   });
 }
 
+function labelOf(source: string, object: YAMLMap): { readonly kind: string; readonly label: string } {
+  const kind = scalar(object, ['kind']);
+  const name = scalar(object, ['metadata', 'name']) ?? scalar(object, ['metadata', 'generateName']);
+  if (kind === undefined || name === undefined)
+    throw new CommandError(`${source}: an object has no kind or no metadata.name`);
+  return { kind, label: `${kind.toLowerCase()} "${name}"` };
+}
+
+const SIDECAR_CONTAINERS = new Set(['linkerd-init', 'linkerd-proxy']);
+const SIDECAR_VOLUMES = /^linkerd-/;
+
+function uninject(source: string, document: Document, object: YAMLMap): string {
+  const { kind, label } = labelOf(source, object);
+  const path = TEMPLATE_PATH[kind];
+  if (path === undefined || kind === 'Service') return `${label} skipped`;
+  const podSpec = kind === 'Pod' ? ['spec'] : [...path.slice(0, -1), 'spec'];
+  const removed = [
+    removeKeys(document, object, [...path, 'annotations'], (key, value) => isOurs(key) && value !== 'disabled'),
+    removeKeys(document, object, [...path, 'labels'], isOurs),
+    ...(kind === 'Namespace'
+      ? []
+      : [
+          removeItems(document, object, [...podSpec, 'initContainers'], (name) => SIDECAR_CONTAINERS.has(name)),
+          removeItems(document, object, [...podSpec, 'containers'], (name) => SIDECAR_CONTAINERS.has(name)),
+          removeItems(document, object, [...podSpec, 'volumes'], (name) => SIDECAR_VOLUMES.test(name)),
+        ]),
+  ];
+  return `${label} ${removed.includes(true) ? 'uninjected' : 'skipped'}`;
+}
+
+/** Keys that injection writes. Settings (`config.linkerd.io/*`) are the user's. */
+function isOurs(key: string): boolean {
+  return key.startsWith('linkerd.io/');
+}
+
+/** @returns whether there was something to remove; a map that is empty after that is removed too */
+function removeKeys(
+  document: Document,
+  object: YAMLMap,
+  path: readonly string[],
+  isRemoved: (key: string, value: unknown) => boolean,
+): boolean {
+  const map = resolved(document, object, path);
+  if (!isMap(map)) return false;
+  const keys = map.items.flatMap(({ key, value }) => {
+    const name = isScalar(key) ? String(key.value) : String(key);
+    return isRemoved(name, isScalar(value) ? value.value : value) ? [key] : [];
+  });
+  for (const key of keys) map.delete(key);
+  if (keys.length > 0 && map.items.length === 0) object.deleteIn(path);
+  return keys.length > 0;
+}
+
+/** The same for the items of a list, by their names. */
+function removeItems(
+  document: Document,
+  object: YAMLMap,
+  path: readonly string[],
+  isRemoved: (name: string) => boolean,
+): boolean {
+  const list = resolved(document, object, path);
+  if (!isSeq(list)) return false;
+  const kept = list.items.filter((item) => !(isMap(item) && isRemoved(scalar(item, ['name']) ?? '')));
+  const isChanged = kept.length < list.items.length;
+  list.items = kept;
+  if (isChanged && kept.length === 0) object.deleteIn(path);
+  return isChanged;
+}
+
+/** The node at a path, through anchors. */
+function resolved(document: Document, object: YAMLMap, path: readonly string[]): unknown {
+  let at: unknown = object;
+  for (const part of path) {
+    at = isMap(at) ? at.get(part, true) : undefined;
+    if (isAlias(at)) at = at.resolve(document);
+  }
+  return at;
+}
+
 function annotate(
   source: string,
   document: Document,
   object: YAMLMap,
   annotations: Readonly<Record<string, string>>,
 ): string {
-  const kind = scalar(object, ['kind']);
-  const name = scalar(object, ['metadata', 'name']) ?? scalar(object, ['metadata', 'generateName']);
-  if (kind === undefined || name === undefined)
-    throw new CommandError(`${source}: an object has no kind or no metadata.name`);
-  const label = `${kind.toLowerCase()} "${name}"`;
+  const { kind, label } = labelOf(source, object);
   const path = TEMPLATE_PATH[kind];
   const chosen = Object.entries(annotations).filter(([key]) => kind !== 'Service' || key === OPAQUE_PORTS);
   if (path === undefined || chosen.length === 0) return `${label} skipped`;

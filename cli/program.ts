@@ -6,6 +6,7 @@ import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
 import { prune } from './commands/prune.ts';
+import { uninject } from './commands/uninject.ts';
 import { uninstall } from './commands/uninstall.ts';
 import { upgrade } from './commands/upgrade.ts';
 import { version } from './commands/version.ts';
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   prune,
   uninstall,
   inject,
+  uninject,
   check,
   config,
   ...VIZ_COMMANDS,

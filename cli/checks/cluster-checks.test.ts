@@ -288,7 +288,7 @@ describe('tulle check against an API server', () => {
       /^warning: annotations of namespaces and meshed pods.*: shop: config.linkerd.io\/proxy-cpu-limits is no known annotation: did you mean config.linkerd.io\/proxy-cpu-limit\?\nshop\/waiting: config\.linkerd\.io\/opaque-ports: "lots!".*\nshop\/waiting: config.linkerd.io\/skip-subnet is no known annotation: did you mean config.linkerd.io\/skip-subnets\?$/,
     );
     assert.deepEqual(all.slice(3), [
-      `warning: data plane and cli versions match: another version than ${VERSION}: shop/waiting`,
+      'error: data plane proxies are at most 2 minor versions older: shop/waiting has none',
       'warning: routes are accepted and their backends exist: httproute.policy.linkerd.io shop/split: NoMatchingParent: Service shop/web not found',
       [
         'warning: every policy object takes effect: server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',

@@ -17,7 +17,7 @@ type NodeStatus = {
   readonly conditions?: readonly { type: string; status: string }[];
 };
 
-const statusOf = (node: ApiObject): NodeStatus => (node['status'] ?? {}) as NodeStatus;
+const statusOf = (node: ApiObject): NodeStatus => (node['status'] as NodeStatus | undefined) ?? {};
 const list = (lines: readonly string[]): string =>
   `${lines.slice(0, MAX_NAMED).join(', ')}${lines.length > MAX_NAMED ? ` and ${lines.length - MAX_NAMED} more` : ''}`;
 

@@ -42,6 +42,10 @@ describe('the bash completion', skipUnless('bash'), () => {
       'inject',
       'install',
       'multicluster',
+      'prune',
+      'uninject',
+      'uninstall',
+      'upgrade',
       'version',
       'viz',
     ]);

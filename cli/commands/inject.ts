@@ -1,12 +1,10 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import { INJECT_ANNOTATION } from '../../injector/decision.ts';
-import { injectYaml } from '../inject-yaml.ts';
-import { reasonOf } from '../reason.ts';
-import { CommandError, optionalText, UsageError, type Command, type FlagValues } from '../command.ts';
+import { injectYaml, type Injected } from '../inject-yaml.ts';
+import { noObjects, readManifestSources } from '../manifest-files.ts';
+import { optionalText, UsageError, type Command, type FlagValues, type Terminal } from '../command.ts';
 
 /** Flags that become `config.linkerd.io/<name>` annotations. */
 const ANNOTATION_FLAGS: Readonly<Record<string, string>> = {
@@ -39,26 +37,8 @@ export const inject: Command = {
     'kubectl get deploy -n shop -o yaml | tulle inject - | kubectl apply -f -',
   ],
   run: async ({ flags, args, terminal }) => {
-    if (args.length === 0)
-      throw new UsageError('name a file, a folder or - for standard input (`tulle inject --help`)');
     const annotations = requestedAnnotations(flags);
-    const outputs: string[] = [];
-    const reports: string[] = [];
-    for (const source of args) {
-      for (const { name, text } of await readSource(source, terminal.readStdin)) {
-        const { output, report } = injectYaml(name, text, annotations);
-        outputs.push(output);
-        reports.push(...report);
-      }
-    }
-    if (reports.length === 0)
-      throw new CommandError(
-        `${args.map((source) => (source === '-' ? 'standard input' : source)).join(', ')}: there is no Kubernetes object in it`,
-      );
-    // Only now: after an error nothing was printed, so `| kubectl apply -f -` applies nothing.
-    terminal.err(reports.map((line) => `${line}\n`).join(''));
-    terminal.out(outputs.join(''));
-    return 0;
+    return transform('inject', args, terminal, (name, text) => injectYaml(name, text, annotations));
   },
 };
 
@@ -76,20 +56,20 @@ function requestedAnnotations(flags: FlagValues): Readonly<Record<string, string
   return annotations;
 }
 
-async function readSource(
-  source: string,
-  readStdin: () => Promise<string>,
-): Promise<readonly { name: string; text: string }[]> {
-  if (source === '-') return [{ name: 'standard input', text: await readStdin() }];
-  try {
-    if (!statSync(source).isDirectory()) return [{ name: source, text: readFileSync(source, 'utf8') }];
-    return readdirSync(source)
-      .filter((file) => /\.(ya?ml|json)$/.test(file))
-      .sort()
-      .map((file) => ({ name: join(source, file), text: readFileSync(join(source, file), 'utf8') }));
-  } catch (error) {
-    throw new CommandError(
-      `${source}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file or folder' : reasonOf(error)}`,
-    );
-  }
+/** Prints what a function makes of every manifest, and on standard error what it did to each object. */
+export async function transform(
+  command: string,
+  sources: readonly string[],
+  terminal: Terminal,
+  change: (name: string, text: string) => Injected,
+): Promise<number> {
+  const results = (await readManifestSources(sources, terminal.readStdin, command)).map(({ name, text }) =>
+    change(name, text),
+  );
+  const reports = results.flatMap(({ report }) => report);
+  if (reports.length === 0) throw noObjects(sources);
+  // Only now: after an error nothing was printed, so `| kubectl apply -f -` applies nothing.
+  terminal.err(reports.map((line) => `${line}\n`).join(''));
+  terminal.out(results.map(({ output }) => output).join(''));
+  return 0;
 }
