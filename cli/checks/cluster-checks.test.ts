@@ -81,9 +81,9 @@ describe('tulle check against an API server', () => {
 
   test('an installation that is not ready is waited for, and then says which deployment', async () => {
     await applyAll(cluster, renderInstall(defaultValues(VERSION)));
-    const { code, out, err } = await check('--wait', '3s');
+    const { code, out, err } = await check('--wait', '600ms');
     assert.equal(code, 1);
-    assert.equal(err, 'waiting up to 3s: control plane deployment tulle-identity is ready (0 of 1 pods are ready)\n');
+    assert.equal(err, 'waiting up to 600ms: control plane deployment tulle-identity is ready (0 of 1 pods are ready)\n');
     assert.match(
       out,
       /× control plane deployment tulle-identity is ready\n {4}0 of 1 pods are ready\n {4}hint: `kubectl -n tulle describe deploy\/tulle-identity`/,
