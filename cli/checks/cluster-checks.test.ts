@@ -83,7 +83,10 @@ describe('tulle check against an API server', () => {
     await applyAll(cluster, renderInstall(defaultValues(VERSION)));
     const { code, out, err } = await check('--wait', '600ms');
     assert.equal(code, 1);
-    assert.equal(err, 'waiting up to 600ms: control plane deployment tulle-identity is ready (0 of 1 pods are ready)\n');
+    assert.equal(
+      err,
+      'waiting up to 600ms: control plane deployment tulle-identity is ready (0 of 1 pods are ready)\n',
+    );
     assert.match(
       out,
       /× control plane deployment tulle-identity is ready\n {4}0 of 1 pods are ready\n {4}hint: `kubectl -n tulle describe deploy\/tulle-identity`/,
