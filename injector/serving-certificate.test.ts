@@ -90,7 +90,13 @@ describe('the webhook certificate in a cluster', () => {
     assert.equal(later.certificatePem, first.certificatePem);
     const renewed = await certificates(Date.now() + 300 * DAY_MS).ensure();
     assert.notEqual(renewed.certificatePem, first.certificatePem);
+    const [authority] = first.authorityPem.match(/-----BEGIN[^]+?END CERTIFICATE-----/) ?? [];
+    assert.ok(
+      renewed.authorityPem.includes(authority ?? '?'),
+      'a replica that shows the old one for a moment is trusted',
+    );
     const after400 = await certificates(Date.now() + 800 * DAY_MS).ensure();
+    assert.equal(after400.authorityPem.match(/BEGIN/g)?.length, 1, 'what has ended is not kept');
     assert.ok(new Date(new X509Certificate(after400.certificatePem).validTo).getTime() > Date.now() + 1000 * DAY_MS);
   });
 

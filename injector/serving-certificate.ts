@@ -2,10 +2,11 @@ import { INJECTOR_CERTIFICATE_SECRET, POLICY_WEBHOOK_CONFIGURATION, WEBHOOK_CONF
 import type { KubeClient } from '#k8s/client.ts';
 import { asList, asObject, asText, asTextMap, isObject, type JsonObject } from '#k8s/json.ts';
 import { KubeError } from '#k8s/kube-error.ts';
-import { parseCertificate } from '#pki/certificate.ts';
+import { parseCertificate, type Certificate } from '#pki/certificate.ts';
 import { createTrustAnchor, issueLeaf } from '#pki/issuer.ts';
 import { PrivateKey } from '#pki/key.ts';
 import { decodeCertificates, encodeCertificates } from '#pki/pem.ts';
+import { validityProblem } from '#pki/trust-anchors.ts';
 
 /** What the webhook's server presents, and what the API server must trust for it. */
 export type ServingCertificate = {
@@ -21,8 +22,12 @@ const RENEW_BEFORE_MS = 120 * DAY_MS;
 const CLOCK_SKEW_MS = 300_000; // clocks of API server and injector may disagree
 const MAX_ATTEMPTS = 5;
 
-/** A certificate of an authority of its own, which signs nothing else and whose key is forgotten at once. */
-export function createServingCertificate(dnsName: string, nowMs: number): ServingCertificate {
+/**
+ * A certificate of an authority of its own, which signs nothing else and whose key is forgotten at once.
+ *
+ * @param previous  authority of the certificate before, which another replica may still show for a moment
+ */
+export function createServingCertificate(dnsName: string, nowMs: number, previous?: Certificate): ServingCertificate {
   const validity = { notBeforeMs: nowMs - CLOCK_SKEW_MS, notAfterMs: nowMs + LIFETIME_MS };
   const authority = createTrustAnchor(dnsName, validity);
   const key = PrivateKey.generate();
@@ -30,7 +35,9 @@ export function createServingCertificate(dnsName: string, nowMs: number): Servin
   return {
     certificatePem: encodeCertificates([leaf.der]),
     keyPem: key.exportPem(),
-    authorityPem: encodeCertificates([authority.certificate.der]),
+    authorityPem: encodeCertificates(
+      [authority.certificate, ...(previous === undefined ? [] : [previous])].map(({ der }) => der),
+    ),
     notAfterMs: leaf.notAfterMs,
   };
 }
@@ -59,7 +66,8 @@ export class ServingCertificates {
       const stored = await this.#read();
       const usable = stored === undefined ? undefined : this.#usable(stored);
       if (usable !== undefined) return usable;
-      const fresh = createServingCertificate(this.#dnsName, this.#now());
+      const nowMs = this.#now();
+      const fresh = createServingCertificate(this.#dnsName, nowMs, stored && authorityOf(stored, nowMs));
       try {
         await this.#write(fresh, stored);
         return fresh;
@@ -157,5 +165,16 @@ export class ServingCertificates {
 
   get #collection(): string {
     return `/api/v1/namespaces/${this.#namespace}/secrets`;
+  }
+}
+
+/** The newest authority in a Secret, while it holds. */
+function authorityOf(secret: JsonObject, nowMs: number): Certificate | undefined {
+  const pem = Buffer.from(asTextMap(secret['data'])['ca.crt'] ?? '', 'base64').toString();
+  try {
+    const [authority] = decodeCertificates(pem, 'ca.crt').map(parseCertificate);
+    return authority !== undefined && validityProblem(authority, nowMs) === undefined ? authority : undefined;
+  } catch {
+    return undefined; // unreadable: nothing that anybody could show belongs to it
   }
 }
