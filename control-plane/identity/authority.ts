@@ -246,11 +246,8 @@ export class AuthorityKeeper implements Disposable {
   /** Loads what is to be used, unless proxies need time to learn the anchor above a new issuer. */
   #take(next: SigningState, nowMs: number): void {
     const kept = this.#usable();
-    if (kept === undefined || !this.#mustHold(next.issuer, kept, nowMs)) {
-      this.#load(next);
-      return;
-    }
-    this.#load({ ...next, issuer: kept.issuer });
+    const isHeld = kept !== undefined && this.#mustHold(next.issuer, kept, nowMs);
+    this.#load(isHeld ? { ...next, issuer: kept.issuer } : next);
   }
 
   /**
