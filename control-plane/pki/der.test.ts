@@ -3,10 +3,11 @@ import { randomInt } from 'node:crypto';
 import { test } from 'node:test';
 import { CertificateError, parseCertificate } from './certificate.ts';
 import { createCsr, CsrError, parseCsr } from './csr.ts';
-import { Asn1Error, decodeDer, encodeDer } from './der.ts';
+import { Asn1Error, childrenOf, decodeDer, encodeDer } from './der.ts';
 import { Reader } from './der-reader.ts';
-import { boolean, contextPrimitive, integer, longInteger, oid, sequence, time } from './der-writer.ts';
+import { bitString, boolean, contextPrimitive, integer, longInteger, oid, sequence, time } from './der-writer.ts';
 import { PrivateKey } from './key.ts';
+import { OID } from './oids.ts';
 import { decodeCertificates, PemError } from './pem.ts';
 import { createTestAuthority } from './testing.ts';
 
@@ -134,6 +135,16 @@ function randomOf(seed: number): () => number {
   };
 }
 
+/** `TULLE_FUZZ=1000000 npm test -- pki/der` for the full number. */
+const ROUNDS = Number(process.env['TULLE_FUZZ'] ?? '1500');
+
+/** A PKCS#10 request around bytes that may be anything. */
+function signedRequest(info: Buffer, key: PrivateKey): Buffer {
+  const rest = [sequence(oid(OID.ecdsaWithSha256)), bitString(key.sign(info))].map((node) => encodeDer(node));
+  const contents = Buffer.concat([info, ...rest]);
+  return Buffer.concat([Buffer.from([0x30, 0x82, contents.length >> 8, contents.length & 0xff]), contents]);
+}
+
 /** Changes, removes, repeats and inserts some bytes. */
 function mutate(bytes: Buffer, random: () => number): Buffer {
   let out = Buffer.from(bytes);
@@ -155,7 +166,8 @@ test('changed certificates, requests and PEM texts are refused with our own erro
   const random = randomOf(seed);
   const authority = createTestAuthority();
   const certificate = authority.leaf('web.shop', 'spiffe://a/b').chain[0]!.der;
-  const request = createCsr(PrivateKey.generate(), 'web.shop');
+  const key = PrivateKey.generate();
+  const request = createCsr(key, 'web.shop');
   const attempt = (act: () => void, ...kinds: readonly (new () => Error)[]): void => {
     try {
       act();
@@ -166,13 +178,19 @@ test('changed certificates, requests and PEM texts are refused with our own erro
       );
     }
   };
-  for (let round = 0; round < 1500; round += 1) {
+  for (let round = 0; round < ROUNDS; round += 1) {
     const changed = mutate(certificate, random);
     attempt(() => {
       const read = parseCertificate(changed);
       assert.ok(changed.includes(read.tbsDer) && read.tbsDer.includes(read.publicDer) && read.der.equals(changed));
     }, CertificateError);
     attempt(() => void parseCsr(mutate(request, random)), CsrError);
+    // Signed after the change, so that what lies behind the signature is read too.
+    const resigned = signedRequest(mutate(encodeDer(childrenOf(decodeDer('request', request))[0]!), random), key);
+    attempt(() => {
+      const { names, publicDer } = parseCsr(resigned);
+      assert.ok(resigned.includes(publicDer) && names.dns.every((name) => resigned.includes(name)));
+    }, CsrError);
     attempt(() => {
       const bytes = Buffer.from(Array.from({ length: Math.floor(random() * 64) }, () => Math.floor(random() * 256)));
       assert.deepEqual(encodeDer(decodeDer('input', bytes)), bytes);
