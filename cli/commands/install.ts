@@ -1,21 +1,11 @@
 import { givenIdentityManifests } from '../../control-plane/install/manifests/given-identity.ts';
 import { renderCrds, renderGatewayApiCrds, renderInstall } from '../../control-plane/install/render.ts';
-import { toJson, toYaml, type Manifest } from '../../control-plane/install/manifest.ts';
 import { defaultValues, type Values } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { optionalText, textFlag, UsageError, type Command, type Flag, type FlagValues } from '../command.ts';
+import { optionalText, UsageError, type Command } from '../command.ts';
 import { IDENTITY_FLAGS, isIssuerExternal, readIdentityFiles } from '../identity-files.ts';
+import { MANIFEST_FORMAT, manifestText } from '../manifest-output.ts';
 import { VALUE_FLAGS, valuesFromFlags } from '../values-flags.ts';
-
-/** `-o` of commands that print manifests. */
-export const MANIFEST_FORMAT: Flag = {
-  type: 'string',
-  short: 'o',
-  value: 'FORMAT',
-  default: 'yaml',
-  choices: ['yaml', 'json'],
-  help: 'format of the manifest',
-};
 
 export const install: Command = {
   path: ['install'],
@@ -78,8 +68,3 @@ export const install: Command = {
     return 0;
   },
 };
-
-/** Objects in the format of `-o`. */
-export function manifestText(objects: readonly Manifest[], flags: FlagValues): string {
-  return textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects);
-}

@@ -5,7 +5,7 @@ import { CLUSTER_FLAGS, textFlag, type Command } from '../command.ts';
 import { installedValues } from '../installed-values.ts';
 import { leftovers } from '../lifecycle/owned-objects.ts';
 import { objectName } from '../lifecycle/plan.ts';
-import { MANIFEST_FORMAT, manifestText } from './install.ts';
+import { MANIFEST_FORMAT, manifestText } from '../manifest-output.ts';
 
 export const prune: Command = {
   path: ['prune'],

@@ -4,7 +4,7 @@ import { renderGatewayApiCrds } from '../../control-plane/install/render.ts';
 import { connect, type Cluster } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, textFlag, type Command } from '../command.ts';
 import { extensions, installedObjects, meshedPods } from '../lifecycle/owned-objects.ts';
-import { MANIFEST_FORMAT, manifestText } from './install.ts';
+import { MANIFEST_FORMAT, manifestText } from '../manifest-output.ts';
 
 const MAX_NAMED = 10;
 

@@ -7,7 +7,7 @@ import { installedValues } from '../installed-values.ts';
 import { leftovers } from '../lifecycle/owned-objects.ts';
 import { formatPlan, planDocument, planOf } from '../lifecycle/plan.ts';
 import { VALUE_FLAGS, valuesFromFlags } from '../values-flags.ts';
-import { MANIFEST_FORMAT, manifestText } from './install.ts';
+import { MANIFEST_FORMAT, manifestText } from '../manifest-output.ts';
 
 export const upgrade: Command = {
   path: ['upgrade'],

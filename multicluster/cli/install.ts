@@ -1,8 +1,8 @@
-import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
 import { defaultValues } from '#config/values.ts';
 import { validateValues } from '#config/validate.ts';
 import { VERSION } from '#config/version.ts';
 import { textFlag, UsageError, type Command } from '../../cli/command.ts';
+import { MANIFEST_FORMAT, manifestText } from '../../cli/manifest-output.ts';
 import { inFlags } from '../../cli/values-flags.ts';
 import { multiclusterManifests, type GatewayOptions } from '../install/manifest.ts';
 
@@ -39,14 +39,7 @@ export const multiclusterInstall: Command = {
       default: defaults.identityTrustDomain,
       help: 'trust domain of the identities',
     },
-    output: {
-      type: 'string',
-      short: 'o',
-      value: 'FORMAT',
-      default: 'yaml',
-      choices: ['yaml', 'json'],
-      help: 'format of the manifest',
-    },
+    output: MANIFEST_FORMAT,
   },
   examples: ['tulle multicluster install | kubectl apply -f -', 'tulle mc install --gateway-service-type NodePort'],
   run: async ({ flags, terminal }) => {
@@ -65,7 +58,7 @@ export const multiclusterInstall: Command = {
       serviceType: textFlag(flags, 'gateway-service-type') as GatewayOptions['serviceType'],
       probeSeconds: Number(seconds),
     });
-    terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
+    terminal.out(manifestText(objects, flags));
     return 0;
   },
 };

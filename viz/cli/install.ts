@@ -1,7 +1,7 @@
-import { toJson, toYaml } from '../../control-plane/install/manifest.ts';
 import { defaultValues } from '#config/values.ts';
 import { validateValues } from '#config/validate.ts';
 import { VERSION } from '#config/version.ts';
+import { MANIFEST_FORMAT, manifestText } from '../../cli/manifest-output.ts';
 import { inFlags } from '../../cli/values-flags.ts';
 import { textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { vizManifests } from '../install/manifest.ts';
@@ -19,14 +19,7 @@ export const vizInstall: Command = {
       default: defaults.identityTrustDomain,
       help: 'trust domain of the identities',
     },
-    output: {
-      type: 'string',
-      short: 'o',
-      value: 'FORMAT',
-      default: 'yaml',
-      choices: ['yaml', 'json'],
-      help: 'format of the manifest',
-    },
+    output: MANIFEST_FORMAT,
   },
   examples: ['tulle viz install | kubectl apply -f -'],
   run: async ({ flags, terminal }) => {
@@ -38,7 +31,7 @@ export const vizInstall: Command = {
     const problems = validateValues(values);
     if (problems.length > 0) throw new UsageError(problems.map(inFlags).join('; '));
     const objects = vizManifests(values);
-    terminal.out(textFlag(flags, 'output') === 'json' ? toJson(objects) : toYaml(objects));
+    terminal.out(manifestText(objects, flags));
     return 0;
   },
 };
