@@ -2,16 +2,17 @@ import { loadSummary, namespaceYaml, serviceYaml, type LoadSummary, type Mesh } 
 import { until } from './until.ts';
 
 /**
- * Two meshed servers and a meshed client that sends them 50 requests a second, in namespace shop.
+ * Two meshed servers and a meshed client that sends them requests, in namespace shop.
  *
+ * @param rate  of requests in a second
  * @returns a function that reads the client's figures
  */
-export async function startLoadedShop(mesh: Mesh): Promise<() => Promise<LoadSummary>> {
+export async function startLoadedShop(mesh: Mesh, rate = 50): Promise<() => Promise<LoadSummary>> {
   await mesh.apply(namespaceYaml('shop', true));
   await mesh.apply(serviceYaml('shop', 'server', { args: ['server'], replicas: 2, ports: [8080] }));
   await mesh.ready('shop');
   await mesh.apply(
-    serviceYaml('shop', 'client', { args: ['load', 'http://server:8080/', '50'], replicas: 1, ports: [] }),
+    serviceYaml('shop', 'client', { args: ['load', 'http://server:8080/', String(rate)], replicas: 1, ports: [] }),
   );
   await mesh.ready('shop');
   const loadOf = async (): Promise<LoadSummary> => {
