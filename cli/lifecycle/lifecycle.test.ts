@@ -56,6 +56,16 @@ describe('the life of an installation, against an API server', () => {
     assert.deepEqual([out, err], ['', 'nothing is left over\n']);
   });
 
+  test('--ha is taken, stays at the next upgrade, and is left again', async () => {
+    await apply((await run('upgrade', '--ha')).out);
+    assert.match(await plan(), /^Nothing would change/);
+    await apply((await run('upgrade', '--set', 'highAvailability=false', '--controller-replicas', '1')).out);
+    const { out, err } = await run('prune');
+    assert.equal(err.match(/^poddisruptionbudget tulle\/tulle-/gm)?.length, 3, err);
+    await remove(out);
+    assert.match(await plan(), /^Nothing would change/);
+  });
+
   test('the plan names each field, what is new and which pods restart; the manifest does what it says', async () => {
     const before = await plan('--set', 'proxy.logLevel=debug', '--controller-replicas', '2');
     assert.match(before, /^~ configmap tulle\/linkerd-config\n {4}data\.values\.controllerReplicas: 1 -> 2\n/);
