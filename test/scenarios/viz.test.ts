@@ -140,7 +140,7 @@ describe('what viz shows of counted traffic', () => {
     );
   };
 
-  test('stat, routes and edges agree with exactly the requests that were sent', async () => {
+  test('stat, routes, edges and tap agree with exactly the requests that were sent', async () => {
     await deployment('counted', ['server']);
     await mesh.apply(routeYaml('uploads', 'counted', '/upload'));
     await mesh.apply(routeYaml('statuses', 'counted', '/status'));
@@ -149,9 +149,15 @@ describe('what viz shows of counted traffic', () => {
       const all = await mesh.cluster.list(routesPath);
       return all.every((route) => JSON.stringify(route['status'] ?? {}).includes('"Accepted"'));
     });
+    const command = ['viz', 'tap', 'deploy/counted', '-n', 'town', '--max-rps', '1000'];
+    using tap = new RunningTulle(mesh.sandbox.kubeconfig, command);
+    await until('the tap to begin', 60_000, () => tap.stderr.includes('tapping 1 pods'));
     const url = 'http://counted.town:8080';
     await deployment('caller', ['post', `${url}/upload,${url}/status/503,${url}/upload/more`, 'x', '20', 'stay']);
     await printed('caller', /^40 of 60 answered 200$/m);
+    await until('the last event', 30_000, () => tap.count(/^end /gm) >= 60);
+    const tapped = [/^req .*tls=true/gm, / :status=200 /g, / :status=503 /g, /^end /gm].map((line) => tap.count(line));
+    assert.deepEqual(tapped, [60, 40, 20, 60], tap.stdout);
 
     const counts = (...args: readonly string[]): readonly unknown[] =>
       (json('stat', ...args) as (Row & { success: number })[]).map(({ name, responses, success }) => [
