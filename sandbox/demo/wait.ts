@@ -32,7 +32,7 @@ export async function waitForDeployments(
   }
 }
 
-/** Waits until the metrics show requests at every HTTP service. */
+/** Waits until the metrics show requests of clients to every HTTP service: Services count them without probes of the kubelet. */
 export async function waitForTraffic(
   cluster: Cluster,
   namespace: string,
@@ -43,7 +43,7 @@ export async function waitForTraffic(
   const wanted = ['web', 'catalog', 'checkout'];
   for (;;) {
     const { rows, notes } = await askMetricsApi<StatAnswer>(cluster, {}, '/api/stat', {
-      kind: 'deployment',
+      kind: 'service',
       namespace,
       windowMs: '60000',
     });
