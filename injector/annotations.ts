@@ -1,64 +1,91 @@
-import type { DefaultInboundPolicy, ProxyValues } from '#config/values.ts';
+import type { DefaultInboundPolicy, ProxyValues, Values } from '#config/values.ts';
 import { DEFAULT_INBOUND_POLICIES } from '#config/values.ts';
-import { parseDurationMs } from '#runtime/duration.ts';
-import { nameProblem } from './unknown-annotations.ts';
+import {
+  amountOf,
+  boolean,
+  duration,
+  enabled,
+  environment,
+  imageName,
+  imageTag,
+  integer,
+  logLevel,
+  oneOf,
+  opaquePortList,
+  portList,
+  quantity,
+  subnetList,
+  VALUE_LENGTH_MAX,
+  type EnvVar,
+  type Parser,
+} from './annotation-values.ts';
+import { ALPHA, BETA, GENERAL, nameProblem } from './unknown-annotations.ts';
 
 /** What a sidecar is made of: the installation's values with the annotations of namespace and pod applied. */
 export type ProxySettings = Omit<ProxyValues, 'resources' | 'tapServiceAccount'> & {
-  readonly cpuRequest: string | undefined;
-  readonly cpuLimit: string | undefined;
-  readonly memoryRequest: string | undefined;
-  readonly memoryLimit: string | undefined;
+  readonly gid: number | undefined;
+  readonly cpu: Resource;
+  readonly memory: Resource;
+  readonly ephemeralStorage: Resource;
   readonly skipSubnets: string;
   readonly shutdownGracePeriod: string | undefined;
-  readonly image: string | undefined; // with tag
+  readonly waitBeforeExitSeconds: number; // only where the proxy is no native sidecar
+  readonly image: string | undefined; // instead of the installation's; with or without tag
+  readonly imageTag: string | undefined;
+  readonly imagePullPolicy: Values['imagePullPolicy'] | undefined;
   readonly requireIdentityPorts: string;
+  readonly accessLog: 'apache' | 'json' | undefined;
   readonly isGateway: boolean; // of multicluster
+  readonly isNativeSidecar: boolean;
+  readonly isAwaited: boolean; // the application starts when the proxy is ready
+  readonly isTappable: boolean;
+  readonly inboundConnectTimeout: string;
+  readonly outboundConnectTimeout: string;
+  readonly inboundDiscoveryIdle: string;
+  readonly outboundDiscoveryIdle: string;
+  readonly isInboundDetectEndless: boolean;
+  readonly isOutboundDetectEndless: boolean;
+  readonly additionalEnv: readonly EnvVar[];
 };
+
+type Resource = { readonly request: string | undefined; readonly limit: string | undefined };
 
 /** An annotation that cannot take effect; the default stays in force, since a bad annotation must never block a pod. */
 export type AnnotationProblem = { readonly annotation: string; readonly message: string };
 
-const PREFIX = 'config.linkerd.io/';
+type Annotations = Readonly<Record<string, string>>;
 
-type Parser<T> = (text: string) => T;
+const DISABLE_TAP = 'viz.linkerd.io/disable-tap';
+/** Annotations with unknown names that are looked at one by one: guessing what was meant takes time. */
+const UNKNOWN_MAX = 16;
 
 /**
- * Reads the `config.linkerd.io/*` annotations. The pod's win over the namespace's. Source: linkerd2 `pkg/inject`, annotation list.
+ * Reads the annotations that configure a proxy. The pod's win over the namespace's. Source: linkerd2 `pkg/inject`,
+ * annotation list.
  *
  * @returns the settings, and each annotation that was ignored with what is wrong and what would be right
  */
 export function proxySettings(
   values: ProxyValues,
-  namespaceAnnotations: Readonly<Record<string, string>>,
-  podAnnotations: Readonly<Record<string, string>>,
+  namespaceAnnotations: Annotations,
+  podAnnotations: Annotations,
 ): { readonly settings: ProxySettings; readonly problems: readonly AnnotationProblem[] } {
-  const problems: AnnotationProblem[] = [];
-  const known = new Set<string>();
-  const read = <T>(name: string, fallback: T, parse: Parser<T>): T => {
-    known.add(name);
-    const text = podAnnotations[PREFIX + name] ?? namespaceAnnotations[PREFIX + name];
-    if (text === undefined) return fallback;
-    try {
-      return parse(text);
-    } catch (error) {
-      problems.push({
-        annotation: PREFIX + name,
-        message: `${PREFIX}${name}: ${error instanceof Error ? error.message : String(error)}`,
-      });
-      return fallback;
-    }
-  };
+  const source = new Source(namespaceAnnotations, podAnnotations);
+  const read = <T>(name: string, fallback: T, parse: Parser<T>): T => source.read(GENERAL + name, fallback, parse);
+  const isNativeSidecar = source.readFirst(
+    [GENERAL, BETA, ALPHA].map((prefix) => `${prefix}proxy-enable-native-sidecar`),
+    true,
+    boolean,
+  );
   const settings: ProxySettings = {
     uid: read('proxy-uid', values.uid, integer(1, 2 ** 31 - 1)),
+    gid: read<number | undefined>('proxy-gid', undefined, integer(1, 2 ** 31 - 1)),
     logLevel: read('proxy-log-level', values.logLevel, logLevel),
     logFormat: read('proxy-log-format', values.logFormat, oneOf(['plain', 'json'])),
-    inboundPort: read('inbound-port', values.inboundPort, integer(1, 65_535)),
-    outboundPort: read('outbound-port', values.outboundPort, integer(1, 65_535)),
-    controlPort: read('control-port', values.controlPort, integer(1, 65_535)),
-    adminPort: read('admin-port', values.adminPort, integer(1, 65_535)),
+    ...listenPorts(source, values),
     skipInboundPorts: read('skip-inbound-ports', values.skipInboundPorts, portList),
     skipOutboundPorts: read('skip-outbound-ports', values.skipOutboundPorts, portList),
+    skipSubnets: read('skip-subnets', '', subnetList),
     opaquePorts: read('opaque-ports', values.opaquePorts, opaquePortList),
     defaultInboundPolicy: read<DefaultInboundPolicy>(
       'default-inbound-policy',
@@ -66,107 +93,146 @@ export function proxySettings(
       oneOf(DEFAULT_INBOUND_POLICIES),
     ),
     requireIdentityPorts: read('proxy-require-identity-inbound-ports', '', portList),
-    isGateway: read<'true' | 'false'>('enable-gateway', 'false', oneOf(['true', 'false'])) === 'true',
-    cpuRequest: read('proxy-cpu-request', values.resources.cpuRequest, quantity),
-    cpuLimit: read('proxy-cpu-limit', values.resources.cpuLimit, quantity),
-    memoryRequest: read('proxy-memory-request', values.resources.memoryRequest, quantity),
-    memoryLimit: read('proxy-memory-limit', values.resources.memoryLimit, quantity),
-    skipSubnets: read('skip-subnets', '', subnetList),
+    accessLog: read<ProxySettings['accessLog']>('access-log', undefined, oneOf(['apache', 'json'])),
+    isGateway: read('enable-gateway', false, boolean),
+    cpu: resource(source, 'proxy-cpu', values.resources.cpuRequest, values.resources.cpuLimit),
+    memory: resource(source, 'proxy-memory', values.resources.memoryRequest, values.resources.memoryLimit),
+    ephemeralStorage: resource(source, 'proxy-ephemeral-storage', undefined, undefined),
     shutdownGracePeriod: read<string | undefined>('shutdown-grace-period', undefined, duration),
+    waitBeforeExitSeconds: source.read(`${ALPHA}proxy-wait-before-exit-seconds`, 0, integer(0, 3600)),
     image: read<string | undefined>('proxy-image', undefined, imageName),
+    imageTag: read<string | undefined>('proxy-version', undefined, imageTag),
+    imagePullPolicy: read<ProxySettings['imagePullPolicy']>(
+      'image-pull-policy',
+      undefined,
+      oneOf(['Always', 'IfNotPresent', 'Never']),
+    ),
+    isNativeSidecar,
+    isAwaited: read('proxy-await', true, enabled),
+    isTappable: !source.read(DISABLE_TAP, false, boolean),
+    inboundConnectTimeout: read('proxy-inbound-connect-timeout', '100ms', duration),
+    outboundConnectTimeout: read('proxy-outbound-connect-timeout', '1000ms', duration),
+    inboundDiscoveryIdle: read('proxy-inbound-discovery-cache-unused-timeout', '90s', duration),
+    outboundDiscoveryIdle: read('proxy-outbound-discovery-cache-unused-timeout', '5s', duration),
+    isInboundDetectEndless: read('proxy-disable-inbound-protocol-detect-timeout', false, boolean),
+    isOutboundDetectEndless: read('proxy-disable-outbound-protocol-detect-timeout', false, boolean),
+    additionalEnv: source.merge(`${GENERAL}proxy-additional-env`, environment),
   };
-  for (const annotation of Object.keys({ ...namespaceAnnotations, ...podAnnotations }).sort()) {
-    if (!annotation.startsWith(PREFIX)) continue;
-    const message = nameProblem(annotation.slice(PREFIX.length), known, PREFIX);
-    if (message !== undefined) problems.push({ annotation, message });
-  }
-  return { settings, problems };
+  if (!isNativeSidecar && source.has(`${GENERAL}proxy-await`) && settings.isAwaited)
+    source.refuse(`${GENERAL}proxy-await`, 'only a native sidecar is waited for');
+  source.findUnknown();
+  return { settings, problems: source.problems };
 }
 
-function integer(min: number, max: number): Parser<number> {
-  return (text) => {
-    const number = Number(text);
-    if (!/^\d+$/.test(text.trim()) || number < min || number > max)
-      throw new Error(`"${text}" is not a whole number from ${min} to ${max}`);
-    return number;
+/** Ports that the proxy listens on. Two on the same port would keep it from starting. */
+function listenPorts(
+  source: Source,
+  values: ProxyValues,
+): Pick<ProxySettings, 'inboundPort' | 'outboundPort' | 'controlPort' | 'adminPort'> {
+  const read = (name: string, fallback: number): number => source.read(GENERAL + name, fallback, integer(1, 65_535));
+  const { inboundPort, outboundPort, controlPort, adminPort } = values;
+  const ports = {
+    inboundPort: read('inbound-port', inboundPort),
+    outboundPort: read('outbound-port', outboundPort),
+    controlPort: read('control-port', controlPort),
+    adminPort: read('admin-port', adminPort),
+  };
+  const used = Object.values(ports);
+  const twice = used.find((port, index) => used.indexOf(port) !== index);
+  if (twice === undefined) return ports;
+  const names = ['inbound-port', 'outbound-port', 'control-port', 'admin-port'].map((name) => GENERAL + name);
+  const named = names.filter((name) => source.has(name));
+  source.refuse(named.join(', '), `${twice} would be used twice: give each port of the proxy its own number`);
+  return { inboundPort, outboundPort, controlPort, adminPort };
+}
+
+/** Request and limit of one resource. The API server refuses a pod whose request is above the limit. */
+function resource(
+  source: Source,
+  name: string,
+  requestDefault: string | undefined,
+  limitDefault: string | undefined,
+): Resource {
+  const requestName = `${GENERAL}${name}-request`;
+  const limitName = `${GENERAL}${name}-limit`;
+  const request = source.read(requestName, requestDefault, quantity);
+  const limit = source.read(limitName, limitDefault, quantity);
+  if (request === undefined || limit === undefined || amountOf(request) <= amountOf(limit)) return { request, limit };
+  if (!source.has(requestName)) return { request: limit, limit }; // a lower limit lowers what was the default
+  source.refuse(requestName, `${request} is above the limit, ${limit}`);
+  return {
+    request: requestDefault === undefined || amountOf(requestDefault) > amountOf(limit) ? limit : requestDefault,
+    limit,
   };
 }
 
-function oneOf<const T extends string>(allowed: readonly T[]): Parser<T> {
-  return (text) => {
-    const found = allowed.find((value) => value === text);
-    if (found === undefined) throw new Error(`"${text}" is not one of ${allowed.join(', ')}`);
-    return found;
-  };
-}
+/** The annotations of a pod and its namespace, and what was found wrong with them. */
+class Source {
+  readonly problems: AnnotationProblem[] = [];
+  readonly #namespace: Annotations;
+  readonly #pod: Annotations;
+  readonly #known = new Set<string>();
 
-const PORT_ITEM = /^(\d{1,5})(?:-(\d{1,5}))?$/;
-
-/** `25, 3000-3010` -> `25,3000-3010`. Empty text is an empty list. */
-function portList(text: string): string {
-  return items(text).map(portItem).join(',');
-}
-
-/** As `portList`, and names of container ports besides numbers. Source: linkerd2 `config.linkerd.io/opaque-ports`. */
-function opaquePortList(text: string): string {
-  return items(text)
-    .map((item) => (/^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$/.test(item) && /[a-z]/.test(item) ? item : portItem(item)))
-    .join(',');
-}
-
-function portItem(item: string): string {
-  const match = PORT_ITEM.exec(item);
-  const from = Number(match?.[1]);
-  const to = match?.[2] === undefined ? from : Number(match[2]);
-  if (match === null || from < 1 || to < from || to > 65_535) {
-    throw new Error(`"${item}" is not a port: write numbers from 1 to 65535 and ranges, such as 25,3000-3010`);
+  constructor(namespace: Annotations, pod: Annotations) {
+    this.#namespace = namespace;
+    this.#pod = pod;
   }
-  return item;
-}
 
-function subnetList(text: string): string {
-  return items(text)
-    .map((item) => {
-      const match = /^(?:(\d{1,3}(?:\.\d{1,3}){3})|([0-9a-fA-F:]*:[0-9a-fA-F:.]*))\/(\d{1,3})$/.exec(item);
-      const isV4 = match?.[1] !== undefined;
-      const isGood =
-        match !== null &&
-        Number(match[3]) <= (isV4 ? 32 : 128) &&
-        (match[1]?.split('.').every((part) => Number(part) <= 255) ?? true);
-      if (!isGood) throw new Error(`"${item}" is not a subnet: write CIDRs, such as 10.8.0.0/16`);
-      return item;
-    })
-    .join(',');
-}
-
-function items(text: string): string[] {
-  return text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-}
-
-/** Source: apimachinery `resource.Quantity`. */
-function quantity(text: string): string {
-  if (!/^\d+(\.\d+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$/.test(text.trim())) {
-    throw new Error(`"${text}" is not a quantity: write for example 100m, 0.5, 64Mi or 1Gi`);
+  has(annotation: string): boolean {
+    return this.#pod[annotation] !== undefined || this.#namespace[annotation] !== undefined;
   }
-  return text.trim();
+
+  refuse(annotation: string, reason: string): void {
+    this.problems.push({ annotation, message: `${annotation}: ${reason}` });
+  }
+
+  read<T>(annotation: string, fallback: T, parse: Parser<T>): T {
+    this.#known.add(annotation);
+    return this.#parse(annotation, this.#pod[annotation] ?? this.#namespace[annotation], fallback, parse);
+  }
+
+  /** The first of several names for one thing that is there. */
+  readFirst<T>(annotations: readonly string[], fallback: T, parse: Parser<T>): T {
+    for (const annotation of annotations) this.#known.add(annotation);
+    const found = annotations.find((annotation) => this.has(annotation));
+    return found === undefined ? fallback : this.read(found, fallback, parse);
+  }
+
+  /** Of the pod and of the namespace together; of equal names the pod's counts. */
+  merge<T extends { readonly name: string }>(annotation: string, parse: Parser<readonly T[]>): readonly T[] {
+    this.#known.add(annotation);
+    const all = [this.#namespace, this.#pod].flatMap((one) => this.#parse(annotation, one[annotation], [], parse));
+    return [...new Map(all.map((item) => [item.name, item])).values()];
+  }
+
+  /** Adds what is wrong with names; to be called when everything is read. */
+  findUnknown(): void {
+    const all = { ...this.#namespace, ...this.#pod };
+    const unknown = Object.keys(all)
+      .sort()
+      .flatMap((annotation) => (isConfiguration(annotation) && !this.#known.has(annotation) ? [annotation] : []));
+    for (const annotation of unknown.slice(0, UNKNOWN_MAX)) {
+      const message = nameProblem(annotation, all[annotation] ?? '', this.#known);
+      if (message !== undefined) this.problems.push({ annotation, message });
+    }
+    const [more] = unknown.slice(UNKNOWN_MAX);
+    if (more !== undefined)
+      this.refuse(more, `and ${unknown.length - UNKNOWN_MAX - 1} more annotations were not looked at`);
+  }
+
+  #parse<T>(annotation: string, text: string | undefined, fallback: T, parse: Parser<T>): T {
+    if (text === undefined) return fallback;
+    try {
+      if (text.length > VALUE_LENGTH_MAX) throw new Error(`is longer than ${VALUE_LENGTH_MAX} characters`);
+      return parse(text);
+    } catch (error) {
+      this.refuse(annotation, error instanceof Error ? error.message : String(error));
+      return fallback;
+    }
+  }
 }
 
-function duration(text: string): string {
-  parseDurationMs(text);
-  return text.trim();
-}
-
-/** A level, or Linkerd's filter syntax, of which the proxy uses the level for itself. */
-function logLevel(text: string): string {
-  if (!/^[a-z0-9_:]+(=[a-z]+)?(,[^\s,]+)*$/i.test(text.trim()))
-    throw new Error(`"${text}" is not a log level: write for example info or warn,linkerd=debug`);
-  return text.trim();
-}
-
-function imageName(text: string): string {
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9._/:@-]{0,254}$/.test(text.trim())) throw new Error(`"${text}" is not an image name`);
-  return text.trim();
+/** Whether an annotation configures proxies, by its prefix. */
+export function isConfiguration(annotation: string): boolean {
+  return [GENERAL, BETA, ALPHA].some((prefix) => annotation.startsWith(prefix)) || annotation === DISABLE_TAP;
 }

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decide, type PodFacts } from './decision.ts';
+import { decide, type NamespaceFacts } from './decision.ts';
+import type { Pod } from './pod.ts';
 
-const pod = (changes: Partial<PodFacts> = {}): PodFacts => ({
-  annotations: {},
-  isHostNetwork: false,
-  containerNames: ['app'],
-  operatingSystem: undefined,
-  ...changes,
+const pod = (spec: Pod['spec'] = {}, annotations: Record<string, string> = {}): Pod => ({
+  metadata: { annotations },
+  spec: { containers: [{ name: 'app' }], ...spec },
 });
 const annotated = (value: string) => ({ 'linkerd.io/inject': value });
+const ns = (value?: string, labels: Record<string, string> = {}): NamespaceFacts => ({
+  annotations: value === undefined ? {} : annotated(value),
+  labels,
+});
 
 test('the pod annotation wins over the namespace annotation', () => {
   const cases: readonly (readonly [string | undefined, string | undefined, string])[] = [
@@ -27,37 +29,42 @@ test('the pod annotation wins over the namespace annotation', () => {
     ['enabled', 'Enabled', 'invalid_inject_annotation_at_workload'],
     ['enabled', '', 'invalid_inject_annotation_at_workload'],
   ];
-  for (const [ns, own, outcome] of cases) {
-    const decision = decide(
-      pod({ annotations: own === undefined ? {} : annotated(own) }),
-      ns === undefined ? {} : annotated(ns),
+  for (const [inherited, own, outcome] of cases) {
+    const decision = decide(pod({}, own === undefined ? {} : annotated(own)), ns(inherited));
+    assert.equal(
+      decision.kind === 'inject' ? 'inject' : decision.reason,
+      outcome,
+      `namespace ${inherited}, pod ${own}`,
     );
-    assert.equal(decision.kind === 'inject' ? 'inject' : decision.reason, outcome, `namespace ${ns}, pod ${own}`);
   }
 });
 
 test('ingress mode comes from whichever annotation decides', () => {
-  assert.deepEqual(decide(pod(), annotated('ingress')), { kind: 'inject', isIngress: true });
-  assert.deepEqual(decide(pod({ annotations: annotated('enabled') }), annotated('ingress')), {
-    kind: 'inject',
-    isIngress: false,
-  });
+  assert.deepEqual(decide(pod(), ns('ingress')), { kind: 'inject', isIngress: true });
+  assert.deepEqual(decide(pod({}, annotated('enabled')), ns('ingress')), { kind: 'inject', isIngress: false });
 });
 
 test('pods that cannot work with a proxy are left alone with a reason', () => {
-  const reasonOf = (facts: PodFacts) => {
-    const decision = decide(facts, annotated('enabled'));
+  const reasonOf = (spec: Pod['spec'], labels?: Record<string, string>) => {
+    const decision = decide(pod(spec), ns('enabled', labels));
     return decision.kind === 'skip' ? decision.reason : 'inject';
   };
-  assert.equal(reasonOf(pod({ isHostNetwork: true })), 'host_network_enabled');
-  assert.equal(reasonOf(pod({ containerNames: ['linkerd-proxy', 'app'] })), 'sidecar_already_exists');
-  assert.equal(reasonOf(pod({ containerNames: ['app', 'istio-proxy'] })), 'sidecar_already_exists');
-  assert.equal(reasonOf(pod({ operatingSystem: 'windows' })), 'unsupported_operating_system');
-  assert.equal(reasonOf(pod({ operatingSystem: 'linux' })), 'inject');
+  const enforce = (level: string) => ({ 'pod-security.kubernetes.io/enforce': level });
+  assert.equal(reasonOf({ hostNetwork: true }), 'host_network_enabled');
+  assert.equal(reasonOf({ containers: [{ name: 'linkerd-proxy' }, { name: 'app' }] }), 'sidecar_already_exists');
+  assert.equal(reasonOf({ initContainers: [{ name: 'istio-proxy' }] }), 'sidecar_already_exists');
+  assert.equal(reasonOf({ os: { name: 'windows' } }), 'unsupported_operating_system');
+  assert.equal(reasonOf({ nodeSelector: { 'kubernetes.io/os': 'windows' } }), 'unsupported_operating_system');
+  assert.equal(reasonOf({ os: { name: 'linux' } }), 'inject');
+  assert.equal(reasonOf({}, enforce('restricted')), 'pod_security_forbids_redirect');
+  assert.equal(reasonOf({}, enforce('baseline')), 'pod_security_forbids_redirect');
+  assert.equal(reasonOf({}, enforce('privileged')), 'inject');
+  assert.equal(reasonOf({}, { 'pod-security.kubernetes.io/warn': 'restricted' }), 'inject');
+  assert.equal(reasonOf({ volumes: [{ name: 'data' }, { name: 'linkerd-identity-token' }] }), 'volume_name_taken');
 });
 
 test('a wrong annotation value is named with the values that are right', () => {
-  const decision = decide(pod({ annotations: annotated('true') }), {});
+  const decision = decide(pod({}, annotated('true')), ns());
   assert.ok(
     decision.kind === 'skip' &&
       decision.message.includes('"true"') &&

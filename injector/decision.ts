@@ -1,12 +1,15 @@
-/** The part of a pod that decides whether it gets a proxy. */
-export type PodFacts = {
+import { allContainers, type Pod } from './pod.ts';
+
+/** What the namespace of a pod says. */
+export type NamespaceFacts = {
   readonly annotations: Readonly<Record<string, string>>;
-  readonly isHostNetwork: boolean;
-  readonly containerNames: readonly string[]; // init containers and containers
-  readonly operatingSystem: string | undefined; // spec.os.name or the node selector's
+  readonly labels: Readonly<Record<string, string>>;
 };
 
-/** Stable identifiers of the reasons for leaving a pod alone. Source: linkerd2 `pkg/inject/report.go`, and our own for Windows. */
+/**
+ * Stable identifiers of the reasons for leaving a pod alone. Source: linkerd2 `pkg/inject/report.go`; the last three are
+ * our own.
+ */
 export type SkipReason =
   | 'injection_enable_annotation_absent'
   | 'injection_disable_annotation_present'
@@ -14,23 +17,31 @@ export type SkipReason =
   | 'invalid_inject_annotation_at_ns'
   | 'host_network_enabled'
   | 'sidecar_already_exists'
-  | 'unsupported_operating_system';
+  | 'unsupported_operating_system'
+  | 'pod_security_forbids_redirect'
+  | 'volume_name_taken';
 
 export type Decision =
   | { readonly kind: 'inject'; readonly isIngress: boolean }
   | { readonly kind: 'skip'; readonly reason: SkipReason; readonly message: string };
 
 export const INJECT_ANNOTATION = 'linkerd.io/inject';
+export const IDENTITY_VOLUME = 'linkerd-identity-end-entity';
+export const TOKEN_VOLUME = 'linkerd-identity-token';
 const SIDECAR_NAMES = new Set(['linkerd-proxy', 'linkerd-init', 'istio-proxy', 'istio-init']);
+const VOLUME_NAMES: ReadonlySet<string | undefined> = new Set([IDENTITY_VOLUME, TOKEN_VOLUME]);
+const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
+/** Pod Security levels that refuse NET_ADMIN, which the redirect needs. */
+const FORBIDDING_LEVELS: ReadonlySet<string | undefined> = new Set(['baseline', 'restricted']);
 type InjectValue = 'enabled' | 'ingress' | 'disabled';
 
 /**
  * Whether a pod gets a proxy, and if not why.
  * Source: linkerd2 `pkg/inject`: the pod's annotation wins over the namespace's; an unknown value never injects.
  */
-export function decide(pod: PodFacts, namespaceAnnotations: Readonly<Record<string, string>>): Decision {
-  const own = pod.annotations[INJECT_ANNOTATION];
-  const inherited = namespaceAnnotations[INJECT_ANNOTATION];
+export function decide(pod: Pod, namespace: NamespaceFacts): Decision {
+  const own = pod.metadata?.annotations?.[INJECT_ANNOTATION];
+  const inherited = namespace.annotations[INJECT_ANNOTATION];
   if (own !== undefined && !isInjectValue(own))
     return skip('invalid_inject_annotation_at_workload', badValue('the pod', own));
   if (own === undefined && inherited !== undefined && !isInjectValue(inherited)) {
@@ -40,18 +51,37 @@ export function decide(pod: PodFacts, namespaceAnnotations: Readonly<Record<stri
   if (value === undefined)
     return skip('injection_enable_annotation_absent', `neither the pod nor its namespace has ${INJECT_ANNOTATION}`);
   if (value === 'disabled') return skip('injection_disable_annotation_present', `${INJECT_ANNOTATION} is disabled`);
-  if (pod.isHostNetwork) {
+  return obstacle(pod, namespace) ?? { kind: 'inject', isIngress: value === 'ingress' };
+}
+
+/** Why a pod that wants a proxy cannot have one. */
+function obstacle(pod: Pod, namespace: NamespaceFacts): Decision | undefined {
+  if (pod.spec?.hostNetwork === true) {
     return skip(
       'host_network_enabled',
       'spec.hostNetwork is true: redirecting would catch the traffic of the whole node',
     );
   }
-  const sidecar = pod.containerNames.find((name) => SIDECAR_NAMES.has(name));
-  if (sidecar !== undefined) return skip('sidecar_already_exists', `the pod has a container named ${sidecar} already`);
-  if (pod.operatingSystem !== undefined && pod.operatingSystem !== 'linux') {
-    return skip('unsupported_operating_system', `the pod is for ${pod.operatingSystem}; the proxy runs on linux`);
+  const sidecar = allContainers(pod).find(({ name }) => SIDECAR_NAMES.has(name));
+  if (sidecar !== undefined) {
+    return skip('sidecar_already_exists', `the pod has a container named ${sidecar.name} already`);
   }
-  return { kind: 'inject', isIngress: value === 'ingress' };
+  const system = pod.spec?.os?.name ?? pod.spec?.nodeSelector?.['kubernetes.io/os'];
+  if (system !== undefined && system !== 'linux') {
+    return skip('unsupported_operating_system', `the pod is for ${system}; the proxy runs on linux`);
+  }
+  const level = namespace.labels[POD_SECURITY];
+  if (FORBIDDING_LEVELS.has(level)) {
+    return skip(
+      'pod_security_forbids_redirect',
+      `the namespace has ${POD_SECURITY}=${level}, which refuses the capability NET_ADMIN of the init container that redirects traffic: label the namespace ${POD_SECURITY}=privileged, and keep ${level} for warn and audit`,
+    );
+  }
+  const volume = pod.spec?.volumes?.find(({ name }) => VOLUME_NAMES.has(name));
+  if (volume !== undefined) {
+    return skip('volume_name_taken', `the pod has a volume named ${volume.name} already: give it another name`);
+  }
+  return undefined;
 }
 
 /** Whether the annotation has one of the values that mean something. */

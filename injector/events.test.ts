@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KubeClient } from '#k8s/client.ts';
 import { createLogger } from '#runtime/log.ts';
-import { recordEvent } from './events.ts';
+import { recordEvent, subjectOf } from './events.ts';
 
 test('an event has a name that API servers accept, whatever the workload is called', () => {
   const sent: { path: string; body: { metadata: { generateName: string }; involvedObject: object } }[] = [];
@@ -21,10 +21,12 @@ test('an event has a name that API servers accept, whatever the workload is call
         ],
       },
     };
-    recordEvent(client, createLogger('injector', 'silent'), 'shop', pod, {
-      decision: { kind: 'inject', isIngress: false },
-      problems: [],
-      patch: [],
+    const subject = subjectOf('shop', pod);
+    assert.ok(subject);
+    recordEvent(client, createLogger('injector', 'silent'), subject, {
+      type: 'Normal',
+      reason: 'Injected',
+      message: 'm',
     });
     const event = sent.at(-1);
     assert.equal(event?.path, '/api/v1/namespaces/shop/events');
@@ -35,4 +37,9 @@ test('an event has a name that API servers accept, whatever the workload is call
       /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
     );
   }
+});
+
+test('events about a pod without a workload are about the pod, where its name is known', () => {
+  assert.deepEqual(subjectOf('shop', { metadata: { name: 'bare' } }), { namespace: 'shop', kind: 'Pod', name: 'bare' });
+  assert.equal(subjectOf('shop', { metadata: { generateName: 'bare-' } }), undefined);
 });

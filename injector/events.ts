@@ -5,12 +5,12 @@ import type { PodOutcome } from './patch.ts';
 
 const MAX_MESSAGE = 1024; // the API refuses longer ones
 const API_VERSIONS: Readonly<Record<string, string>> = {
-  deployment: 'apps/v1',
-  replicaset: 'apps/v1',
-  statefulset: 'apps/v1',
-  daemonset: 'apps/v1',
-  job: 'batch/v1',
-  replicationcontroller: 'v1',
+  Deployment: 'apps/v1',
+  ReplicaSet: 'apps/v1',
+  StatefulSet: 'apps/v1',
+  DaemonSet: 'apps/v1',
+  Job: 'batch/v1',
+  CronJob: 'batch/v1',
 };
 const KINDS: Readonly<Record<string, string>> = {
   deployment: 'Deployment',
@@ -18,6 +18,8 @@ const KINDS: Readonly<Record<string, string>> = {
   statefulset: 'StatefulSet',
   daemonset: 'DaemonSet',
   job: 'Job',
+  cronjob: 'CronJob',
+  pod: 'Pod',
   replicationcontroller: 'ReplicationController',
 };
 
@@ -29,9 +31,7 @@ const SILENT: ReadonlySet<string> = new Set([
 ]);
 
 /** What the people who own a workload should hear about, or undefined when there is nothing to tell. */
-export function eventOf(
-  outcome: PodOutcome,
-): { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string } | undefined {
+export function eventOf(outcome: PodOutcome): EventText | undefined {
   const { decision, problems } = outcome;
   if (problems.length > 0) {
     const list = problems.map(({ message }) => message).join('; ');
@@ -43,18 +43,19 @@ export function eventOf(
   return { type: 'Warning', reason: 'InjectionSkipped', message: `Proxy not injected: ${decision.message}` };
 }
 
-/** Records the decision on the workload that the pod belongs to. Best effort: a lost event never delays or fails a pod. */
-export function recordEvent(client: KubeClient, log: Logger, namespace: string, pod: Pod, outcome: PodOutcome): void {
-  const event = eventOf(outcome);
-  const owner = ownerOf(pod);
-  const kind = KINDS[owner?.kind ?? ''];
-  if (event === undefined || owner === undefined || kind === undefined) return;
+/** Something that events are about. */
+export type EventSubject = { readonly namespace: string; readonly kind: string; readonly name: string };
+export type EventText = { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string };
+
+/** Records an event. Best effort: a lost event never delays or fails anything. */
+export function recordEvent(client: KubeClient, log: Logger, subject: EventSubject, event: EventText): void {
+  const { namespace, kind, name } = subject;
   const now = new Date().toISOString();
   const body = {
     apiVersion: 'v1',
     kind: 'Event',
     metadata: { generateName: 'tulle-injector-', namespace },
-    involvedObject: { apiVersion: API_VERSIONS[owner.kind], kind, name: owner.name, namespace },
+    involvedObject: { apiVersion: API_VERSIONS[kind] ?? 'v1', kind, name, namespace },
     ...event,
     message: event.message.slice(0, MAX_MESSAGE),
     source: { component: 'tulle-injector' },
@@ -66,5 +67,18 @@ export function recordEvent(client: KubeClient, log: Logger, namespace: string, 
   };
   client
     .request({ method: 'POST', path: `/api/v1/namespaces/${namespace}/events`, body })
-    .catch((error: unknown) => log.warn({ err: error, namespace, workload: owner.name }, 'cannot record an event'));
+    .catch((error: unknown) => log.warn({ err: error, ...subject }, 'cannot record an event'));
+}
+
+/** What events about a pod that is being created are about: its workload, or itself when it has none and its name is known. */
+export function subjectOf(namespace: string, pod: Pod): EventSubject | undefined {
+  const owner = ownerOf(pod);
+  if (owner !== undefined) return subject(namespace, owner);
+  const name = pod.metadata?.name;
+  return name === undefined ? undefined : subject(namespace, { kind: 'pod', name });
+}
+
+/** @param workload  its kind in lower case */
+export function subject(namespace: string, workload: { readonly kind: string; readonly name: string }): EventSubject {
+  return { namespace, kind: KINDS[workload.kind] ?? workload.kind, name: workload.name };
 }

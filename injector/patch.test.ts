@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
 import { injectPod, type AddOperation, type InjectionContext } from './patch.ts';
-import type { Pod } from './pod.ts';
+import { parsePod, type Pod } from './pod.ts';
 
 const context: InjectionContext = {
   values: defaultValues('0.0.0-test'),
   trustAnchorsPem: '-----BEGIN CERTIFICATE-----\nanchor\n-----END CERTIFICATE-----\n',
-  namespaceAnnotations: { 'linkerd.io/inject': 'enabled' },
+  namespace: { annotations: { 'linkerd.io/inject': 'enabled' }, labels: {} },
 };
 
 const pod: Pod = {
@@ -75,11 +75,43 @@ test('labels say who meshed the pod and which workload it belongs to', () => {
   assert.equal(patched.metadata?.labels?.['app'], 'web');
 });
 
-test('a pod that was injected is left alone: the patch is idempotent', () => {
-  const once = apply(pod, injectPod(pod, 'shop', context).patch);
-  const again = injectPod(once, 'shop', context);
-  assert.equal(again.decision.kind === 'skip' && again.decision.reason, 'sidecar_already_exists');
-  assert.deepEqual(again.patch, []);
+const KINDS: readonly (readonly [string, string, string])[] = [
+  // kind of the owner, its name, label of the pod
+  ['ReplicaSet', 'web-6c9d7f5b8', 'linkerd.io/proxy-deployment=web'],
+  ['ReplicaSet', 'solo', 'linkerd.io/proxy-replicaset=solo'],
+  ['StatefulSet', 'db', 'linkerd.io/proxy-statefulset=db'],
+  ['DaemonSet', 'agent', 'linkerd.io/proxy-daemonset=agent'],
+  ['Job', 'import', 'linkerd.io/proxy-job=import'],
+  ['Job', 'nightly-29384756', 'linkerd.io/proxy-job=nightly-29384756'], // of a CronJob, as in Linkerd
+  ['ReplicationController', 'old', 'linkerd.io/proxy-replicationcontroller=old'],
+  ['Rollout', 'foreign', ''],
+  ['', '', ''], // a bare pod
+];
+
+test('pods of every kind of workload get the proxy and its label, and are left alone when they have it', () => {
+  for (const [kind, name, label] of KINDS) {
+    for (const annotations of [{}, { 'config.linkerd.io/proxy-enable-native-sidecar': 'false' }]) {
+      const made: Pod = {
+        ...pod,
+        metadata: {
+          ...pod.metadata,
+          annotations,
+          ownerReferences: kind === '' ? [] : [{ kind, name, controller: true }],
+        },
+      };
+      const first = injectPod(made, 'shop', context);
+      assert.equal(first.decision.kind, 'inject', kind);
+      const once = apply(made, first.patch);
+      const labels = Object.entries(once.metadata?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+      assert.deepEqual(
+        labels.filter((text) => text.startsWith('linkerd.io/proxy-')),
+        label === '' ? [] : [label],
+      );
+      const again = injectPod(parsePod(once), 'shop', context);
+      assert.equal(again.decision.kind === 'skip' && again.decision.reason, 'sidecar_already_exists');
+      assert.deepEqual(again.patch, [], `${kind} ${name}`);
+    }
+  }
 });
 
 test('a bare pod without any list gets the lists made', () => {
@@ -114,7 +146,7 @@ test('ports and subnets to skip reach the redirect, and an empty list is no flag
 
 test('discovery learns the opaque ports of every pod, meshed or not', () => {
   const redis: Pod = { spec: { containers: [{ name: 'redis', ports: [{ containerPort: 6379 }] }] } };
-  const unmeshed = injectPod(redis, 'shop', { ...context, namespaceAnnotations: {} });
+  const unmeshed = injectPod(redis, 'shop', { ...context, namespace: { annotations: {}, labels: {} } });
   assert.equal(unmeshed.decision.kind, 'skip');
   assert.equal(
     apply({ metadata: {}, ...redis }, unmeshed.patch).metadata?.annotations?.['config.linkerd.io/opaque-ports'],
@@ -122,7 +154,7 @@ test('discovery learns the opaque ports of every pod, meshed or not', () => {
   );
   const inherited = injectPod(redis, 'shop', {
     ...context,
-    namespaceAnnotations: { 'config.linkerd.io/opaque-ports': '7000' },
+    namespace: { annotations: { 'config.linkerd.io/opaque-ports': '7000' }, labels: {} },
   });
   assert.equal(
     apply({ metadata: {}, ...redis }, inherited.patch).metadata?.annotations?.['config.linkerd.io/opaque-ports'],
@@ -132,12 +164,117 @@ test('discovery learns the opaque ports of every pod, meshed or not', () => {
 
 test('namespace settings are copied to the pod, where discovery and people look for them', () => {
   const ns = { 'linkerd.io/inject': 'enabled', 'config.linkerd.io/default-inbound-policy': 'all-authenticated' };
-  const patched = apply(pod, injectPod(pod, 'shop', { ...context, namespaceAnnotations: ns }).patch);
+  const patched = apply(pod, injectPod(pod, 'shop', { ...context, namespace: { annotations: ns, labels: {} } }).patch);
   assert.equal(patched.metadata?.annotations?.['config.linkerd.io/default-inbound-policy'], 'all-authenticated');
 });
 
 test('ingress mode says that it has no effect yet', () => {
-  const outcome = injectPod(pod, 'shop', { ...context, namespaceAnnotations: { 'linkerd.io/inject': 'ingress' } });
+  const outcome = injectPod(pod, 'shop', {
+    ...context,
+    namespace: { annotations: { 'linkerd.io/inject': 'ingress' }, labels: {} },
+  });
   assert.equal(outcome.decision.kind, 'inject');
   assert.ok(outcome.problems.some((problem) => problem.message.includes('ingress')));
+});
+
+type Sidecar = {
+  image: string;
+  imagePullPolicy: string;
+  restartPolicy?: string;
+  startupProbe?: object;
+  lifecycle?: object;
+  resources: object;
+  securityContext: { runAsUser: number; runAsGroup?: number };
+  env: { name: string; value?: string }[];
+};
+
+function injected(annotations: Record<string, string>): { pod: Pod; proxy: Sidecar; env: Record<string, string> } {
+  const annotated: Pod = { ...pod, metadata: { ...pod.metadata, annotations } };
+  const outcome = injectPod(annotated, 'shop', context);
+  assert.deepEqual(outcome.problems, []);
+  const patched = apply(annotated, outcome.patch);
+  const proxy = [...(patched.spec?.initContainers ?? []), ...(patched.spec?.containers ?? [])].find(
+    ({ name }) => name === 'linkerd-proxy',
+  ) as unknown as Sidecar;
+  const env = Object.fromEntries(proxy.env.map(({ name, value = '' }) => [name.replace('LINKERD2_PROXY_', ''), value]));
+  return { pod: patched, proxy, env };
+}
+
+test('annotations reach the container of the proxy', () => {
+  const key = (name: string) => `config.linkerd.io/${name}`;
+  const { proxy, env } = injected({
+    [key('proxy-image')]: 'registry.example:5000/tulle',
+    [key('proxy-version')]: 'edge',
+    [key('image-pull-policy')]: 'Always',
+    [key('proxy-cpu-limit')]: '1',
+    [key('proxy-ephemeral-storage-request')]: '1Mi',
+    [key('proxy-ephemeral-storage-limit')]: '10Mi',
+    [key('proxy-uid')]: '3000',
+    [key('proxy-gid')]: '3001',
+    [key('proxy-log-level')]: 'warn,linkerd=debug',
+    [key('proxy-log-format')]: 'plain',
+    [key('access-log')]: 'json',
+    [key('shutdown-grace-period')]: '5s',
+    [key('proxy-inbound-connect-timeout')]: '7s',
+    [key('proxy-outbound-discovery-cache-unused-timeout')]: '9s',
+    [key('proxy-disable-outbound-protocol-detect-timeout')]: 'true',
+    [key('proxy-additional-env')]: '[{"name":"EXTRA","value":"1"}]',
+    [key('proxy-await')]: 'disabled',
+    'viz.linkerd.io/disable-tap': 'true',
+  });
+  assert.equal(proxy.image, 'registry.example:5000/tulle:edge');
+  assert.equal(proxy.imagePullPolicy, 'Always');
+  assert.deepEqual(proxy.resources, {
+    requests: { cpu: '10m', memory: '64Mi', 'ephemeral-storage': '1Mi' },
+    limits: { cpu: '1', 'ephemeral-storage': '10Mi' },
+  });
+  assert.deepEqual([proxy.securityContext.runAsUser, proxy.securityContext.runAsGroup], [3000, 3001]);
+  assert.equal(proxy.startupProbe, undefined);
+  assert.equal(env['LOG'], 'warn,linkerd=debug');
+  assert.equal(env['LOG_FORMAT'], 'plain');
+  assert.equal(env['ACCESS_LOG'], 'json');
+  assert.equal(env['SHUTDOWN_GRACE_PERIOD'], '5s');
+  assert.equal(env['INBOUND_CONNECT_TIMEOUT'], '7s');
+  assert.equal(env['OUTBOUND_DISCOVERY_IDLE_TIMEOUT'], '9s');
+  assert.equal(env['OUTBOUND_DETECT_TIMEOUT'], '365d');
+  assert.equal(env['INBOUND_DETECT_TIMEOUT'], undefined);
+  assert.equal(env['TAP_SVC_NAME'], undefined);
+  assert.equal(env['EXTRA'], '1');
+});
+
+test('an image with a tag or a digest is used as it is', () => {
+  for (const image of ['registry.example:5000/tulle:1', 'tulle@sha256:00ff'])
+    assert.equal(injected({ 'config.linkerd.io/proxy-image': image }).proxy.image, image);
+});
+
+test('where native sidecars are not wanted, the proxy is the first container and may wait before it ends', () => {
+  const { pod: patched, proxy } = injected({
+    'config.linkerd.io/proxy-enable-native-sidecar': 'false',
+    'config.alpha.linkerd.io/proxy-wait-before-exit-seconds': '7',
+  });
+  assert.deepEqual(
+    patched.spec?.initContainers?.map(({ name }) => name),
+    ['linkerd-init', 'migrate'],
+  );
+  assert.deepEqual(
+    patched.spec?.containers?.map(({ name }) => name),
+    ['linkerd-proxy', 'app'],
+  );
+  assert.equal(proxy.restartPolicy, undefined);
+  assert.equal(proxy.startupProbe, undefined);
+  assert.deepEqual(proxy.lifecycle, { preStop: { sleep: { seconds: 7 } } });
+});
+
+test('a container that listens where the proxy does is named', () => {
+  const taken: Pod = { ...pod, spec: { containers: [{ name: 'app', ports: [{ containerPort: 4191 }] }] } };
+  const { decision, problems } = injectPod(taken, 'shop', context);
+  assert.equal(decision.kind, 'inject');
+  assert.match(problems[0]?.message ?? '', /listens on 4191, as the proxy does.*admin-port/);
+});
+
+test('a value that is too long is neither read nor copied to the pod', () => {
+  const ns = { 'linkerd.io/inject': 'enabled', 'config.linkerd.io/opaque-ports': '1,'.repeat(9000) };
+  const { patch, problems } = injectPod(pod, 'shop', { ...context, namespace: { annotations: ns, labels: {} } });
+  assert.match(problems[0]?.message ?? '', /opaque-ports: is longer than/);
+  assert.equal(apply(pod, patch).metadata?.annotations?.['config.linkerd.io/opaque-ports'], undefined);
 });

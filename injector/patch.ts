@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { proxySettings, type AnnotationProblem, type ProxySettings } from './annotations.ts';
-import { decide, type Decision } from './decision.ts';
-import { allContainers, inboundPorts, ownerOf, type Container, type Pod } from './pod.ts';
+import { isConfiguration, proxySettings, type AnnotationProblem, type ProxySettings } from './annotations.ts';
+import { hasPort, VALUE_LENGTH_MAX } from './annotation-values.ts';
+import { decide, type Decision, type NamespaceFacts } from './decision.ts';
+import { allContainers, inboundPorts, ownerOf, type Pod } from './pod.ts';
 import { initContainer, proxyContainer, sidecarVolumes } from './sidecar.ts';
 import type { Values } from '#config/values.ts';
 
@@ -12,7 +13,7 @@ export type AddOperation = { readonly op: 'add'; readonly path: string; readonly
 export type InjectionContext = {
   readonly values: Values;
   readonly trustAnchorsPem: string;
-  readonly namespaceAnnotations: Readonly<Record<string, string>>;
+  readonly namespace: NamespaceFacts;
 };
 
 export type PodOutcome = {
@@ -28,27 +29,31 @@ const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
  * a sidecar already gets none.
  */
 export function injectPod(pod: Pod, namespace: string, context: InjectionContext): PodOutcome {
-  const annotations = pod.metadata?.annotations ?? {};
-  const decision = decide(
-    {
-      annotations,
-      isHostNetwork: pod.spec?.hostNetwork === true,
-      containerNames: allContainers(pod).map((container) => container.name),
-      operatingSystem: pod.spec?.os?.name ?? pod.spec?.nodeSelector?.['kubernetes.io/os'],
-    },
-    context.namespaceAnnotations,
-  );
-  const { settings, problems } = proxySettings(context.values.proxy, context.namespaceAnnotations, annotations);
-  const isForUs = decision.kind === 'inject';
-  const opaque = opaquePortsAnnotation(pod, annotations, context, settings);
+  const annotations = pod.metadata?.annotations;
+  const decision = decide(pod, context.namespace);
+  const { settings, problems } = proxySettings(context.values.proxy, context.namespace.annotations, annotations ?? {});
+  const opaque = opaquePortsAnnotation(annotations, defaultOpaquePorts(pod, context.values), context);
+  if (decision.kind === 'skip') return { decision, patch: annotationPatch(annotations, opaque), problems: [] };
   return {
     decision,
-    patch: isForUs
-      ? sidecarPatch(pod, namespace, context, settings, decision.isIngress, opaque)
-      : annotationPatch(pod.metadata?.annotations, opaque),
-    problems: isForUs ? [...problems, ...(decision.isIngress ? [INGRESS_PROBLEM] : [])] : [],
+    patch: sidecarPatch(pod, namespace, context, settings, decision.isIngress, opaque),
+    problems: [...problems, ...(decision.isIngress ? [INGRESS_PROBLEM] : []), ...takenPorts(pod, settings)],
   };
 }
+
+/**
+ * The patch for a Service: it gets the opaque ports of its namespace, or those of the default list that it has, so that
+ * meshed clients know them. Source: linkerd2 `pkg/inject` `CreateOpaquePortsPatch`.
+ */
+export function annotateService(service: ServiceFacts, context: InjectionContext): readonly AddOperation[] {
+  return annotationPatch(service.annotations, opaquePortsAnnotation(service.annotations, service.opaquePorts, context));
+}
+
+/** The part of a Service that decides about its opaque ports. */
+export type ServiceFacts = {
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  readonly opaquePorts: readonly number[]; // whose target is in the default list
+};
 
 const INGRESS_PROBLEM: AnnotationProblem = {
   annotation: 'linkerd.io/inject',
@@ -64,12 +69,13 @@ function sidecarPatch(
   isIngress: boolean,
   opaque: Readonly<Record<string, string>>,
 ): readonly AddOperation[] {
-  const { values, trustAnchorsPem, namespaceAnnotations } = context;
+  const { values, trustAnchorsPem } = context;
   const input = { values, settings, trustAnchorsPem, inboundPorts: inboundPorts(pod), isIngress };
   const owner = ownerOf(pod);
   const inherited = Object.fromEntries(
-    Object.entries(namespaceAnnotations).filter(
-      ([key]) => key.startsWith('config.linkerd.io/') && pod.metadata?.annotations?.[key] === undefined,
+    Object.entries(context.namespace.annotations).filter(
+      ([key, { length }]) =>
+        isConfiguration(key) && length <= VALUE_LENGTH_MAX && pod.metadata?.annotations?.[key] === undefined,
     ),
   );
   return [
@@ -89,29 +95,48 @@ function sidecarPatch(
     ...sidecarVolumes().map((volume) => add('/spec/volumes/-', volume)),
     ...(pod.spec?.initContainers === undefined ? [add('/spec/initContainers', [])] : []),
     add('/spec/initContainers/0', initContainer(input)),
-    add('/spec/initContainers/1', proxyContainer(input)),
+    add(settings.isNativeSidecar ? '/spec/initContainers/1' : '/spec/containers/0', proxyContainer(input)),
   ];
 }
 
+/** Containers that listen where the proxy does: one of the two cannot start. */
+function takenPorts(pod: Pod, settings: ProxySettings): readonly AnnotationProblem[] {
+  const { inboundPort, outboundPort, controlPort, adminPort } = settings;
+  const own = Object.entries({
+    'inbound-port': inboundPort,
+    'outbound-port': outboundPort,
+    'control-port': controlPort,
+    'admin-port': adminPort,
+  });
+  const declared = inboundPorts(pod);
+  return own
+    .filter(([, port]) => declared.includes(port))
+    .map(([name, port]) => ({
+      annotation: `config.linkerd.io/${name}`,
+      message: `a container says it listens on ${port}, as the proxy does: give the proxy another port by config.linkerd.io/${name}`,
+    }));
+}
+
 /**
- * The opaque ports that discovery reads from the pod: the namespace's value, else the default ports that this pod has.
- * Also for pods that get no proxy, since meshed clients must know them. Source: linkerd2 `pkg/inject` `CreateOpaquePortsPatch`.
+ * The opaque ports that discovery reads: the namespace's value, else the default ports that the object has. Also for pods
+ * that get no proxy, since meshed clients must know them. Source: linkerd2 `pkg/inject` `CreateOpaquePortsPatch`.
  */
 function opaquePortsAnnotation(
-  pod: Pod,
-  annotations: Readonly<Record<string, string>>,
-  context: InjectionContext,
-  settings: ProxySettings,
+  annotations: Readonly<Record<string, string>> | undefined,
+  defaults: readonly number[],
+  { namespace }: InjectionContext,
 ): Readonly<Record<string, string>> {
-  if (annotations[OPAQUE_PORTS] !== undefined) return {};
-  const inherited = context.namespaceAnnotations[OPAQUE_PORTS];
-  if (inherited !== undefined) return { [OPAQUE_PORTS]: inherited };
-  const defaults = settings.opaquePorts.split(',');
-  const own = allContainers(pod).flatMap((container: Container) =>
-    (container.ports ?? []).map((port) => String(port.containerPort)),
-  );
-  const both = defaults.filter((port) => own.includes(port));
-  return both.length === 0 ? {} : { [OPAQUE_PORTS]: both.join(',') };
+  if (annotations?.[OPAQUE_PORTS] !== undefined) return {};
+  const inherited = namespace.annotations[OPAQUE_PORTS];
+  if (inherited !== undefined && inherited.length <= VALUE_LENGTH_MAX) return { [OPAQUE_PORTS]: inherited };
+  const ports = [...new Set(defaults)].sort((a, b) => a - b);
+  return ports.length === 0 ? {} : { [OPAQUE_PORTS]: ports.join(',') };
+}
+
+function defaultOpaquePorts(pod: Pod, { proxy }: Values): readonly number[] {
+  return allContainers(pod)
+    .flatMap((container) => (container.ports ?? []).map(({ containerPort }) => containerPort))
+    .filter((port) => hasPort(proxy.opaquePorts, port));
 }
 
 function annotationPatch(

@@ -1,4 +1,6 @@
-/** What the webhook reads of a pod. Field names are those of the Kubernetes API; everything may be absent in a request. */
+import { asList, asNumber, asObject, asText, asTextMap, isObject } from '#k8s/json.ts';
+
+/** What the webhook reads of a pod. Field names are those of the Kubernetes API; what is absent in a request stays absent. */
 export type Pod = {
   readonly metadata?: {
     readonly name?: string;
@@ -15,22 +17,121 @@ export type Pod = {
     readonly hostNetwork?: boolean;
     readonly os?: { readonly name?: string };
     readonly nodeSelector?: Readonly<Record<string, string>>;
-    readonly serviceAccountName?: string;
     readonly initContainers?: readonly Container[];
     readonly containers?: readonly Container[];
-    readonly volumes?: readonly unknown[];
+    readonly volumes?: readonly { readonly name?: string }[];
   };
 };
 
 export type Container = {
   readonly name: string;
-  readonly ports?: readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: string }[];
+  readonly ports?: readonly { readonly containerPort: number; readonly protocol?: string }[];
   readonly livenessProbe?: Probe;
   readonly readinessProbe?: Probe;
   readonly startupProbe?: Probe;
 };
 
 type Probe = { readonly httpGet?: { readonly port?: number | string } };
+
+/** A pod that no API server would send. */
+export class PodError extends Error {
+  override readonly name = 'PodError';
+}
+
+/**
+ * Reads a pod of a request. Lists and maps that are there stay, also empty ones: a patch adds to them.
+ *
+ * @throws PodError  naming the field that is missing, no list or no object; what only matters to the API server is not looked at
+ */
+export function parsePod(object: unknown): Pod {
+  const pod = section(object, 'the pod') ?? {};
+  return {
+    metadata: parseMetadata(needed(section(pod['metadata'], 'metadata'), 'metadata')),
+    spec: parseSpec(needed(section(pod['spec'], 'spec'), 'spec')),
+  };
+}
+
+function parseMetadata(metadata: Fields): NonNullable<Pod['metadata']> {
+  const owners = list(metadata['ownerReferences'], 'metadata.ownerReferences') ?? [];
+  return {
+    ...present('name', asText(metadata['name'])),
+    ...present('generateName', asText(metadata['generateName'])),
+    ...present('annotations', textMap(metadata['annotations'], 'metadata.annotations')),
+    ...present('labels', textMap(metadata['labels'], 'metadata.labels')),
+    ownerReferences: owners.map((owner) => {
+      const { kind, name, controller } = asObject(owner);
+      return { kind: asText(kind) ?? '', name: asText(name) ?? '', controller: controller === true };
+    }),
+  };
+}
+
+function parseSpec(spec: Fields): NonNullable<Pod['spec']> {
+  const containers = (field: string): readonly Container[] | undefined =>
+    list(spec[field], `spec.${field}`)?.map((one) => parseContainer(asObject(one)));
+  const os = asText(asObject(spec['os'])['name']);
+  return {
+    hostNetwork: spec['hostNetwork'] === true,
+    ...(os === undefined ? {} : { os: { name: os } }),
+    ...present('nodeSelector', textMap(spec['nodeSelector'], 'spec.nodeSelector')),
+    ...present('initContainers', containers('initContainers')),
+    containers: needed(containers('containers'), 'spec.containers'),
+    ...present(
+      'volumes',
+      list(spec['volumes'], 'spec.volumes')?.map((volume) => present('name', asText(asObject(volume)['name']))),
+    ),
+  };
+}
+
+function parseContainer(container: Fields): Container {
+  const probe = (field: string): Readonly<Record<string, Probe>> => {
+    const { port } = asObject(asObject(container[field])['httpGet']);
+    return typeof port === 'number' || typeof port === 'string' ? { [field]: { httpGet: { port } } } : {};
+  };
+  return {
+    name: asText(container['name']) ?? '',
+    ports: asList(container['ports']).flatMap((port) => {
+      const { containerPort, protocol } = asObject(port);
+      const number = asNumber(containerPort);
+      return number === undefined ? [] : [{ containerPort: number, ...present('protocol', asText(protocol)) }];
+    }),
+    ...probe('livenessProbe'),
+    ...probe('readinessProbe'),
+    ...probe('startupProbe'),
+  };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** JSON has two ways of saying that nothing is there. */
+function isAbsent(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+function section(value: unknown, name: string): Fields | undefined {
+  if (isAbsent(value)) return undefined;
+  if (!isObject(value)) throw new PodError(`${name} is not an object`);
+  return value;
+}
+
+function needed<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new PodError(`${name} is missing`);
+  return value;
+}
+
+function list(value: unknown, name: string): readonly unknown[] | undefined {
+  if (isAbsent(value)) return undefined;
+  if (!Array.isArray(value)) throw new PodError(`${name} is not a list`);
+  return value;
+}
+
+function textMap(value: unknown, name: string): Readonly<Record<string, string>> | undefined {
+  const fields = section(value, name);
+  return fields === undefined ? undefined : asTextMap(fields);
+}
+
+function present<K extends string, V>(field: K, value: V | undefined): { readonly [k in K]?: V } {
+  return value === undefined ? {} : ({ [field]: value } as { readonly [k in K]?: V });
+}
 
 /** Ports the pod says it listens on (TCP), and the integer ports of its HTTP probes; sorted, each once. */
 export function inboundPorts(pod: Pod): readonly number[] {

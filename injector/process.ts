@@ -8,8 +8,11 @@ import { CONFIG_MAPS } from '#k8s/resources/config-map.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Config } from './config.ts';
-import { recordEvent } from './events.ts';
-import { NamespaceAnnotations, NAMESPACES } from './namespaces.ts';
+import { eventOf, recordEvent, subjectOf } from './events.ts';
+import { Namespaces, NAMESPACES } from './namespaces.ts';
+import type { Pod } from './pod.ts';
+import { repairMetrics } from './repair/repair.ts';
+import { startRepair } from './repair/start.ts';
 import { ServingCertificates, type ServingCertificate } from './serving-certificate.ts';
 import { TrustAnchors } from './trust-anchors.ts';
 import { policyContextOf, reviewPolicy } from './policy-webhook.ts';
@@ -30,7 +33,7 @@ export type InjectorProcess = {
 export async function startInjector(config: Config, log: Logger): Promise<InjectorProcess> {
   const { values } = config;
   const client = new KubeClient(await findConnection(config.kubernetes));
-  const namespaces = new NamespaceAnnotations();
+  const namespaces = new Namespaces();
   const anchors = new TrustAnchors();
   const informers = [
     new Informer({ client, kind: NAMESPACES, index: namespaces }),
@@ -57,26 +60,24 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
   let isPublished = false;
   let certificate: ServingCertificate | undefined;
   let server: FastifyInstance | undefined;
-  const admit = (request: AdmissionRequest, isDryRun: boolean): unknown => {
+  const admit = (request: AdmissionRequest): unknown => {
     const trustAnchorsPem = anchors.pem;
     if (trustAnchorsPem === undefined)
       throw new ReviewError(
         `the trust anchors are not known yet (ConfigMap ${TRUST_ROOTS_CONFIG_MAP}, key ${TRUST_ROOTS_KEY})`,
       );
-    const context = { values, trustAnchorsPem, namespaceAnnotations: namespaces.of(request.namespace) };
-    const { response, outcome } = review(request, context);
-    if (outcome !== undefined) {
-      const { decision } = outcome;
-      responses.inc({
-        skip: String(decision.kind === 'skip'),
-        skip_reason: decision.kind === 'skip' ? decision.reason : '',
-      });
-      log.info(
-        { namespace: request.namespace, pod: podName(request), decision, problems: outcome.problems },
-        'pod decided',
-      );
-      if (!isDryRun) recordEvent(client, log, request.namespace, request.object, outcome);
-    }
+    const { namespace } = request;
+    const { response, decided } = review(request, { values, trustAnchorsPem, namespace: namespaces.of(namespace) });
+    if (decided === undefined) return response;
+    const { decision, problems } = decided.outcome;
+    responses.inc({
+      skip: String(decision.kind === 'skip'),
+      skip_reason: decision.kind === 'skip' ? decision.reason : '',
+    });
+    log.info({ namespace, pod: podName(decided.pod), decision, problems }, 'pod decided');
+    const event = eventOf(decided.outcome);
+    const subject = subjectOf(namespace, decided.pod);
+    if (event !== undefined && subject !== undefined && !request.isDryRun) recordEvent(client, log, subject, event);
     return response;
   };
 
@@ -117,11 +118,21 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
     ...(anchors.pem === undefined ? ['the trust anchors are not known yet'] : []),
     ...(isPublished ? [] : ['the webhook certificate is not published yet']),
   ];
+  const repair = startRepair({
+    client,
+    log,
+    values,
+    namespaces,
+    metrics: repairMetrics(registry),
+    isReady: () => notReady().length === 0,
+    caPem: () => certificate?.authorityPem,
+  });
   const admin = await startAdmin({ port: config.adminPort, registry, notReady });
   return {
     notReady,
     async stop() {
       for (const informer of informers) informer[Symbol.dispose]();
+      repair[Symbol.dispose]();
       await server?.close();
       admin.close();
       client[Symbol.dispose]();
@@ -145,7 +156,7 @@ function keepCertified(certify: () => Promise<void>, log: Logger): void {
 
 function createWebhook(
   tls: { readonly key: string; readonly cert: string; readonly minVersion: 'TLSv1.2' },
-  admit: (request: AdmissionRequest, isDryRun: boolean) => unknown,
+  admit: (request: AdmissionRequest) => unknown,
   validate: (body: unknown) => unknown,
 ): FastifyInstance {
   const server = fastify({ https: tls, logger: false, bodyLimit: BODY_LIMIT_BYTES, requestTimeout: 10_000 });
@@ -153,14 +164,11 @@ function createWebhook(
   server.setErrorHandler((error, _request, reply) =>
     error instanceof ReviewError ? reply.code(400).send({ error: error.message }) : reply.send(error),
   );
-  server.post('/', (request) => {
-    const isDryRun = (request.body as { request?: { dryRun?: boolean } } | null)?.request?.dryRun === true;
-    return admit(parseReview(request.body), isDryRun);
-  });
+  server.post('/', (request) => admit(parseReview(request.body)));
   server.post('/policy', (request) => validate(request.body));
   return server;
 }
 
-function podName(request: AdmissionRequest): string {
-  return request.object.metadata?.name ?? `${request.object.metadata?.generateName ?? ''}*`;
+function podName({ metadata }: Pod): string {
+  return metadata?.name ?? `${metadata?.generateName ?? ''}*`;
 }

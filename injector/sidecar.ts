@@ -1,12 +1,14 @@
 import { controlAddresses, controlIdentity, DESTINATION, IDENTITY, identitySuffix } from '#config/names.ts';
-import { imageOf, type Values } from '#config/values.ts';
+import type { Values } from '#config/values.ts';
+import type { EnvVar } from './annotation-values.ts';
 import type { ProxySettings } from './annotations.ts';
+import { IDENTITY_VOLUME, TOKEN_VOLUME } from './decision.ts';
 
 export const PROXY_CONTAINER = 'linkerd-proxy';
 export const INIT_CONTAINER = 'linkerd-init';
-const IDENTITY_VOLUME = 'linkerd-identity-end-entity';
-const TOKEN_VOLUME = 'linkerd-identity-token';
 const IDENTITY_DIR = '/var/run/linkerd/identity/end-entity';
+/** As Linkerd's for a detection without timeout. */
+const ENDLESS = '365d';
 const TOKEN_DIR = '/var/run/secrets/tokens';
 
 export type SidecarInput = {
@@ -17,7 +19,6 @@ export type SidecarInput = {
   readonly isIngress: boolean;
 };
 
-type EnvVar = { readonly name: string; readonly value?: string; readonly valueFrom?: unknown };
 type Json = Readonly<Record<string, unknown>>;
 
 /** The init container that redirects the pod's traffic. It ends before anything else of the pod starts. */
@@ -27,8 +28,7 @@ export function initContainer({ values, settings }: SidecarInput): Json {
     .join(',');
   return {
     name: INIT_CONTAINER,
-    image: settings.image ?? imageOf(values),
-    imagePullPolicy: values.imagePullPolicy,
+    ...image(values, settings),
     args: [
       'proxy-init',
       '--incoming-proxy-port',
@@ -58,27 +58,35 @@ export function initContainer({ values, settings }: SidecarInput): Json {
   };
 }
 
-/** The proxy as a native sidecar: it starts before the application's own init containers and ends after its containers. */
+/**
+ * The proxy. As a native sidecar it starts before the application's own init containers and ends after its containers; as
+ * an ordinary container it does neither.
+ */
 export function proxyContainer(input: SidecarInput): Json {
   const { values, settings } = input;
   const probe = (path: string): Json => ({ httpGet: { path, port: settings.adminPort } });
   return {
     name: PROXY_CONTAINER,
-    image: settings.image ?? imageOf(values),
-    imagePullPolicy: values.imagePullPolicy,
-    restartPolicy: 'Always',
+    ...image(values, settings),
+    ...(settings.isNativeSidecar ? { restartPolicy: 'Always' } : {}),
     args: ['proxy'],
     env: environment(input),
     ports: [
       { name: 'linkerd-proxy', containerPort: settings.inboundPort },
       { name: 'linkerd-admin', containerPort: settings.adminPort },
     ],
-    startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: 120 },
+    ...(settings.isNativeSidecar && settings.isAwaited
+      ? { startupProbe: { ...probe('/ready'), periodSeconds: 1, failureThreshold: 120 } }
+      : {}),
     livenessProbe: { ...probe('/live'), initialDelaySeconds: 10, timeoutSeconds: 1 },
     readinessProbe: { ...probe('/ready'), initialDelaySeconds: 2, timeoutSeconds: 1 },
+    ...(settings.isNativeSidecar || settings.waitBeforeExitSeconds === 0
+      ? {}
+      : { lifecycle: { preStop: { sleep: { seconds: settings.waitBeforeExitSeconds } } } }),
     resources: resources(settings),
     securityContext: {
       runAsUser: settings.uid,
+      ...(settings.gid === undefined ? {} : { runAsGroup: settings.gid }),
       runAsNonRoot: true,
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -114,17 +122,24 @@ export function sidecarVolumes(): readonly Json[] {
   ];
 }
 
-function resources(settings: ProxySettings): Json {
-  const requests = { ...entry('cpu', settings.cpuRequest), ...entry('memory', settings.memoryRequest) };
-  const limits = { ...entry('cpu', settings.cpuLimit), ...entry('memory', settings.memoryLimit) };
+function image(values: Values, settings: ProxySettings): Json {
+  const name = settings.image ?? values.image;
+  // A tag follows the last path component; before it a colon belongs to the port of the registry.
+  const hasTag = /[:@][^/]*$/.test(name);
   return {
-    ...(Object.keys(requests).length === 0 ? {} : { requests }),
-    ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    image: hasTag ? name : `${name}:${settings.imageTag ?? values.version}`,
+    imagePullPolicy: settings.imagePullPolicy ?? values.imagePullPolicy,
   };
 }
 
-function entry(name: string, value: string | undefined): Record<string, string> {
-  return value === undefined ? {} : { [name]: value };
+function resources({ cpu, memory, ephemeralStorage }: ProxySettings): Json {
+  const all = Object.entries({ cpu, memory, 'ephemeral-storage': ephemeralStorage });
+  const requests = all.flatMap(([name, { request }]) => (request === undefined ? [] : [[name, request] as const]));
+  const limits = all.flatMap(([name, { limit }]) => (limit === undefined ? [] : [[name, limit] as const]));
+  return {
+    ...(requests.length === 0 ? {} : { requests: Object.fromEntries(requests) }),
+    ...(limits.length === 0 ? {} : { limits: Object.fromEntries(limits) }),
+  };
 }
 
 /** The proxy's environment. Names and order: linkerd2 `charts/partials/templates/_proxy.tpl`. */
@@ -160,11 +175,14 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     proxy('CONTROL_STREAM_INITIAL_TIMEOUT', '3s'),
     proxy('CONTROL_STREAM_IDLE_TIMEOUT', '5m'),
     proxy('CONTROL_STREAM_LIFETIME', '1h'),
-    proxy('INBOUND_CONNECT_TIMEOUT', '100ms'),
-    proxy('OUTBOUND_CONNECT_TIMEOUT', '1000ms'),
-    proxy('OUTBOUND_DISCOVERY_IDLE_TIMEOUT', '5s'),
-    proxy('INBOUND_DISCOVERY_IDLE_TIMEOUT', '90s'),
-    ...(values.proxy.tapServiceAccount === ''
+    proxy('INBOUND_CONNECT_TIMEOUT', settings.inboundConnectTimeout),
+    proxy('OUTBOUND_CONNECT_TIMEOUT', settings.outboundConnectTimeout),
+    proxy('OUTBOUND_DISCOVERY_IDLE_TIMEOUT', settings.outboundDiscoveryIdle),
+    proxy('INBOUND_DISCOVERY_IDLE_TIMEOUT', settings.inboundDiscoveryIdle),
+    ...(settings.isOutboundDetectEndless ? [proxy('OUTBOUND_DETECT_TIMEOUT', ENDLESS)] : []),
+    ...(settings.isInboundDetectEndless ? [proxy('INBOUND_DETECT_TIMEOUT', ENDLESS)] : []),
+    ...(settings.accessLog === undefined ? [] : [proxy('ACCESS_LOG', settings.accessLog)]),
+    ...(values.proxy.tapServiceAccount === '' || !settings.isTappable
       ? []
       : [proxy('TAP_SVC_NAME', `${values.proxy.tapServiceAccount}.${identitySuffix(values)}`)]),
     proxy('CONTROL_LISTEN_ADDR', `0.0.0.0:${settings.controlPort}`),
@@ -185,6 +203,7 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     proxy('IDENTITY_SVC_ADDR', addresses.identity),
     proxy('IDENTITY_SVC_NAME', controlIdentity(values, IDENTITY)),
     proxy('IDENTITY_LOCAL_NAME', `$(_pod_sa).$(_pod_ns).${identitySuffix(values)}`),
+    ...settings.additionalEnv,
   ];
 }
 

@@ -201,15 +201,17 @@ describe('tulle check against an API server', () => {
       },
     });
     await cluster.request('POST', '/api/v1/namespaces/shop/serviceaccounts', { metadata: { name: 'default' } });
+    const ended = { exitCode: 64, reason: 'Error', message: 'LINKERD2_PROXY_LOG: is empty\n' };
     const pod = async (
       name: string,
       labels: object,
       annotations: object,
       containers: readonly string[],
+      spec: object = {},
     ): Promise<void> => {
       await cluster.request('POST', '/api/v1/namespaces/shop/pods', {
         metadata: { name, labels, annotations },
-        spec: { containers: containers.map((container) => ({ name: container, image: 'x' })) },
+        spec: { containers: containers.map((container) => ({ name: container, image: 'x' })), ...spec },
       });
       const containerStatuses = containers.map((container) => ({
         name: container,
@@ -217,11 +219,13 @@ describe('tulle check against an API server', () => {
         image: 'x',
         imageID: '',
         restartCount: 0,
+        ...(container === 'linkerd-proxy' ? { lastState: { terminated: ended } } : {}),
       }));
       await merge(`/api/v1/namespaces/shop/pods/${name}/status`, { status: { phase: 'Running', containerStatuses } });
     };
     const meshed = { 'linkerd.io/control-plane-ns': 'tulle' };
     await pod('bare', {}, {}, ['app']);
+    await pod('on-windows', {}, {}, ['app'], { os: { name: 'windows' } });
     await pod(
       'waiting',
       meshed,
@@ -282,15 +286,16 @@ describe('tulle check against an API server', () => {
       spec: { ports: [{ name: 'http', port: 80 }] },
     });
     const all = await findings('--proxy', '-n', 'shop');
-    assert.deepEqual(all.slice(0, 2), [
-      'error: data plane proxies are ready: not ready: shop/waiting',
-      'warning: pods that want a proxy have one: without a proxy: shop/bare',
+    assert.deepEqual(all.slice(0, 3), [
+      'error: data plane proxies are ready: not ready: shop/waiting\nshop/waiting: linkerd-proxy ended with exit code 64: LINKERD2_PROXY_LOG: is empty',
+      'warning: pods that want a proxy have one: shop/bare has no proxy: no workload would create it again: create it anew',
+      'warning: pods that want a proxy can have one: shop/on-windows has no proxy: the pod is for windows; the proxy runs on linux',
     ]);
     assert.match(
-      all[2] ?? '',
+      all[3] ?? '',
       /^warning: annotations of namespaces and meshed pods.*: shop: config.linkerd.io\/proxy-cpu-limits is no known annotation: did you mean config.linkerd.io\/proxy-cpu-limit\?\nshop\/waiting: config\.linkerd\.io\/opaque-ports: "lots!".*\nshop\/waiting: config.linkerd.io\/skip-subnet is no known annotation: did you mean config.linkerd.io\/skip-subnets\?$/,
     );
-    assert.deepEqual(all.slice(3), [
+    assert.deepEqual(all.slice(4), [
       'error: data plane proxies are at most 2 minor versions older: shop/waiting has none',
       'warning: routes are accepted and their backends exist: httproute.policy.linkerd.io shop/split: NoMatchingParent: Service shop/web not found',
       [

@@ -2,12 +2,15 @@ import { defaultValues } from '#config/values.ts';
 import { isSupported, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
 import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
-import { formatFinding, type Finding as ConfigurationFinding } from '../../control-plane/findings/finding.ts';
+import { formatFinding } from '../../control-plane/findings/finding.ts';
 import { refusedRoutes } from '../../control-plane/findings/routes.ts';
 import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import { INJECT_ANNOTATION, decide, isInjectValue } from '../../injector/decision.ts';
-import { allContainers, type Pod } from '../../injector/pod.ts';
+import { parsePod } from '../../injector/pod.ts';
+import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
+import { isUnmeshed, repairObstacle } from '../../injector/repair/candidate.ts';
+import { LIVE_PODS } from '../../injector/repair/pods.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category } from './check.ts';
@@ -15,6 +18,7 @@ import { misplacedSettingChecks } from './misplaced-settings.ts';
 import { podProblem } from './pod-problems.ts';
 
 const MAX_NAMED = 10; // pods named in one message
+
 /** What must hold for the proxies, in one namespace or in all. */
 export function dataPlaneChecks(
   cluster: Cluster,
@@ -51,22 +55,40 @@ export function dataPlaneChecks(
           severity: 'error',
           isRetried: true,
           run: async () => {
-            const waiting = (await meshed()).filter((pod) => isRunning(pod) && !isProxyReady(pod));
+            const waiting = (await meshed()).filter((pod) => !isFinished(pod) && !isProxyReady(pod));
             if (waiting.length > 0) throw new Finding(`not ready: ${names(waiting)}`);
           },
         },
         {
           description: 'pods that want a proxy have one',
-          hint: 'they started before the annotation was set or while the injector was away: `kubectl rollout restart` their workloads; create pods without a workload again',
+          hint: '`kubectl rollout restart` their workloads; create pods without a workload again. Pods that were created while the injector was away are evicted by it, unless repair.enabled is false: events of the workload with reason RepairBlocked say what holds it back',
           severity: 'warning',
           run: async () => {
-            const annotations = new Map(
-              (await namespaces()).map(({ metadata }) => [metadata.name, metadata.annotations ?? {}]),
-            );
-            const missing = (await pods()).filter(
-              (pod) => isRunning(pod) && wantsProxy(pod, annotations.get(pod.metadata.namespace ?? '') ?? {}),
-            );
-            if (missing.length > 0) throw new Finding(`without a proxy: ${names(missing)}`);
+            const known = knownNamespaces(await namespaces());
+            const missing = (await pods()).flatMap((object) => {
+              const pod = LIVE_PODS.parse(object);
+              const namespace = known.of(pod?.namespace ?? '');
+              if (pod === undefined || !isUnmeshed(pod, namespace)) return [];
+              const obstacle = repairObstacle(pod, namespace) ?? 'the injector evicts it';
+              return [`${pod.namespace}/${pod.name} has no proxy: ${obstacle}`];
+            });
+            report(missing);
+          },
+        },
+        {
+          description: 'pods that want a proxy can have one',
+          hint: 'change what is named and restart the workload, or set linkerd.io/inject: disabled to say that it shall have none',
+          severity: 'warning',
+          run: async () => {
+            const known = knownNamespaces(await namespaces());
+            const refused = (await pods()).flatMap((object) => {
+              const { name, namespace = '' } = object.metadata;
+              const decision = isFinished(object) ? undefined : decide(parsePod(object), known.of(namespace));
+              return decision?.kind === 'skip' && OBSTACLES.has(decision.reason)
+                ? [`${namespace}/${name} has no proxy: ${decision.message}`]
+                : [];
+            });
+            report(refused);
           },
         },
         {
@@ -83,7 +105,7 @@ export function dataPlaneChecks(
                 ? []
                 : [`${name}: ${INJECT_ANNOTATION} is "${value}": use enabled, ingress or disabled`];
             });
-            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
+            report(found);
           },
         },
         {
@@ -106,7 +128,7 @@ export function dataPlaneChecks(
               ...[...ofNamespaces].flatMap(([name, messages]) => messages.map((message) => `${name}: ${message}`)),
               ...ofPods,
             ];
-            if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
+            report(found);
           },
         },
         {
@@ -152,7 +174,7 @@ export function dataPlaneChecks(
           description: 'routes are accepted and their backends exist',
           hint: '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
           severity: 'warning',
-          run: async () => report(await refusedRoutes(cluster, namespace)),
+          run: async () => report((await refusedRoutes(cluster, namespace)).map(formatFinding)),
         },
         {
           description: 'every policy object takes effect',
@@ -160,14 +182,17 @@ export function dataPlaneChecks(
           severity: 'warning',
           run: async () => {
             const values = { ...defaultValues(VERSION), namespace: controlNamespace };
-            report(await ineffectiveAuthorizations(cluster, policyContextOf(values), namespace));
+            report((await ineffectiveAuthorizations(cluster, policyContextOf(values), namespace)).map(formatFinding));
           },
         },
         {
           description: 'every ServiceProfile, TrafficSplit and annotation of a Service takes effect',
           hint: 'correct the field; until then what it says is left out',
           severity: 'warning',
-          run: async () => report(await ineffectiveTraffic(cluster, defaultValues(VERSION).clusterDomain, namespace)),
+          run: async () =>
+            report(
+              (await ineffectiveTraffic(cluster, defaultValues(VERSION).clusterDomain, namespace)).map(formatFinding),
+            ),
         },
       ],
     },
@@ -175,8 +200,9 @@ export function dataPlaneChecks(
 }
 
 /** @throws Finding  when there is something to report */
-function report(found: readonly ConfigurationFinding[]): void {
-  if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).map(formatFinding).join('\n'));
+function report(found: readonly string[]): void {
+  const more = found.length > MAX_NAMED ? [`and ${found.length - MAX_NAMED} more`] : [];
+  if (found.length > 0) throw new Finding([...found.slice(0, MAX_NAMED), ...more].join('\n'));
 }
 
 type Status = {
@@ -192,8 +218,23 @@ function proxyVersion(pod: ApiObject): string {
   return pod.metadata.annotations?.['linkerd.io/proxy-version'] ?? '';
 }
 
-function isRunning(pod: ApiObject): boolean {
-  return (pod['status'] as Status | undefined)?.phase === 'Running';
+/** Skip reasons of pods that were to have a proxy. */
+const OBSTACLES: ReadonlySet<string> = new Set([
+  'host_network_enabled',
+  'unsupported_operating_system',
+  'pod_security_forbids_redirect',
+  'volume_name_taken',
+]);
+
+function isFinished(pod: ApiObject): boolean {
+  const { phase } = (pod['status'] ?? {}) as Status;
+  return phase === 'Succeeded' || phase === 'Failed';
+}
+
+function knownNamespaces(objects: readonly ApiObject[]): Namespaces {
+  const namespaces = new Namespaces();
+  namespaces.reset(objects.flatMap((object) => NAMESPACES.parse(object) ?? []));
+  return namespaces;
 }
 
 function isProxyReady(pod: ApiObject): boolean {
@@ -201,20 +242,6 @@ function isProxyReady(pod: ApiObject): boolean {
   return [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])].some(
     ({ name, ready }) => name === 'linkerd-proxy' && ready === true,
   );
-}
-
-function wantsProxy(object: ApiObject, namespaceAnnotations: Readonly<Record<string, string>>): boolean {
-  const pod = object as unknown as Pod;
-  const decision = decide(
-    {
-      annotations: object.metadata.annotations ?? {},
-      isHostNetwork: pod.spec?.hostNetwork === true,
-      containerNames: allContainers(pod).map(({ name }) => name),
-      operatingSystem: pod.spec?.os?.name ?? pod.spec?.nodeSelector?.['kubernetes.io/os'],
-    },
-    namespaceAnnotations,
-  );
-  return decision.kind === 'inject'; // one that has a proxy decides for "sidecar_already_exists"
 }
 
 function names(pods: readonly ApiObject[]): string {

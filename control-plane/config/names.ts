@@ -56,3 +56,6 @@ export function controlIdentity(domain: Domain, serviceAccount: string): string 
 
 /** Lease of the destination process that writes statuses of routes. */
 export const STATUS_LEASE = 'tulle-policy-status';
+
+/** Lease of the injector process that repairs unmeshed pods. */
+export const REPAIR_LEASE = 'tulle-injector-repair';

@@ -90,6 +90,12 @@ const SCHEMA_OF_VALUES: SchemaOf<Values> = {
     help: 'What happens to new pods while no injector answers: Ignore starts them without a proxy, Fail refuses them.',
     choices: ['Ignore', 'Fail'],
   },
+  repair: {
+    help: 'Pods that were created without a proxy while no injector answered.',
+    group: {
+      enabled: { type: 'switch', help: 'Evict them, one at a time and within their PodDisruptionBudgets.' },
+    },
+  },
   proxy: {
     help: 'The proxies; annotations of namespaces and pods win over these.',
     group: {

@@ -32,6 +32,9 @@ export type Values = {
     readonly issuer: 'own' | 'external'; // who makes the issuer: we, or somebody else
   };
   readonly webhookFailurePolicy: 'Ignore' | 'Fail';
+  readonly repair: {
+    readonly enabled: boolean; // evict pods that were created without a proxy while the webhook was away
+  };
   readonly proxy: ProxyValues;
 };
 
@@ -77,6 +80,7 @@ export function defaultValues(version: string): Values {
     singleProcess: false,
     identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s', issuer: 'own' },
     webhookFailurePolicy: 'Ignore',
+    repair: { enabled: true },
     proxy: {
       uid: 2102,
       logLevel: 'info',

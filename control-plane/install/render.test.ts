@@ -273,6 +273,8 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
   'ClusterRole tulle-tulle-injector': [
     'namespaces: list,watch',
     'events: create',
+    'pods: list,watch',
+    'pods/eviction: create',
     'admissionregistration.k8s.io/mutatingwebhookconfigurations [tulle-injector-webhook-config]: get,patch',
     'admissionregistration.k8s.io/validatingwebhookconfigurations [tulle-policy-validator-webhook-config]: get,patch',
   ],
@@ -280,5 +282,7 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
     'configmaps [linkerd-identity-trust-roots]: list,watch',
     'secrets: create',
     'secrets [tulle-injector-k8s-tls]: get,update',
+    'coordination.k8s.io/leases: create',
+    'coordination.k8s.io/leases [tulle-injector-repair]: get,update',
   ],
 };

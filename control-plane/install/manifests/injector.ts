@@ -4,6 +4,7 @@ import {
   INJECTOR_CERTIFICATE_SECRET,
   INJECTOR_PORT,
   POLICY_WEBHOOK_CONFIGURATION,
+  REPAIR_LEASE,
   TRUST_ROOTS_CONFIG_MAP,
   WEBHOOK_CONFIGURATION,
 } from '#config/names.ts';
@@ -29,6 +30,8 @@ export function injectorComponent(values: Values): Component {
     clusterRules: [
       { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+      { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
+      ...(values.repair.enabled ? [{ apiGroups: [''], resources: ['pods/eviction'], verbs: ['create'] }] : []),
       {
         apiGroups: ['admissionregistration.k8s.io'],
         resources: ['mutatingwebhookconfigurations'],
@@ -56,6 +59,13 @@ export function injectorComponent(values: Values): Component {
         resourceNames: [INJECTOR_CERTIFICATE_SECRET],
         verbs: ['get', 'update'],
       },
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: [REPAIR_LEASE],
+        verbs: ['get', 'update'],
+      },
     ],
     env: [{ name: 'TULLE_VALUES_FILE', value: `/etc/tulle/${CONFIG_MAP}/values` }],
     configMaps: [CONFIG_MAP],
@@ -79,7 +89,13 @@ function webhookConfiguration(values: Values): Manifest {
         name: 'injector.tulle.dev',
         clientConfig: { service: { name: INJECTOR, namespace: values.namespace, path: '/', port: 443 } },
         rules: [
-          { operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], scope: 'Namespaced' },
+          {
+            operations: ['CREATE'],
+            apiGroups: [''],
+            apiVersions: ['v1'],
+            resources: ['pods', 'services'],
+            scope: 'Namespaced',
+          },
         ],
         namespaceSelector: {
           matchExpressions: [
