@@ -90,7 +90,10 @@ function readPod(object: unknown): Pod {
 /** Ports that are named by their target are left to the pods. Source: linkerd2 `pkg/inject` `CreateOpaquePortsPatch`. */
 function parseService(object: unknown, { values }: InjectionContext): ServiceFacts {
   const service = asObject(object);
-  const annotations = asObject(field(service, 'metadata', 'object'))['annotations'];
+  const { annotations } = asObject(field(service, 'metadata', 'object'));
+  const hasAnnotations = annotations !== undefined && annotations !== null;
+  if (hasAnnotations && !isObject(annotations))
+    throw new ReviewError('AdmissionReview: request.object: metadata.annotations is not an object');
   const opaquePorts = asList(asObject(service['spec'])['ports']).flatMap((entry) => {
     const { port, targetPort } = asObject(entry);
     const isPlain = targetPort === undefined || targetPort === null || targetPort === 0;
@@ -99,10 +102,7 @@ function parseService(object: unknown, { values }: InjectionContext): ServiceFac
     const isOpaque = typeof target === 'number' && hasPort(values.proxy.opaquePorts, target);
     return number !== undefined && isOpaque ? [number] : [];
   });
-  return {
-    annotations: annotations === undefined || annotations === null ? undefined : asTextMap(annotations),
-    opaquePorts,
-  };
+  return { annotations: hasAnnotations ? asTextMap(annotations) : undefined, opaquePorts };
 }
 
 function allow(uid: string, patch: readonly unknown[], warnings: readonly string[]): AdmissionReviewResponse {

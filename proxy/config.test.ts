@@ -79,3 +79,14 @@ test('the level is what a linkerd2-proxy filter says for the proxy', () => {
   assert.equal(read({ LOG: 'debug' }).logLevel, 'debug');
   assert.equal(read({ LOG: 'off' }).logLevel, 'silent');
 });
+
+test('a time that no timer can take becomes the longest that one can', () => {
+  assert.equal(read({ INBOUND_DETECT_TIMEOUT: '365d' }).inboundDetectMs, 2 ** 31 - 1);
+});
+
+test('formats of logs are words of a list, and the access log is off unless it is asked for', () => {
+  assert.equal(read().accessLog, undefined);
+  assert.equal(read().logFormat, 'json');
+  assert.equal(read({ ACCESS_LOG: 'apache', LOG_FORMAT: 'plain' }).accessLog, 'apache');
+  assert.throws(() => read({ ACCESS_LOG: 'xml' }), /LINKERD2_PROXY_ACCESS_LOG: "xml" is none of apache, json/);
+});

@@ -2,9 +2,10 @@ import { isIP } from 'node:net';
 import { networkMatches, type NetworkMatch } from '#model/authorization.ts';
 import { parseNetwork } from '#model/address.ts';
 import { DurationError, parseDurationMs } from '#runtime/duration.ts';
-import type { LogLevel } from '#runtime/log.ts';
+import { LOG_FORMATS, type LogFormat, type LogLevel } from '#runtime/log.ts';
 import { isLoopback, type ControlAddress } from './discovery/address.ts';
 import { readTrustAnchors, type TrustAnchors } from './identity/credentials.ts';
+import { ACCESS_LOG_FORMATS, type AccessLogFormat } from './inbound/access-log.ts';
 import { DEFAULT_POLICIES, type DefaultPolicy } from './inbound/default-policy.ts';
 
 /** Exit code of a process whose configuration is wrong. Source: sysexits EX_USAGE, as linkerd2-proxy. */
@@ -52,6 +53,8 @@ export type Config = {
   readonly failFastMs: number; // OUTBOUND_HTTP_FAILFAST_TIMEOUT
   readonly shutdownGraceMs: number; // SHUTDOWN_GRACE_PERIOD
   readonly logLevel: LogLevel; // LOG
+  readonly logFormat: LogFormat; // LOG_FORMAT
+  readonly accessLog: AccessLogFormat | undefined; // ACCESS_LOG; absent: no access log
 };
 
 /** What is wrong with the environment, one line per key. */
@@ -66,6 +69,8 @@ export class ConfigError extends Error {
 }
 
 const PREFIX = 'LINKERD2_PROXY_';
+/** A timer of Node that is to take longer fires at once. 365 days, as Linkerd's injector says for ever, become 24. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** @throws ConfigError  naming every key that is missing or wrong */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
@@ -111,6 +116,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     failFastMs: env.duration('OUTBOUND_HTTP_FAILFAST_TIMEOUT', '3s'),
     shutdownGraceMs: env.duration('SHUTDOWN_GRACE_PERIOD', '120s'),
     logLevel: env.logLevel('LOG', 'info'),
+    logFormat: env.oneOf('LOG_FORMAT', LOG_FORMATS) ?? 'json',
+    accessLog: env.oneOf('ACCESS_LOG', ACCESS_LOG_FORMATS),
   };
   env.finish();
   return config;
@@ -142,7 +149,7 @@ class Environment {
   duration(name: string, fallback: string): number {
     const value = this.text(name, fallback);
     try {
-      return parseDurationMs(value);
+      return Math.min(parseDurationMs(value), TIMER_MS_MAX);
     } catch (error) {
       if (!(error instanceof DurationError)) throw error;
       this.#wrong(name, error.message);
@@ -241,6 +248,14 @@ class Environment {
       this.#wrong(name, error instanceof Error ? error.message : String(error));
     }
     return { pem: '', certificates: [] };
+  }
+
+  /** One of several words; absent where the key is. */
+  oneOf<const T extends string>(name: string, words: readonly T[]): T | undefined {
+    const value = this.#env[PREFIX + name] ?? '';
+    const found = words.find((word) => word === value);
+    if (found === undefined && value !== '') this.#wrong(name, `"${value}" is none of ${words.join(', ')}`);
+    return found;
   }
 
   /** A log filter in linkerd2-proxy's form; what it says for the proxy itself is the level. */

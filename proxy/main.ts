@@ -13,7 +13,7 @@ function main(): void {
     for (const problem of error.problems) process.stderr.write(`${problem}\n`);
     process.exit(EXIT_CONFIG);
   }
-  const log = createLogger('proxy', config.logLevel);
+  const log = createLogger('proxy', config.logLevel, config.logFormat);
   const proxy = new Proxy(config, { log, version: VERSION });
   onShutdown(log, config.shutdownGraceMs, () => proxy.drain());
   proxy.start().catch((error: unknown) => {

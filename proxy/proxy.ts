@@ -10,6 +10,7 @@ import type { Config } from './config.ts';
 import { GrpcClient } from './discovery/grpc-client.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { WorkloadIdentity } from './identity/certify.ts';
+import { AccessLog } from './inbound/access-log.ts';
 import { Inbound } from './inbound/assemble.ts';
 import { defaultServer } from './inbound/default-policy.ts';
 import { registerProcessMetrics } from './metrics/process.ts';
@@ -45,6 +46,7 @@ export type ProxyEnvironment = {
   readonly findOutboundDestination?: FindDestination;
   readonly exemption?: Exemption;
   readonly random?: () => number;
+  readonly writeAccessLog?: (line: string) => void;
 };
 
 /** A running proxy: both sides, identity, control clients and admin endpoint. No state lives outside this object. */
@@ -160,6 +162,10 @@ export class Proxy implements Disposable {
       portsMax: TARGETS_MAX,
       portsKnown: config.inboundPorts,
       inFlightMax: config.inboundInFlightMax,
+      accessLog:
+        config.accessLog === undefined
+          ? undefined
+          : new AccessLog(config.accessLog, environment.writeAccessLog ?? writeStderr, () => performance.now()),
     });
   }
 
@@ -267,6 +273,10 @@ export class Proxy implements Disposable {
     timer.unref();
     this.#timers.push(timer);
   }
+}
+
+function writeStderr(line: string): void {
+  process.stderr.write(line);
 }
 
 function sleep(ms: number): Promise<void> {

@@ -18,6 +18,7 @@ import type { ServerTimeouts } from '../http/server.ts';
 import type { ServeRequest } from '../http/exchange.ts';
 import type { Labels } from '../metrics/family.ts';
 import { noTlsLabels, refLabels } from '../metrics/labels.ts';
+import type { AccessLog } from './access-log.ts';
 import { remoteOf } from '../tap/origin.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
@@ -50,6 +51,7 @@ export type InboundOptions = InboundContext & {
   readonly portsMax: number;
   readonly portsKnown: readonly number[]; // watched from the start
   readonly inFlightMax: number; // requests
+  readonly accessLog: AccessLog | undefined;
 };
 
 /** How a client came, for its connection and its requests. */
@@ -343,6 +345,7 @@ export class Inbound implements Disposable {
         sourceLabels: arrival.tlsLabels,
       }),
     });
+    const { accessLog } = this.#options;
     const serve: ServeRequest = (head, body, isEnd, response) => {
       this.#inFlight += 1;
       if (this.#inFlight > this.#options.inFlightMax) {
@@ -352,7 +355,9 @@ export class Inbound implements Disposable {
         response.fail(error);
         return { send: () => true, resumeResponse() {}, abort() {} };
       }
-      return requests.serve(head, body, isEnd, response);
+      if (accessLog === undefined) return requests.serve(head, body, isEnd, response);
+      const logged = accessLog.begin(head, arrival.client, remoteOf(connection.socket), response);
+      return logged.watch(requests.serve(head, body, isEnd, logged));
     };
     const { tls } = arrival.client;
     const isPeer = tls.kind === 'mesh' && tls.identity !== undefined;

@@ -16,6 +16,7 @@ export const SERVICE_IP = '10.96.0.7';
 export const SERVICE_HOST = 'web.shop.svc.cluster.local';
 
 export type ProxyOptions = {
+  readonly writeAccessLog?: (line: string) => void;
   readonly name: string; // service account
   readonly env?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
@@ -87,6 +88,7 @@ export class TestMesh implements AsyncDisposable {
       log: createLogger(options.name, config.logLevel),
       version: 'test',
       clock: options.clock ?? systemClock,
+      ...(options.writeAccessLog === undefined ? {} : { writeAccessLog: options.writeAccessLog }),
       exemption: { kind: 'uid', uid: 2102 },
       findOutboundDestination: () => this.#target ?? { address: SERVICE_IP, port: this.servicePort },
       findInboundDestination: (socket) => options.redirectedTo ?? { address: '127.0.0.1', port: socket.localPort ?? 0 },
