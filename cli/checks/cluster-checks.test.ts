@@ -219,7 +219,12 @@ describe('tulle check against an API server', () => {
         image: 'x',
         imageID: '',
         restartCount: 0,
-        ...(container === 'linkerd-proxy' ? { lastState: { terminated: ended } } : {}),
+        ...(container === 'linkerd-proxy'
+          ? {
+              lastState: { terminated: ended },
+              state: { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s' } },
+            }
+          : {}),
       }));
       await merge(`/api/v1/namespaces/shop/pods/${name}/status`, { status: { phase: 'Running', containerStatuses } });
     };
@@ -287,7 +292,7 @@ describe('tulle check against an API server', () => {
     });
     const all = await findings('--proxy', '-n', 'shop');
     assert.deepEqual(all.slice(0, 3), [
-      'error: data plane proxies are ready: not ready: shop/waiting\nshop/waiting: linkerd-proxy ended with exit code 64: LINKERD2_PROXY_LOG: is empty',
+      'error: data plane proxies are ready: not ready: shop/waiting',
       'warning: pods that want a proxy have one: shop/bare has no proxy: no workload would create it again: create it anew',
       'warning: pods that want a proxy can have one: shop/on-windows has no proxy: the pod is for windows; the proxy runs on linux',
     ]);
@@ -296,6 +301,7 @@ describe('tulle check against an API server', () => {
       /^warning: annotations of namespaces and meshed pods.*: shop: config.linkerd.io\/proxy-cpu-limits is no known annotation: did you mean config.linkerd.io\/proxy-cpu-limit\?\nshop\/waiting: config\.linkerd\.io\/opaque-ports: "lots!".*\nshop\/waiting: config.linkerd.io\/skip-subnet is no known annotation: did you mean config.linkerd.io\/skip-subnets\?$/,
     );
     assert.deepEqual(all.slice(4), [
+      'error: data plane proxies can start: shop/waiting: container linkerd-proxy: CrashLoopBackOff: it ends again and again, last with exit code 64 (LINKERD2_PROXY_LOG: is empty)',
       'error: data plane proxies are at most 2 minor versions older: shop/waiting has none',
       'warning: routes are accepted and their backends exist: httproute.policy.linkerd.io shop/split: NoMatchingParent: Service shop/web not found',
       [

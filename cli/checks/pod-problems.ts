@@ -54,11 +54,16 @@ function containerProblem({ state, lastState, restartCount = 0 }: ContainerStatu
   const { reason = '', message } = state?.waiting ?? {};
   const meaning = WAITING[reason];
   if (meaning !== undefined) {
-    const said = message ?? last?.message;
+    // Between two attempts the kubelet says only how long it waits; what the container said last is why.
+    const said = reason === 'CrashLoopBackOff' ? (last?.message ?? message) : (message ?? last?.message);
     const code = last?.exitCode === undefined ? '' : `, last with exit code ${last.exitCode}`;
-    return `${reason}: ${meaning}${code}${said === undefined ? '' : ` (${said.trim().split('\n', 1)[0]})`}`;
+    return `${reason}: ${meaning}${code}${firstLine(said)}`;
   }
   if (state?.terminated !== undefined && (state.terminated.exitCode ?? 0) !== 0)
-    return `it ended with exit code ${state.terminated.exitCode}`;
+    return `it ended with exit code ${state.terminated.exitCode}${firstLine(state.terminated.message)}`;
   return undefined;
+}
+
+function firstLine(text: string | undefined): string {
+  return text === undefined ? '' : ` (${text.trim().split('\n', 1)[0]})`;
 }

@@ -423,7 +423,7 @@ const DEFECTS: readonly Defect[] = [
   [
     'a pod missed the injector',
     'warning',
-    /pods that want a proxy have one: without a proxy: shop\/bare/,
+    /pods that want a proxy have one: shop\/bare has no proxy: no workload would create it again/,
     { change: SHOP, to: { metadata: { annotations: { 'linkerd.io/inject': 'enabled' } } } },
     pod('bare'),
     running('bare'),

@@ -176,9 +176,12 @@ describe('injection in a cluster', () => {
       return (proxy?.state?.terminated ?? proxy?.lastState?.terminated)?.message ?? false;
     });
     assert.match(message || '', /LINKERD2_PROXY_IDENTITY_MIN_REFRESH: "soon"/);
-    const { status, stdout } = mesh.tulle(['check', '--proxy', '-n', 'shop', '--wait', '2s']);
-    assert.notEqual(status, 0);
-    assert.match(stdout, /shop\/broken: linkerd-proxy ended with exit code 64: LINKERD2_PROXY_IDENTITY_MIN_REFRESH/);
+    await until('the check to say so too', DEADLINE_MS, () => {
+      const { status, stdout } = mesh.tulle(['check', '--proxy', '-n', 'shop', '--wait', '2s']);
+      return (
+        status !== 0 && /shop\/broken: container linkerd-proxy: .*LINKERD2_PROXY_IDENTITY_MIN_REFRESH/.test(stdout)
+      );
+    });
     await mesh.remove('/api/v1/namespaces/shop/pods/broken');
   });
 
