@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
 import type { InjectionContext } from './patch.ts';
 import { parseReview, review, ReviewError } from './webhook.ts';
+import { seededRandom } from '../test/harness/random.ts';
 
 /** Reviews to try; `TULLE_FUZZ=1000000` for the long run. */
 const COUNT = Number(process.env['TULLE_FUZZ'] ?? '5000');
@@ -11,17 +12,6 @@ const PATCH_BYTES_MAX = 512 * 1024;
 const WARNING_BYTES_MAX = 4096;
 
 type Json = null | boolean | number | string | Json[] | { [field: string]: Json };
-
-/** Uniform in [0, 1), the same for the same seed (mulberry32). */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const BASE: Json = {
   apiVersion: 'admission.k8s.io/v1',
@@ -196,7 +186,7 @@ function applied(target: Json, patch: { op: string; path: string; value: Json }[
 }
 
 test(`mutated reviews (${COUNT}, seed ${SEED}) are answered validly or refused with a reason`, () => {
-  const mutator = new Mutator(randomOf(SEED));
+  const mutator = new Mutator(seededRandom(SEED));
   const seen = { refused: 0, patched: 0, warned: 0, untouched: 0 };
   for (let index = 0; index < COUNT; index += 1) {
     const body = mutator.review();

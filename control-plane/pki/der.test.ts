@@ -10,6 +10,7 @@ import { PrivateKey } from './key.ts';
 import { OID } from './oids.ts';
 import { decodeCertificates, PemError } from './pem.ts';
 import { createTestAuthority } from './testing.ts';
+import { seededRandom } from '../../test/harness/random.ts';
 
 function decodeHex(hex: string): Buffer {
   return encodeDer(decodeDer('input', Buffer.from(hex.replaceAll(' ', ''), 'hex')));
@@ -124,17 +125,6 @@ test('times are UTCTime up to the end of 2049 and GeneralizedTime after it', () 
   }
 });
 
-/** Numbers in [0, 1) that are the same for the same seed. Source: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** `TULLE_FUZZ=1000000 npm test -- pki/der` for the full number. */
 const ROUNDS = Number(process.env['TULLE_FUZZ'] ?? '1500');
 
@@ -163,7 +153,7 @@ function mutate(bytes: Buffer, random: () => number): Buffer {
 test('changed certificates, requests and PEM texts are refused with our own errors, or read as the bytes they are', (context) => {
   const seed = Number(process.env['FUZZ_SEED'] ?? randomInt(2 ** 31));
   context.diagnostic(`FUZZ_SEED=${seed}`);
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const authority = createTestAuthority();
   const certificate = authority.leaf('web.shop', 'spiffe://a/b').chain[0]!.der;
   const key = PrivateKey.generate();

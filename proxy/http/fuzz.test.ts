@@ -6,17 +6,7 @@ import { ProxyError } from '../errors.ts';
 import { decodeTransportHeader, encodeTransportHeader, TransportHeaderError } from '../transport/transport-header.ts';
 import { BodyScanner } from './body.ts';
 import { parseRequestHead, parseResponseHead } from './head.ts';
-
-/** Small, fast and repeatable: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seededRandom } from '../../test/harness/random.ts';
 
 const SEEDS = [
   'GET /path?q=1 HTTP/1.1\r\nHost: web:80\r\nContent-Length: 12\r\nConnection: keep-alive\r\n',
@@ -64,7 +54,7 @@ function attempt(run: () => void, context: string): void {
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
 
 test(`parsers refuse or accept mutated input, and what they accept is unambiguous (FUZZ_SEED=${seed})`, () => {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   for (let round = 0; round < 20_000; round += 1) {
     const text = mutate(SEEDS[round % SEEDS.length] ?? '', random);
     const context = `FUZZ_SEED=${seed}, round ${round}: ${JSON.stringify(text)}`;
@@ -102,7 +92,7 @@ test(`parsers refuse or accept mutated input, and what they accept is unambiguou
 });
 
 test(`binary parsers refuse or accept mutated input (FUZZ_SEED=${seed})`, () => {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const header = encodeTransportHeader({ port: 8080, name: 'web.default.svc.cluster.local', session: 'http1' });
   const hello = Buffer.from(`160301002f0100002b0303${'00'.repeat(32)}00000213010100000000`, 'hex');
   for (let round = 0; round < 20_000; round += 1) {

@@ -10,6 +10,7 @@ import { Flag, Frame, PREFACE } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 import { Http2Servers } from './server.ts';
+import { seededRandom } from '../../test/harness/random.ts';
 
 const OK = parseResponseHead('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n', 'GET');
 
@@ -308,21 +309,10 @@ for (const [name, fields] of REFUSED) {
   });
 }
 
-/** Small, fast and repeatable: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
 
 test(`mutated connections are served or ended, and nothing else breaks (FUZZ_SEED=${seed})`, async () => {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const good = Buffer.concat([
     PREFACE,
     SETTINGS,
@@ -345,7 +335,7 @@ test(`mutated connections are served or ended, and nothing else breaks (FUZZ_SEE
 });
 
 test(`header blocks are read as they were written, and mutated ones refused or read (FUZZ_SEED=${seed})`, () => {
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const encoder = new HpackEncoder();
   const decoder = new HpackDecoder();
   for (let round = 0; round < 5000; round += 1) {

@@ -4,6 +4,7 @@ import { request as httpsRequest } from 'node:https';
 import { after, before, test } from 'node:test';
 import { isJsonObject } from './object.ts';
 import { at, TestServer } from './test-server.ts';
+import { seededRandom } from '../../test/harness/random.ts';
 
 let server: TestServer;
 before(async () => {
@@ -13,17 +14,6 @@ before(async () => {
 after(() => server[Symbol.asyncDispose]());
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-
-/** Uniform numbers in [0, 1) that a seed repeats. Source: mulberry32. */
-function randomFrom(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const oddities: readonly unknown[] = [
   null,
@@ -182,7 +172,7 @@ const kinds: readonly (readonly [path: string, object: Record<string, unknown>])
 
 for (const [index, [path, object]] of kinds.entries()) {
   test(`broken ${path.split('/').at(-1)} are refused as such, never with a fault of the server (SEED=${seed})`, async () => {
-    const random = randomFrom(seed + index);
+    const random = seededRandom(seed + index);
     const whole = await server.request(`${path}?dryRun=All`, { body: object });
     assert.equal(whole.status, 201, `the undamaged object: ${whole.text}`);
     for (let round = 0; round < 60; round += 1) {
@@ -194,7 +184,7 @@ for (const [index, [path, object]] of kinds.entries()) {
 }
 
 test(`broken patches are refused as such (SEED=${seed})`, async () => {
-  const random = randomFrom(seed);
+  const random = seededRandom(seed);
   const path = '/apis/apps/v1/namespaces/default/deployments';
   const created = await server.request(path, { body: { metadata: { name: 'patched' }, spec: { selector, template } } });
   assert.equal(created.status, 201, created.text);

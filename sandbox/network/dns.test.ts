@@ -13,6 +13,7 @@ import { DnsServer } from './dns.ts';
 import { DnsZone } from './dns-zone.ts';
 import { FakeApi } from './fake-api.ts';
 import { ServiceIndex } from './service-index.ts';
+import { seededRandom } from '../../test/harness/random.ts';
 
 const limit = { timeout: 20_000 };
 const log = createLogger('test', 'warn');
@@ -205,7 +206,7 @@ test('a port that is taken is an error of starting', limit, async () => {
 test('no bytes make the parser or the zone throw or answer beyond their limits', limit, (t) => {
   const seed = Number(process.env['FUZZ_SEED'] ?? randomInt(2 ** 31));
   t.diagnostic(`FUZZ_SEED=${seed}`);
-  const random = generator(seed);
+  const random = seededRandom(seed);
   const zone = new DnsZone(index, 'cluster.local', random);
   const names = [
     `web.shop.${SVC}`,
@@ -230,7 +231,7 @@ test('no bytes make the parser or the zone throw or answer beyond their limits',
 });
 
 test('garbage by UDP and TCP leaves the server answering', limit, async () => {
-  const random = generator(7);
+  const random = seededRandom(7);
   const socket = createSocket('udp4');
   for (let count = 0; count < 200; count += 1) {
     socket.send(
@@ -276,17 +277,6 @@ function mutated(bytes: Buffer, random: () => number): Buffer {
   if (random() < 0.2) return copy.subarray(0, Math.floor(random() * copy.length));
   if (random() < 0.2) return Buffer.concat([copy, Buffer.from(Array.from({ length: 20 }, () => random() * 256))]);
   return copy;
-}
-
-/** mulberry32: small, and the same everywhere. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 async function askUdp(bytes: Buffer): Promise<Buffer[]> {
