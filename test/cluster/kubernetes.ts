@@ -50,7 +50,7 @@ export type Kubernetes = {
  */
 export async function startKubernetes(programs: Programs, images: readonly string[]): Promise<Kubernetes> {
   const stateDirectory = mkdtempSync(join(tmpdir(), 'tulle-cluster-'));
-  const addresses = createNetwork(stateDirectory);
+  const addresses = createNetwork();
   const dns = writeConfiguration(stateDirectory, addresses);
   const node = new Node(stateDirectory, programs, addresses);
   const log = (lines: number): string => node.log(lines);
@@ -163,7 +163,6 @@ class Node {
     });
     this.#process = process;
     this.#exited = new Promise((resolve) => process.once('exit', () => resolve()));
-    writeFileSync(join(this.#state, 'pid'), String(process.pid));
   }
 
   async containerdReady(): Promise<void> {
@@ -238,20 +237,24 @@ class Node {
 }
 
 /** Takes the first letter that no running cluster of this machine has, and makes its network namespace. */
-function createNetwork(state: string): ClusterAddresses {
+function createNetwork(): ClusterAddresses {
   for (const letter of LETTERS) {
     const addresses = clusterAddresses(letter);
     const { name } = addresses;
-    const owner = join('/run/netns', `${name}.state`);
+    const owner = ownerFile(name);
     if (existsSync(`/run/netns/${name}`) && isAlive(owner)) continue;
     removeNetwork(addresses);
     if (spawnSync('ip', ['netns', 'add', name], { timeout: COMMAND_MS }).status !== 0) continue;
     writeFileSync(owner, String(process.pid));
     connectNode(addresses);
-    mkdirSync(state, { recursive: true });
     return addresses;
   }
   throw new Error(`${LETTERS.length} clusters run already: end one of them`);
+}
+
+/** Holds the process that made a network. Not beside the namespaces, where `ip netns` would take it for one. */
+function ownerFile(name: string): string {
+  return `/run/${name}.pid`;
 }
 
 /** The process that made a network is there. */
@@ -293,7 +296,7 @@ function removeNetwork({ name, letter }: ClusterAddresses): void {
     spawnSync('ip', args, { encoding: 'utf8', timeout: COMMAND_MS }).stdout;
   quietly('link', 'del', `tulle-${letter}0`);
   quietly('netns', 'del', name);
-  rmSync(join('/run/netns', `${name}.state`), { force: true });
+  rmSync(ownerFile(name), { force: true });
   if (quietly('-br', 'link', 'show', 'master', BRIDGE).trim() === '') quietly('link', 'del', BRIDGE);
 }
 

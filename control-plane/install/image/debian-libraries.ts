@@ -1,15 +1,14 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { dynamicLinks } from './elf.ts';
 import { ImageError } from './image-error.ts';
 import type { Architecture } from './oci-archive.ts';
 import type { TarEntry } from './tar.ts';
+import { runTool } from './tool.ts';
 
 /** What the pinned Node is linked to. Nothing else of Debian is in the image: no shell, no package manager. */
 const PACKAGES = ['libatomic1', 'libc6', 'libgcc-s1', 'libstdc++6'] as const;
 const TRIPLETS: Readonly<Record<Architecture, string>> = { amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
-const COMMAND_MS = 300_000;
 
 export type DebianPackage = { readonly name: string; readonly version: string; readonly architecture: Architecture };
 
@@ -126,14 +125,5 @@ function download(architecture: Architecture, folder: string): readonly DebianPa
 }
 
 function run(program: string, args: readonly string[], cwd: string): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: COMMAND_MS });
-  if (error !== undefined && 'code' in error && error.code === 'ENOENT') {
-    throw new ImageError(`${program} is not installed: build the image on Debian or Ubuntu, whose libraries it holds`);
-  }
-  if (status !== 0) {
-    throw new ImageError(
-      `\`${program} ${args[0] === '-x' ? '-x' : args.at(-1)}\` failed: ${(stderr || String(error)).trim()}`,
-    );
-  }
-  return stdout;
+  return runTool(program, args, cwd, 'build the image on Debian or Ubuntu, whose libraries it holds');
 }

@@ -1,10 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ImageError } from './image-error.ts';
-
-const COMMAND_MS = 300_000;
+import { runTool } from './tool.ts';
 
 type LockFile = {
   readonly packages: Readonly<
@@ -44,12 +42,12 @@ export class NpmPackages {
     if (existsSync(join(folder, 'package', 'package.json'))) return join(folder, 'package');
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
-    const answer = run('npm', ['pack', '--json', '--loglevel=error', `${name}@${version}`], folder);
+    const answer = runTool('npm', ['pack', '--json', '--loglevel=error', `${name}@${version}`], folder);
     const packed = JSON.parse(answer) as readonly { readonly filename: string }[];
     const file = join(folder, packed[0]?.filename ?? '');
     const actual = `sha512-${createHash('sha512').update(readFileSync(file)).digest('base64')}`;
     if (actual !== integrity) throw new ImageError(`${name}@${version} is not the package of the lock file: ${actual}`);
-    run('tar', ['-xzf', file], folder);
+    runTool('tar', ['-xzf', file], folder);
     rmSync(file);
     return join(folder, 'package');
   }
@@ -59,10 +57,4 @@ export class NpmPackages {
     if (entry?.version === undefined) throw new ImageError(`package-lock.json does not name ${name}`);
     return { ...entry, version: entry.version };
   }
-}
-
-function run(program: string, args: readonly string[], cwd: string): string {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8', timeout: COMMAND_MS });
-  if (status !== 0) throw new ImageError(`\`${program} ${args.at(-1)}\` failed: ${(stderr || String(error)).trim()}`);
-  return stdout;
 }
