@@ -20,7 +20,7 @@ describe('a node that loses its power', { skip: !isRealKubernetes && 'needs a re
 
   test(`all pods come back meshed and traffic flows, ${REBOOTS} times, without a hand`, async () => {
     for (let round = 1; round <= REBOOTS; round += 1) {
-      await rebootTestBed(mesh.sandbox);
+      await rebootTestBed(mesh.bed);
       await until(`traffic after reboot ${round}`, HEALED_MS, async () => {
         const start = await requests();
         await new Promise((resolve) => void setTimeout(resolve, 1_000));

@@ -17,19 +17,19 @@ export type CommandResult = { readonly status: number; readonly stdout: string; 
 /** A cluster for scenarios, with what a person would do to it. */
 export class Mesh implements AsyncDisposable {
   /** The sandbox, or the real Kubernetes, that it runs on. */
-  readonly sandbox: TestBed;
+  readonly bed: TestBed;
   readonly cluster: Cluster;
 
-  private constructor(sandbox: TestBed, cluster: Cluster) {
-    this.sandbox = sandbox;
+  private constructor(bed: TestBed, cluster: Cluster) {
+    this.bed = bed;
     this.cluster = cluster;
   }
 
   /** An empty cluster. */
   static async start(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'> = {}): Promise<Mesh> {
     await bundleAll();
-    const sandbox = await startTestBed(options);
-    return new Mesh(sandbox, await connect({ kubeconfig: sandbox.kubeconfig }));
+    const bed = await startTestBed(options);
+    return new Mesh(bed, await connect({ kubeconfig: bed.kubeconfig }));
   }
 
   /** A cluster with Tulle, and with viz where asked. */
@@ -42,7 +42,7 @@ export class Mesh implements AsyncDisposable {
       if (hasViz) await mesh.ready('tulle-viz');
       return mesh;
     } catch (error) {
-      const log = mesh.sandbox.log(20);
+      const log = mesh.bed.log(20);
       await mesh[Symbol.asyncDispose]();
       throw new Error(`the installation failed; the cluster's own log ends with:\n${log}`, { cause: error });
     }
@@ -50,12 +50,12 @@ export class Mesh implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.cluster.close();
-    await this.sandbox.stop();
+    await this.bed.stop();
   }
 
   /** From now on each reaches the other's node. */
   static async link(a: Mesh, b: Mesh): Promise<void> {
-    await linkTestBeds(a.sandbox, b.sandbox);
+    await linkTestBeds(a.bed, b.bed);
   }
 
   /** Applies YAML documents. */
@@ -87,7 +87,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   #run(program: string, args: readonly string[], input: string): CommandResult {
-    const environment = { ...process.env, KUBECONFIG: this.sandbox.kubeconfig };
+    const environment = { ...process.env, KUBECONFIG: this.bed.kubeconfig };
     const { status, stdout, stderr, error } = spawnSync(program, args, {
       encoding: 'utf8',
       input,

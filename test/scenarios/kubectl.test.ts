@@ -85,7 +85,7 @@ describe('kubectl and the sandbox', options, () => {
     return stdout;
   }
   const inTown = (...args: readonly string[]): string => kubectl('-n', 'town', ...args);
-  const running = (...args: readonly string[]): Running => new Running(mesh.sandbox.kubeconfig, args);
+  const running = (...args: readonly string[]): Running => new Running(mesh.bed.kubeconfig, args);
   const lines = (text: string): readonly string[] => text.trimEnd().split('\n');
 
   for (const install of [['install'], ['viz', 'install'], ['install', '-o', 'json']]) {

@@ -29,7 +29,7 @@ describe('two sandboxes side by side', () => {
       status?: { loadBalancer?: { ingress?: { ip: string }[] } };
     };
     const ip = status?.loadBalancer?.ingress?.[0]?.ip ?? '';
-    assert.equal(ip, west.sandbox.nodeIP);
+    assert.equal(ip, west.bed.nodeIP);
 
     await east.apply(namespaceYaml('town', false));
     // The address may be known before the network of the node has it.

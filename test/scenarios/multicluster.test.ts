@@ -32,7 +32,7 @@ describe('two linked clusters', () => {
     }
     await west.apply(serviceYaml('town', 'server', { args: ['server'], replicas: 1, ports: [8080] }));
     await Promise.all([east.ready('tulle-multicluster'), west.ready('tulle-multicluster', 'town')]);
-    const api = `https://${west.sandbox.nodeIP}:6443`;
+    const api = `https://${west.bed.nodeIP}:6443`;
     await east.apply(must(west.tulle(['mc', 'link', '--cluster-name', 'west', '--api-server-address', api])));
   });
   after(async () => {

@@ -71,7 +71,7 @@ describe('what viz shows of counted traffic', () => {
   after(async () => mesh?.[Symbol.asyncDispose]());
 
   test('tap sees each of the requests that were sent, once, and with whom', async () => {
-    using tap = new RunningTulle(mesh.sandbox.kubeconfig, [
+    using tap = new RunningTulle(mesh.bed.kubeconfig, [
       'viz',
       'tap',
       'deploy/server',
@@ -150,7 +150,7 @@ describe('what viz shows of counted traffic', () => {
       return all.every((route) => JSON.stringify(route['status'] ?? {}).includes('"Accepted"'));
     });
     const command = ['viz', 'tap', 'deploy/counted', '-n', 'town', '--max-rps', '1000'];
-    using tap = new RunningTulle(mesh.sandbox.kubeconfig, command);
+    using tap = new RunningTulle(mesh.bed.kubeconfig, command);
     await until('the tap to begin', 60_000, () => tap.stderr.includes('tapping 1 pods'));
     const url = 'http://counted.town:8080';
     await deployment('caller', ['post', `${url}/upload,${url}/status/503,${url}/upload/more`, 'x', '20', 'stay']);
@@ -325,9 +325,9 @@ describe('what viz shows of counted traffic', () => {
       kind: 'TokenRequest',
       spec: { expirationSeconds: 3600 },
     })) as { status: { token: string } };
-    const config = parse(readFileSync(mesh.sandbox.kubeconfig, 'utf8')) as { users: { user: object }[] };
+    const config = parse(readFileSync(mesh.bed.kubeconfig, 'utf8')) as { users: { user: object }[] };
     for (const entry of config.users) entry.user = { token: status.token };
-    const file = join(mesh.sandbox.stateDirectory, 'viewer.kubeconfig');
+    const file = join(mesh.bed.stateDirectory, 'viewer.kubeconfig');
     writeFileSync(file, stringify(config));
     return file;
   };
@@ -359,7 +359,7 @@ describe('what viz shows of counted traffic', () => {
 
   test('the dashboard is served whole, with its figures, findings and taps', async () => {
     await mesh.apply(routeYaml('astray', 'nowhere', '/'));
-    const { running, url, key } = await openDashboard(mesh.sandbox.kubeconfig);
+    const { running, url, key } = await openDashboard(mesh.bed.kubeconfig);
     using _running = running;
     const page = await fetch(url);
     assert.equal(page.status, 200);
@@ -400,7 +400,7 @@ describe('what viz shows of counted traffic', () => {
   });
 
   test('a dashboard of somebody without the right to tap shows why', async () => {
-    const { running, url, key } = await openDashboard(join(mesh.sandbox.stateDirectory, 'viewer.kubeconfig'));
+    const { running, url, key } = await openDashboard(join(mesh.bed.stateDirectory, 'viewer.kubeconfig'));
     using _running = running;
     const refused = await askTap(url, key);
     assert.equal(refused.status, 403);
@@ -414,7 +414,7 @@ describe('what viz shows of counted traffic', () => {
     'the page works in a browser: every view, a live tap, and a metrics API that goes away',
     { skip: noBrowser },
     async () => {
-      const { running, url } = await openDashboard(mesh.sandbox.kubeconfig);
+      const { running, url } = await openDashboard(mesh.bed.kubeconfig);
       using _running = running;
       await using browser = await Browser.start(program ?? '');
       const go = (hash: string): Promise<unknown> => browser.evaluate(`location.hash = ${JSON.stringify(hash)}`);
