@@ -1,4 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, parseAllDocuments, Scalar, stringify, YAMLMap, type Document } from 'yaml';
+import { ADDED_CONTAINERS } from '../injector/decision.ts';
 import { CommandError } from './command.ts';
 import { reasonOf } from './reason.ts';
 
@@ -82,7 +83,6 @@ function labelOf(source: string, object: YAMLMap): { readonly kind: string; read
   return { kind, label: `${kind.toLowerCase()} "${name}"` };
 }
 
-const SIDECAR_CONTAINERS = new Set(['linkerd-init', 'linkerd-proxy']);
 const SIDECAR_VOLUMES = /^linkerd-/;
 
 function uninject(source: string, document: Document, object: YAMLMap): string {
@@ -96,8 +96,8 @@ function uninject(source: string, document: Document, object: YAMLMap): string {
     ...(kind === 'Namespace'
       ? []
       : [
-          removeItems(document, object, [...podSpec, 'initContainers'], (name) => SIDECAR_CONTAINERS.has(name)),
-          removeItems(document, object, [...podSpec, 'containers'], (name) => SIDECAR_CONTAINERS.has(name)),
+          removeItems(document, object, [...podSpec, 'initContainers'], (name) => ADDED_CONTAINERS.has(name)),
+          removeItems(document, object, [...podSpec, 'containers'], (name) => ADDED_CONTAINERS.has(name)),
           removeItems(document, object, [...podSpec, 'volumes'], (name) => SIDECAR_VOLUMES.test(name)),
         ]),
   ];

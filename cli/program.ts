@@ -5,6 +5,7 @@ import { completion } from './commands/completion.ts';
 import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
+import { installCni } from './commands/install-cni.ts';
 import { prune } from './commands/prune.ts';
 import { uninject } from './commands/uninject.ts';
 import { uninstall } from './commands/uninstall.ts';
@@ -16,6 +17,7 @@ import { VIZ_COMMANDS } from '../viz/cli/commands.ts';
 
 export const COMMANDS: readonly Command[] = [
   install,
+  installCni,
   upgrade,
   prune,
   uninstall,

@@ -4,7 +4,7 @@ import type { Field } from '#config/field.ts';
 import { overlay, setValue, type Overlaid, type OverlayProblem } from '#config/overlay.ts';
 import { entryAt } from '#config/schema.ts';
 import { validateValues } from '#config/validate.ts';
-import { HIGH_AVAILABILITY, TINY, type Values } from '#config/values.ts';
+import { CNI_ENABLED, HIGH_AVAILABILITY, TINY, type Values } from '#config/values.ts';
 import { optionalText, textList, UsageError, type Flag, type Flags, type FlagValues } from './command.ts';
 import { reasonOf } from './reason.ts';
 
@@ -35,6 +35,10 @@ const PATHS: Readonly<Record<string, string>> = {
 export const VALUE_FLAGS: Flags = {
   ha: { type: 'boolean', help: 'three replicas on different nodes, PodDisruptionBudgets, larger requests' },
   tiny: { type: 'boolean', help: 'the control plane as one process in one pod, smaller requests' },
+  'linkerd-cni-enabled': {
+    type: 'boolean',
+    help: 'agents on the nodes redirect pods, for namespaces that enforce Pod Security baseline or restricted',
+  },
   values: {
     type: 'string',
     short: 'f',
@@ -91,6 +95,7 @@ export function valuesFromFlags(base: Values, flags: FlagValues): Values {
   };
   if (flags['ha'] === true) values = overlay(values, HIGH_AVAILABILITY).values;
   if (flags['tiny'] === true) values = overlay(values, TINY).values;
+  if (flags['linkerd-cni-enabled'] === true) values = overlay(values, CNI_ENABLED).values;
   for (const file of textList(flags, 'values'))
     take(overlay(values, readValuesFile(file)), ({ message }) => `${file}: ${message}`);
   for (const [name, path] of Object.entries(PATHS)) {

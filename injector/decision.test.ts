@@ -30,7 +30,7 @@ test('the pod annotation wins over the namespace annotation', () => {
     ['enabled', '', 'invalid_inject_annotation_at_workload'],
   ];
   for (const [inherited, own, outcome] of cases) {
-    const decision = decide(pod({}, own === undefined ? {} : annotated(own)), ns(inherited));
+    const decision = decide(pod({}, own === undefined ? {} : annotated(own)), ns(inherited), false);
     assert.equal(
       decision.kind === 'inject' ? 'inject' : decision.reason,
       outcome,
@@ -40,13 +40,13 @@ test('the pod annotation wins over the namespace annotation', () => {
 });
 
 test('ingress mode comes from whichever annotation decides', () => {
-  assert.deepEqual(decide(pod(), ns('ingress')), { kind: 'inject', isIngress: true });
-  assert.deepEqual(decide(pod({}, annotated('enabled')), ns('ingress')), { kind: 'inject', isIngress: false });
+  assert.deepEqual(decide(pod(), ns('ingress'), false), { kind: 'inject', isIngress: true });
+  assert.deepEqual(decide(pod({}, annotated('enabled')), ns('ingress'), false), { kind: 'inject', isIngress: false });
 });
 
 test('pods that cannot work with a proxy are left alone with a reason', () => {
-  const reasonOf = (spec: Pod['spec'], labels?: Record<string, string>) => {
-    const decision = decide(pod(spec), ns('enabled', labels));
+  const reasonOf = (spec: Pod['spec'], labels?: Record<string, string>, isRedirectedByNode = false) => {
+    const decision = decide(pod(spec), ns('enabled', labels), isRedirectedByNode);
     return decision.kind === 'skip' ? decision.reason : 'inject';
   };
   const enforce = (level: string) => ({ 'pod-security.kubernetes.io/enforce': level });
@@ -58,13 +58,14 @@ test('pods that cannot work with a proxy are left alone with a reason', () => {
   assert.equal(reasonOf({ os: { name: 'linux' } }), 'inject');
   assert.equal(reasonOf({}, enforce('restricted')), 'pod_security_forbids_redirect');
   assert.equal(reasonOf({}, enforce('baseline')), 'pod_security_forbids_redirect');
+  assert.equal(reasonOf({}, enforce('restricted'), true), 'inject');
   assert.equal(reasonOf({}, enforce('privileged')), 'inject');
   assert.equal(reasonOf({}, { 'pod-security.kubernetes.io/warn': 'restricted' }), 'inject');
   assert.equal(reasonOf({ volumes: [{ name: 'data' }, { name: 'linkerd-identity-token' }] }), 'volume_name_taken');
 });
 
 test('a wrong annotation value is named with the values that are right', () => {
-  const decision = decide(pod({}, annotated('true')), ns());
+  const decision = decide(pod({}, annotated('true')), ns(), false);
   assert.ok(
     decision.kind === 'skip' &&
       decision.message.includes('"true"') &&

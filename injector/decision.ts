@@ -28,7 +28,12 @@ export type Decision =
 export const INJECT_ANNOTATION = 'linkerd.io/inject';
 export const IDENTITY_VOLUME = 'linkerd-identity-end-entity';
 export const TOKEN_VOLUME = 'linkerd-identity-token';
-const SIDECAR_NAMES = new Set(['linkerd-proxy', 'linkerd-init', 'istio-proxy', 'istio-init']);
+/** Names of the containers that injection adds. Source: Linkerd's. */
+export const PROXY_CONTAINER = 'linkerd-proxy';
+export const INIT_CONTAINER = 'linkerd-init';
+export const VALIDATOR_CONTAINER = 'linkerd-network-validator';
+export const ADDED_CONTAINERS: ReadonlySet<string> = new Set([PROXY_CONTAINER, INIT_CONTAINER, VALIDATOR_CONTAINER]);
+const SIDECAR_NAMES: ReadonlySet<string> = new Set([...ADDED_CONTAINERS, 'istio-proxy', 'istio-init']);
 const VOLUME_NAMES: ReadonlySet<string | undefined> = new Set([IDENTITY_VOLUME, TOKEN_VOLUME]);
 const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
 /** Pod Security levels that refuse NET_ADMIN, which the redirect needs. */
@@ -38,8 +43,10 @@ type InjectValue = 'enabled' | 'ingress' | 'disabled';
 /**
  * Whether a pod gets a proxy, and if not why.
  * Source: linkerd2 `pkg/inject`: the pod's annotation wins over the namespace's; an unknown value never injects.
+ *
+ * @param isRedirectedByNode  whether an agent on the node redirects pods, so that they need no capability
  */
-export function decide(pod: Pod, namespace: NamespaceFacts): Decision {
+export function decide(pod: Pod, namespace: NamespaceFacts, isRedirectedByNode: boolean): Decision {
   const own = pod.metadata?.annotations?.[INJECT_ANNOTATION];
   const inherited = namespace.annotations[INJECT_ANNOTATION];
   if (own !== undefined && !isInjectValue(own))
@@ -51,11 +58,11 @@ export function decide(pod: Pod, namespace: NamespaceFacts): Decision {
   if (value === undefined)
     return skip('injection_enable_annotation_absent', `neither the pod nor its namespace has ${INJECT_ANNOTATION}`);
   if (value === 'disabled') return skip('injection_disable_annotation_present', `${INJECT_ANNOTATION} is disabled`);
-  return obstacle(pod, namespace) ?? { kind: 'inject', isIngress: value === 'ingress' };
+  return obstacle(pod, namespace, isRedirectedByNode) ?? { kind: 'inject', isIngress: value === 'ingress' };
 }
 
 /** Why a pod that wants a proxy cannot have one. */
-function obstacle(pod: Pod, namespace: NamespaceFacts): Decision | undefined {
+function obstacle(pod: Pod, namespace: NamespaceFacts, isRedirectedByNode: boolean): Decision | undefined {
   if (pod.spec?.hostNetwork === true) {
     return skip(
       'host_network_enabled',
@@ -71,10 +78,10 @@ function obstacle(pod: Pod, namespace: NamespaceFacts): Decision | undefined {
     return skip('unsupported_operating_system', `the pod is for ${system}; the proxy runs on linux`);
   }
   const level = namespace.labels[POD_SECURITY];
-  if (FORBIDDING_LEVELS.has(level)) {
+  if (!isRedirectedByNode && FORBIDDING_LEVELS.has(level)) {
     return skip(
       'pod_security_forbids_redirect',
-      `the namespace has ${POD_SECURITY}=${level}, which refuses the capability NET_ADMIN of the init container that redirects traffic: label the namespace ${POD_SECURITY}=privileged, and keep ${level} for warn and audit`,
+      `the namespace has ${POD_SECURITY}=${level}, which refuses the capability NET_ADMIN of the init container that redirects traffic: let the nodes redirect it (\`tulle upgrade --linkerd-cni-enabled\`), or label the namespace ${POD_SECURITY}=privileged, and keep ${level} for warn and audit`,
     );
   }
   const volume = pod.spec?.volumes?.find(({ name }) => VOLUME_NAMES.has(name));

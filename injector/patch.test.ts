@@ -45,7 +45,14 @@ function apply(target: Pod, patch: readonly AddOperation[]): Record<string, neve
   return root as Record<string, never> & Pod;
 }
 
-type FullContainer = { name: string; restartPolicy?: string; args: string[]; env: { name: string; value?: string }[] };
+type FullContainer = {
+  name: string;
+  restartPolicy?: string;
+  args: string[];
+  env: { name: string; value?: string }[];
+  securityContext?: Record<string, unknown>;
+};
+const POD_SECURITY = 'pod-security.kubernetes.io/enforce';
 
 test('the redirect and the proxy come before the init containers of the application', () => {
   const patched = apply(pod, injectPod(pod, 'shop', context).patch);
@@ -65,6 +72,35 @@ test('the redirect and the proxy come before the init containers of the applicat
   // The environment refers to variables that must stand before their use.
   const order = proxy.env.map(({ name }) => name);
   assert.ok(order.indexOf('_pod_sa') < order.indexOf('LINKERD2_PROXY_IDENTITY_LOCAL_NAME'));
+});
+
+test('where the node redirects pods, the first container waits for that with the same flags, and none needs a capability or root', () => {
+  const byNode = { ...context, values: { ...context.values, cni: { enabled: true } } };
+  const restricted = { ...byNode, namespace: { ...context.namespace, labels: { [POD_SECURITY]: 'restricted' } } };
+  for (const one of [byNode, restricted]) {
+    const patched = apply(pod, injectPod(pod, 'shop', one).patch);
+    const [first, second, ...more] = (patched.spec?.initContainers ?? []) as unknown as FullContainer[];
+    assert.deepEqual([first?.name, second?.name, more.length], ['linkerd-network-validator', 'linkerd-proxy', 1]);
+    const [own] = (apply(pod, injectPod(pod, 'shop', context).patch).spec?.initContainers ??
+      []) as unknown as FullContainer[];
+    assert.deepEqual(first?.args, ['await-redirect', ...(own?.args.slice(1) ?? [])]);
+    for (const container of [first, second]) {
+      const { runAsUser, ...rest } = container?.securityContext ?? {};
+      assert.ok(typeof runAsUser === 'number' && runAsUser > 0);
+      assert.deepEqual(rest['runAsNonRoot'], true);
+      assert.deepEqual(rest['capabilities'], { drop: ['ALL'] });
+      assert.deepEqual(rest['allowPrivilegeEscalation'], false);
+      assert.deepEqual(rest['seccompProfile'], { type: 'RuntimeDefault' });
+    }
+  }
+});
+
+test('who waits to be redirected is never the user whose connections are not', () => {
+  const annotated = { ...pod, metadata: { ...pod.metadata, annotations: { 'config.linkerd.io/proxy-uid': '65534' } } };
+  const byNode = { ...context, values: { ...context.values, cni: { enabled: true } } };
+  const [first] = (apply(annotated, injectPod(annotated, 'shop', byNode).patch).spec?.initContainers ??
+    []) as unknown as FullContainer[];
+  assert.equal(first?.securityContext?.['runAsUser'], 65_533);
 });
 
 test('labels say who meshed the pod and which workload it belongs to', () => {

@@ -30,7 +30,7 @@ const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
  */
 export function injectPod(pod: Pod, namespace: string, context: InjectionContext): PodOutcome {
   const annotations = pod.metadata?.annotations;
-  const decision = decide(pod, context.namespace);
+  const decision = decide(pod, context.namespace, context.values.cni.enabled);
   const { settings, problems } = proxySettings(context.values.proxy, context.namespace.annotations, annotations ?? {});
   const opaque = opaquePortsAnnotation(annotations, defaultOpaquePorts(pod, context.values), context);
   if (decision.kind === 'skip') return { decision, patch: annotationPatch(annotations, opaque), problems: [] };

@@ -2,10 +2,10 @@ import { controlAddresses, controlIdentity, DESTINATION, IDENTITY, identitySuffi
 import type { Values } from '#config/values.ts';
 import type { EnvVar } from './annotation-values.ts';
 import type { ProxySettings } from './annotations.ts';
-import { IDENTITY_VOLUME, TOKEN_VOLUME } from './decision.ts';
+import { IDENTITY_VOLUME, INIT_CONTAINER, PROXY_CONTAINER, TOKEN_VOLUME, VALIDATOR_CONTAINER } from './decision.ts';
 
-export const PROXY_CONTAINER = 'linkerd-proxy';
-export const INIT_CONTAINER = 'linkerd-init';
+/** Neither may be the proxy's user, whose connections are not redirected. */
+const VALIDATOR_UIDS = [65_534, 65_533] as const;
 const IDENTITY_DIR = '/var/run/linkerd/identity/end-entity';
 /** As Linkerd's for a detection without timeout. */
 const ENDLESS = '365d';
@@ -21,16 +21,21 @@ export type SidecarInput = {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The init container that redirects the pod's traffic. It ends before anything else of the pod starts. */
+/**
+ * The init container that sees to it that the pod's traffic is redirected, by itself or by waiting for the node's agent, which
+ * reads from its arguments what to do. It ends before anything else of the pod starts.
+ */
 export function initContainer({ values, settings }: SidecarInput): Json {
+  const isByNode = values.cni.enabled;
+  const validatorUid = VALIDATOR_UIDS.find((uid) => uid !== settings.uid);
   const ignoredInbound = [settings.controlPort, settings.adminPort, settings.skipInboundPorts]
     .filter((part) => part !== '')
     .join(',');
   return {
-    name: INIT_CONTAINER,
+    name: isByNode ? VALIDATOR_CONTAINER : INIT_CONTAINER,
     ...image(values, settings),
     args: [
-      'proxy-init',
+      isByNode ? 'await-redirect' : 'proxy-init',
       '--incoming-proxy-port',
       String(settings.inboundPort),
       '--outgoing-proxy-port',
@@ -43,15 +48,15 @@ export function initContainer({ values, settings }: SidecarInput): Json {
       ...(settings.skipSubnets === '' ? [] : ['--subnets-to-ignore', settings.skipSubnets]),
     ],
     resources: resources(settings),
-    // Kubernetes gives an added capability only to uid 0; everything else is dropped, and the container ends within a moment.
     securityContext: {
-      runAsUser: 0,
-      runAsGroup: 0,
-      runAsNonRoot: false,
+      // Kubernetes gives an added capability only to uid 0; everything else is dropped, and the container ends within a moment.
+      ...(isByNode
+        ? { runAsUser: validatorUid, runAsGroup: validatorUid, runAsNonRoot: true }
+        : { runAsUser: 0, runAsGroup: 0, runAsNonRoot: false }),
       privileged: false,
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+      capabilities: { drop: ['ALL'], ...(isByNode ? {} : { add: ['NET_ADMIN'] }) },
       seccompProfile: { type: 'RuntimeDefault' },
     },
     terminationMessagePolicy: 'FallbackToLogsOnError',

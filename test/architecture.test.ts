@@ -121,6 +121,8 @@ test('no bundle holds what its process must not have', async () => {
   const forbidden: Readonly<Record<string, RegExp>> = {
     proxy: /control-plane\/k8s\/|@kubernetes|fastify/,
     'proxy-init': /control-plane\/k8s\/|@kubernetes|fastify|grpc-js/,
+    'await-redirect': /control-plane\/k8s\/|@kubernetes|fastify|grpc-js/,
+    'redirect-agent': /control-plane\/k8s\/|@kubernetes|fastify|grpc-js/,
     identity: /sandbox\//,
     destination: /sandbox\//,
   };

@@ -20,6 +20,7 @@ import { Finding, type Category, type Check } from './check.ts';
 import { certificateChecks } from './certificates.ts';
 import { forecastChecks } from './forecast.ts';
 import { networkChecks } from './cluster.ts';
+import { cniChecks } from './cni.ts';
 import { deploymentReady } from './deployment.ts';
 import { installationChecks } from './installation.ts';
 
@@ -130,6 +131,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
         ...networkChecks(cluster, async () => (await installed()).values.clusterNetworks),
       ],
     },
+    ...cniChecks(cluster, namespace, installed),
     ...installationChecks(cluster, namespace, installed),
     {
       name: 'tulle-identity',

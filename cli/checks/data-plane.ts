@@ -1,3 +1,4 @@
+import { cniNamespace } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { isSupported, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
@@ -6,13 +7,20 @@ import { formatFinding } from '../../control-plane/findings/finding.ts';
 import { refusedRoutes } from '../../control-plane/findings/routes.ts';
 import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
 import { proxySettings } from '../../injector/annotations.ts';
-import { INJECT_ANNOTATION, decide, isInjectValue } from '../../injector/decision.ts';
+import {
+  ADDED_CONTAINERS,
+  INJECT_ANNOTATION,
+  VALIDATOR_CONTAINER,
+  decide,
+  isInjectValue,
+} from '../../injector/decision.ts';
 import { parsePod } from '../../injector/pod.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
 import { isUnmeshed, repairObstacle } from '../../injector/repair/candidate.ts';
 import { LIVE_PODS } from '../../injector/repair/pods.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
+import { installedValues } from '../installed-values.ts';
 import { Finding, type Category } from './check.ts';
 import { misplacedSettingChecks } from './misplaced-settings.ts';
 import { podProblem } from './pod-problems.ts';
@@ -34,6 +42,8 @@ export function dataPlaneChecks(
     (await cluster.list('/api/v1/namespaces')).filter(
       ({ metadata }) => namespace === undefined || metadata.name === namespace,
     );
+  const isRedirectedByNode = async (): Promise<boolean> =>
+    (await installedValues(cluster, controlNamespace)).values.cni.enabled;
   return [
     {
       name: 'tulle-data-plane',
@@ -65,10 +75,11 @@ export function dataPlaneChecks(
           severity: 'warning',
           run: async () => {
             const known = knownNamespaces(await namespaces());
+            const isByNode = await isRedirectedByNode();
             const missing = (await pods()).flatMap((object) => {
               const pod = LIVE_PODS.parse(object);
               const namespace = known.of(pod?.namespace ?? '');
-              if (pod === undefined || !isUnmeshed(pod, namespace)) return [];
+              if (pod === undefined || !isUnmeshed(pod, namespace, isByNode)) return [];
               const obstacle = repairObstacle(pod, namespace) ?? 'the injector evicts it';
               return [`${pod.namespace}/${pod.name} has no proxy: ${obstacle}`];
             });
@@ -81,9 +92,10 @@ export function dataPlaneChecks(
           severity: 'warning',
           run: async () => {
             const known = knownNamespaces(await namespaces());
+            const isByNode = await isRedirectedByNode();
             const refused = (await pods()).flatMap((object) => {
               const { name, namespace = '' } = object.metadata;
-              const decision = isFinished(object) ? undefined : decide(parsePod(object), known.of(namespace));
+              const decision = isFinished(object) ? undefined : decide(parsePod(object), known.of(namespace), isByNode);
               return decision?.kind === 'skip' && OBSTACLES.has(decision.reason)
                 ? [`${namespace}/${name} has no proxy: ${decision.message}`]
                 : [];
@@ -132,12 +144,25 @@ export function dataPlaneChecks(
           },
         },
         {
+          description: 'pods are redirected to their proxies',
+          hint: `the agent of the node does that: \`kubectl -n ${cniNamespace({ namespace: controlNamespace })} get pods -o wide\` and the log of the one on the same node`,
+          severity: 'error',
+          isRetried: true,
+          run: async () => {
+            const found = (await meshed()).flatMap((pod) => {
+              const { nodeName } = pod['spec'] as { readonly nodeName?: string };
+              return waitsForRedirect(pod) ? [`${names([pod])} waits for the agent on node ${nodeName}`] : [];
+            });
+            report(found);
+          },
+        },
+        {
           description: 'data plane proxies can start',
           hint: '`kubectl describe pod POD` and `kubectl logs POD -c CONTAINER --previous` show more',
           severity: 'error',
           run: async () => {
             const found = (await meshed()).flatMap((pod) => {
-              const problem = podProblem(pod, PROXY_CONTAINERS);
+              const problem = podProblem(pod, ADDED_CONTAINERS);
               return problem === undefined ? [] : [`${pod.metadata.namespace}/${pod.metadata.name}: ${problem}`];
             });
             if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
@@ -210,9 +235,11 @@ type Status = {
   readonly initContainerStatuses?: readonly ContainerStatus[];
   readonly containerStatuses?: readonly ContainerStatus[];
 };
-type ContainerStatus = { readonly name: string; readonly ready?: boolean };
-
-const PROXY_CONTAINERS: ReadonlySet<string> = new Set(['linkerd-init', 'linkerd-proxy']);
+type ContainerStatus = {
+  readonly name: string;
+  readonly ready?: boolean;
+  readonly state?: { readonly running?: object };
+};
 
 function proxyVersion(pod: ApiObject): string {
   return pod.metadata.annotations?.['linkerd.io/proxy-version'] ?? '';
@@ -229,6 +256,11 @@ const OBSTACLES: ReadonlySet<string> = new Set([
 function isFinished(pod: ApiObject): boolean {
   const { phase } = (pod['status'] ?? {}) as Status;
   return phase === 'Succeeded' || phase === 'Failed';
+}
+
+function waitsForRedirect(pod: ApiObject): boolean {
+  const { initContainerStatuses = [] } = (pod['status'] ?? {}) as Status;
+  return initContainerStatuses.some(({ name, state }) => name === VALIDATOR_CONTAINER && state?.running !== undefined);
 }
 
 function knownNamespaces(objects: readonly ApiObject[]): Namespaces {

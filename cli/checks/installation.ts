@@ -33,7 +33,7 @@ const GROUPS: readonly {
     severity: 'error',
     elsewhere: ['MutatingWebhookConfiguration'],
   },
-  { what: 'Deployments', kinds: ['Deployment'], severity: 'warning' },
+  { what: 'Deployments and DaemonSets', kinds: ['Deployment', 'DaemonSet'], severity: 'warning' },
   { what: 'PodDisruptionBudgets', kinds: ['PodDisruptionBudget'], severity: 'warning' },
   { what: 'Namespace and config map', kinds: ['Namespace', 'ConfigMap'], severity: 'warning' },
   {

@@ -253,7 +253,7 @@ const DEFECTS: readonly Defect[] = [
   [
     'a Deployment was edited',
     'warning',
-    /Deployments are as installed: deployment tulle\/tulle-destination: spec\.template\.spec\.containers\[destination\]\.image: \S+ -> other:1/,
+    /Deployments and DaemonSets are as installed: deployment tulle\/tulle-destination: spec\.template\.spec\.containers\[destination\]\.image: \S+ -> other:1/,
     { change: `${APPS}/tulle-destination`, to: { spec: { template: { spec: { containers: 'other:1' } } } } },
   ],
   [

@@ -44,6 +44,7 @@ export const install: Command = {
     'tulle install --crds --gateway-api | kubectl create -f -',
     'tulle install --ha -f values.yaml --set proxy.logLevel=debug > tulle.yaml',
     'tulle install --tiny | kubectl apply -f -',
+    'tulle install --linkerd-cni-enabled | kubectl apply -f -',
     'tulle install --identity-external-issuer | kubectl apply -f -',
     'tulle install --default-inbound-policy all-authenticated | kubectl apply -f -',
   ],

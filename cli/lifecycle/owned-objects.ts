@@ -1,4 +1,4 @@
-import { TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
+import { cniNamespace, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import type { Values } from '#config/values.ts';
 import { renderCrds } from '../../control-plane/install/render.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
@@ -44,6 +44,12 @@ async function labelled(
   return objects.map((object) => referenceTo(apiVersion, name, object));
 }
 
+/** The namespace of the agents that redirect pods, where the installation has one. */
+async function agents(cluster: Cluster, namespace: string): Promise<readonly ObjectReference[]> {
+  const found = await cluster.find(`/api/v1/namespaces/${cniNamespace({ namespace })}`);
+  return found?.metadata.labels?.[LABEL] === namespace ? [referenceTo('v1', 'Namespace', found)] : [];
+}
+
 function referenceTo(apiVersion: string, kindName: string, { metadata }: ApiObject): ObjectReference {
   const { name, namespace } = metadata;
   return { apiVersion, kind: kindName, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } };
@@ -66,6 +72,7 @@ export async function leftovers(
 ): Promise<readonly ObjectReference[]> {
   const wanted = new Set(manifest.map(objectKey));
   const lists = await Promise.all([
+    agents(cluster, namespace),
     ...WEBHOOKS.map((one) => labelled(cluster, one, namespace, false)),
     ...CLUSTER_RIGHTS.map((one) => labelled(cluster, one, namespace, false)),
     ...NAMESPACED.map((one) => labelled(cluster, one, namespace, true)),
@@ -80,16 +87,18 @@ export async function leftovers(
  */
 export async function installedObjects(cluster: Cluster, values: Values): Promise<readonly ObjectReference[]> {
   const { namespace } = values;
-  const [webhooks, rights, definitions, space] = await Promise.all([
+  const [webhooks, rights, definitions, space, agentSpace] = await Promise.all([
     Promise.all(WEBHOOKS.map((one) => labelled(cluster, one, namespace, false))),
     Promise.all(CLUSTER_RIGHTS.map((one) => labelled(cluster, one, namespace, false))),
     cluster.list('/apis/apiextensions.k8s.io/v1/customresourcedefinitions'),
     cluster.find(`/api/v1/namespaces/${namespace}`),
+    agents(cluster, namespace),
   ]);
   const ours = new Set(renderCrds(values).map(({ metadata }) => metadata.name));
   return [
     ...webhooks.flat(),
     ...(space === undefined ? [] : [referenceTo('v1', 'Namespace', space)]),
+    ...agentSpace,
     ...rights.flat(),
     // Linkerd's definitions have the same names and another label; one without comes from a version that set none.
     ...definitions

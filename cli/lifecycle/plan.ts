@@ -9,7 +9,7 @@ export type ObjectPlan = {
   readonly action: 'create' | 'change' | 'remove' | 'keep';
   readonly object: ObjectReference;
   readonly changes: readonly FieldChange[];
-  readonly isRestarted: boolean; // a Deployment whose pods are replaced
+  readonly isRestarted: boolean; // a workload whose pods are replaced
 };
 
 /** What applying a manifest does to the cluster, compared with what is there now. Nothing is written. */
@@ -29,13 +29,15 @@ export async function planOf(
   ];
 }
 
+const WORKLOADS: ReadonlySet<string> = new Set(['Deployment', 'DaemonSet']);
+
 async function planObject(cluster: Cluster, paths: ResourcePaths, object: Manifest): Promise<ObjectPlan> {
   const path = await paths.of(object);
   const live = path === undefined ? undefined : await cluster.find(path);
   if (live === undefined) return { action: 'create', object, changes: [], isRestarted: false };
   const changes = fieldChanges(object, live);
   const isRestarted =
-    object.kind === 'Deployment' && changes.some(({ path: field }) => field.startsWith('spec.template'));
+    WORKLOADS.has(object.kind) && changes.some(({ path: field }) => field.startsWith('spec.template'));
   return { action: changes.length === 0 ? 'keep' : 'change', object, changes, isRestarted };
 }
 

@@ -14,6 +14,8 @@ export const INJECTOR_CERTIFICATE_SECRET = 'tulle-injector-k8s-tls';
 export const IDENTITY = 'tulle-identity';
 export const DESTINATION = 'tulle-destination';
 export const INJECTOR = 'tulle-injector';
+/** DaemonSet that redirects pods which may not do it themselves, in a namespace of its own. */
+export const CNI = 'tulle-cni';
 /** Deployment that runs all three of them, with `singleProcess`. */
 export const CONTROL_PLANE = 'tulle-control-plane';
 
@@ -21,6 +23,11 @@ export const IDENTITY_PORT = 8080;
 export const DESTINATION_PORT = 8086;
 export const POLICY_PORT = 8090;
 export const INJECTOR_PORT = 8443;
+
+/** Where the DaemonSet is: it is privileged, which the namespace of the control plane does not allow. */
+export function cniNamespace({ namespace }: Pick<Values, 'namespace'>): string {
+  return `${namespace}-cni`;
+}
 
 /** The Deployments of the control plane. */
 export function controlDeployments(values: Pick<Values, 'singleProcess'>): readonly string[] {

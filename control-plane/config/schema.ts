@@ -90,6 +90,15 @@ const SCHEMA_OF_VALUES: SchemaOf<Values> = {
     help: 'What happens to new pods while no injector answers: Ignore starts them without a proxy, Fail refuses them.',
     choices: ['Ignore', 'Fail'],
   },
+  cni: {
+    help: 'How connections of pods are redirected to their proxies.',
+    group: {
+      enabled: {
+        type: 'switch',
+        help: 'By an agent on each node instead of an init container with NET_ADMIN, as Pod Security restricted demands.',
+      },
+    },
+  },
   repair: {
     help: 'Pods that were created without a proxy while no injector answered.',
     group: {

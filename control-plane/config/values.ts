@@ -32,6 +32,9 @@ export type Values = {
     readonly issuer: 'own' | 'external'; // who makes the issuer: we, or somebody else
   };
   readonly webhookFailurePolicy: 'Ignore' | 'Fail';
+  readonly cni: {
+    readonly enabled: boolean; // an agent on each node redirects pods, and not an init container of each
+  };
   readonly repair: {
     readonly enabled: boolean; // evict pods that were created without a proxy while the webhook was away
   };
@@ -80,6 +83,7 @@ export function defaultValues(version: string): Values {
     singleProcess: false,
     identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s', issuer: 'own' },
     webhookFailurePolicy: 'Ignore',
+    cni: { enabled: false },
     repair: { enabled: true },
     proxy: {
       uid: 2102,
@@ -117,6 +121,9 @@ export const TINY = {
   controllerResources: { memoryRequest: '96Mi', memoryLimit: '384Mi' },
   proxy: { resources: { cpuRequest: '5m', memoryRequest: '48Mi' } },
 } as const;
+
+/** What `--linkerd-cni-enabled` changes. */
+export const CNI_ENABLED = { cni: { enabled: true } } as const;
 
 /** The image that every process of an installation runs. */
 export function imageOf(values: Values): string {

@@ -18,6 +18,8 @@ export const PROCESSES: Readonly<Record<string, string>> = {
   'control-plane': 'control-plane/main.ts',
   proxy: 'proxy/main.ts',
   'proxy-init': 'proxy/redirect/main.ts',
+  'await-redirect': 'proxy/redirect/await/main.ts',
+  'redirect-agent': 'proxy/redirect/agent/main.ts',
   'metrics-api': 'viz/main.ts',
   'service-mirror': 'multicluster/main.ts',
   pause: 'multicluster/pause/main.ts',

@@ -4,11 +4,11 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { overlay } from '#config/overlay.ts';
-import { defaultValues, HIGH_AVAILABILITY, TINY, type Values } from '#config/values.ts';
+import { CNI_ENABLED, defaultValues, HIGH_AVAILABILITY, TINY, type Values } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { toJson, toYaml, type Manifest } from './manifest.ts';
 import type { Rule } from './manifests/workload.ts';
-import { renderCrds, renderGatewayApiCrds, renderInstall } from './render.ts';
+import { renderCni, renderCrds, renderGatewayApiCrds, renderInstall } from './render.ts';
 
 const GOLDEN = join(import.meta.dirname, 'testdata', 'install.yaml');
 const values = defaultValues(VERSION);
@@ -21,7 +21,9 @@ const other: Values = {
 };
 
 const tiny = overlay(values, TINY).values;
-const all = [values, other, tiny, overlay(values, HIGH_AVAILABILITY).values];
+const cni = overlay(values, CNI_ENABLED).values;
+const name = ({ kind, metadata }: Manifest): string => `${kind} ${metadata.name}`;
+const all = [values, other, tiny, overlay(values, HIGH_AVAILABILITY).values, cni];
 
 describe('the manifest', () => {
   test('is the reviewed one; the CustomResourceDefinitions are files of their own (UPDATE=1 writes it anew)', () => {
@@ -160,6 +162,24 @@ describe('the manifest', () => {
       assert.match(JSON.stringify(template.spec.affinity.podAntiAffinity), /kubernetes.io\/hostname/);
     }
     assert.doesNotMatch(toJson(objects), /"failurePolicy": "Fail"/);
+  });
+
+  test('agents on the nodes are a part that can be applied by itself: privileged, in a namespace of its own, without an account with rights', () => {
+    const part = renderCni(cni);
+    const whole = renderInstall(cni);
+    assert.deepEqual(
+      whole.filter((object) => !part.some((one) => JSON.stringify(one) === JSON.stringify(object))).map(name),
+      renderInstall(values).map(name),
+    );
+    assert.deepEqual(part.map(name), ['Namespace tulle-cni', 'ServiceAccount tulle-cni', 'DaemonSet tulle-cni']);
+    const [namespace, account, agents] = part;
+    assert.equal(namespace?.metadata.labels?.['pod-security.kubernetes.io/enforce'], 'privileged');
+    assert.equal(account?.['automountServiceAccountToken'], false);
+    assert.doesNotMatch(toJson(whole.filter(({ kind }) => kind.endsWith('Binding'))), /tulle-cni/);
+    assert.ok(agents);
+    const { template } = agents['spec'] as { template: { spec: { tolerations: object; hostNetwork?: boolean } } };
+    assert.deepEqual(template.spec.tolerations, [{ operator: 'Exists' }]);
+    assert.equal(template.spec.hostNetwork, undefined);
   });
 
   test('a value restarts only the processes that use it', () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { Values } from '#config/values.ts';
 import { createdBy, objectLabels, type Manifest } from './manifest.ts';
+import { cniManifests } from './manifests/cni.ts';
 import { destinationComponent } from './manifests/destination.ts';
 import { identityComponent } from './manifests/identity.ts';
 import { injectorComponent, webhookManifests } from './manifests/injector.ts';
@@ -39,6 +40,11 @@ function readFolder(folder: string): readonly Manifest[] {
   return objects;
 }
 
+/** The part of the installation that redirects pods which may not do it themselves. */
+export function renderCni(values: Values): readonly Manifest[] {
+  return cniManifests(values);
+}
+
 /** The whole installation: everything that `kubectl apply -f -` needs, in an order in which it can be created. */
 export function renderInstall(values: Values): readonly Manifest[] {
   const destination = destinationComponent(values);
@@ -50,6 +56,7 @@ export function renderInstall(values: Values): readonly Manifest[] {
     ...(values.singleProcess
       ? singleProcessManifests(values, destination, components)
       : components.flatMap((component) => componentManifests(values, component))),
+    ...(values.cni.enabled ? renderCni(values) : []),
     ...webhookManifests(values),
   ];
 }

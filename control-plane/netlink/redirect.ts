@@ -39,7 +39,7 @@ export type RedirectOptions = {
   readonly isSynOnly: boolean;
 };
 
-const TABLE_NAME = 'tulle';
+export const TABLE_NAME = 'tulle';
 /** `lo` is the first link of every network namespace. Own addresses, also the pod's IP, are reached through it. */
 const LOOPBACK_INDEX = 1;
 const TYPE_PORT = 13; // for what `nft` prints

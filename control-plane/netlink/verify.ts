@@ -25,6 +25,15 @@ export function verifyTables(netlink: Netlink, tables: readonly Table[]): string
   return tables.flatMap((table) => differences(new TableReader(netlink, table), table));
 }
 
+/**
+ * Whether the table is there and holds anything.
+ *
+ * @throws NetlinkError  EPERM without CAP_NET_ADMIN
+ */
+export function hasChains(netlink: Netlink, table: Pick<Table, 'family' | 'name'>): boolean {
+  return new TableReader(netlink, table).named(OPERATION.getChain, 3).size > 0;
+}
+
 function differences(reader: TableReader, table: Table): string[] {
   const found: string[] = [];
   const differ = (what: string): void => void found.push(`table ${table.name}: ${what}`);
@@ -64,7 +73,7 @@ class TableReader {
   readonly #family: number;
   readonly #table: Buffer;
 
-  constructor(netlink: Netlink, table: Table) {
+  constructor(netlink: Netlink, table: Pick<Table, 'family' | 'name'>) {
     this.#netlink = netlink;
     this.#family = table.family;
     this.#table = cString(table.name);

@@ -16,10 +16,10 @@ const REPLACED: ReadonlySet<string> = new Set([
 type NamespaceSince = NamespaceFacts & { readonly injectSinceMs: number };
 
 /** Whether a pod should have a proxy and has none. */
-export function isUnmeshed(pod: LivePod, namespace: NamespaceFacts): boolean {
+export function isUnmeshed(pod: LivePod, namespace: NamespaceFacts, isRedirectedByNode: boolean): boolean {
   if (pod.spec === undefined || pod.isTerminating || pod.isFinished) return false;
   if (NEVER.has(pod.namespace) || namespace.labels['config.linkerd.io/admission-webhooks'] === 'disabled') return false;
-  return decide(pod.spec, namespace).kind === 'inject';
+  return decide(pod.spec, namespace, isRedirectedByNode).kind === 'inject';
 }
 
 /** Why an unmeshed pod is left to people; undefined when it may be evicted. */

@@ -3,7 +3,7 @@ import { parseMetadata } from '#k8s/resources/metadata.ts';
 import type { ResourceIndex, ResourceKind } from '#k8s/resource-index.ts';
 import { INJECT_ANNOTATION } from '../decision.ts';
 import { allContainers, ownerOf, parsePod, PodError, type Pod } from '../pod.ts';
-import { PROXY_CONTAINER } from '../sidecar.ts';
+import { PROXY_CONTAINER } from '../decision.ts';
 
 /** What repairing needs to know of a pod. */
 export type LivePod = {

@@ -64,6 +64,7 @@ class Bench {
       log: createLogger('injector', 'silent'),
       namespaces: this.namespaces,
       isEvicting,
+      isRedirectedByNode: false,
       probe: async () => {
         if (!this.isWebhookUp) throw new Error('the webhook does not answer');
       },

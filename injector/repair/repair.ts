@@ -16,6 +16,8 @@ export type RepairOptions = {
   readonly namespaces: Pick<Namespaces, 'of'>;
   /** Whether unmeshed pods are evicted; else they are only reported. */
   readonly isEvicting: boolean;
+  /** Whether pods can be redirected where Pod Security forbids it to them. */
+  readonly isRedirectedByNode: boolean;
   /** @throws when the webhook does not answer: then a new pod would be no better than the old one */
   readonly probe: () => Promise<void>;
   readonly recordEvent: (subject: EventSubject, event: EventText) => void;
@@ -98,7 +100,7 @@ export class Repair implements Disposable {
     const [namespace = '', kind = '', name = ''] = key.split('/');
     const facts = this.#options.namespaces.of(namespace);
     const pods = this.pods.of(key);
-    const unmeshed = pods.filter((pod) => isUnmeshed(pod, facts));
+    const unmeshed = pods.filter((pod) => isUnmeshed(pod, facts, this.#options.isRedirectedByNode));
     const state = this.#remember(key, unmeshed.length);
     if (state?.eviction !== undefined) this.#judge(key, state, state.eviction, pods);
     if (state === undefined || unmeshed.length === 0) return this.#finish(key);

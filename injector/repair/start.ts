@@ -41,6 +41,7 @@ export function startRepair(environment: RepairEnvironment): Disposable {
       log,
       namespaces,
       isEvicting: values.repair.enabled,
+      isRedirectedByNode: values.cni.enabled,
       probe,
       recordEvent: (subject, event) => recordEvent(client, log, subject, event),
       metrics,

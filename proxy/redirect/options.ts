@@ -28,12 +28,13 @@ type Flag = keyof typeof FLAGS;
 const MANDATORY: ReadonlySet<Flag> = new Set(['incoming-proxy-port', 'outgoing-proxy-port', 'proxy-uid']);
 
 /**
- * Reads the flags of `proxy-init`.
+ * Reads the flags of `proxy-init`, and of `await-redirect`, whose flags the node's agent reads.
  *
- * @param args  the arguments after the name of the process
+ * @param args    the arguments after the name of the process
+ * @param uidMap  contents of /proc/<pid>/uid_map of the pod; absent: of this process
  * @throws UsageError  with all problems at once
  */
-export function parseOptions(args: readonly string[]): RedirectOptions {
+export function parseOptions(args: readonly string[], uidMap?: string): RedirectOptions {
   const values = parseFlags(args);
   const problems: string[] = [];
   const read = <T>(flag: Flag, parse: (text: string) => T, otherwise: T): T => {
@@ -59,7 +60,15 @@ export function parseOptions(args: readonly string[]): RedirectOptions {
   if (problems.length > 0) throw new UsageError(problems.join('; '));
   // Not syn-only: in an init container there are no connections yet that could be disturbed.
   const isSynOnly = false;
-  return { inboundPort, outboundPort, exemption: exemption(uid), inboundSkip, outboundSkip, subnetSkip, isSynOnly };
+  return {
+    inboundPort,
+    outboundPort,
+    exemption: exemption(uid, uidMap),
+    inboundSkip,
+    outboundSkip,
+    subnetSkip,
+    isSynOnly,
+  };
 }
 
 function parseFlags(args: readonly string[]): Record<Flag, string> {

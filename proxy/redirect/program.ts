@@ -1,10 +1,16 @@
 import { existsSync } from 'node:fs';
 
 import { applyTables, removeTables } from '#netlink/nftables.ts';
-import { redirectTables, type RedirectLayout, type RedirectOptions } from '#netlink/redirect.ts';
+import {
+  REDIRECT_LAYOUTS,
+  redirectTables,
+  TABLE_NAME,
+  type RedirectLayout,
+  type RedirectOptions,
+} from '#netlink/redirect.ts';
 import { isUnsupported } from '#netlink/refusal.ts';
 import { Netlink } from '#netlink/socket.ts';
-import { verifyTables } from '#netlink/verify.ts';
+import { hasChains, verifyTables } from '#netlink/verify.ts';
 
 /** The kernel accepted the program but holds another one: somebody else writes to our table. */
 export class VerificationError extends Error {
@@ -28,6 +34,14 @@ export function installRedirect(options: RedirectOptions): RedirectLayout {
     throw new VerificationError(`the kernel does not hold the program that it accepted: ${differences.join('; ')}`);
   }
   return layout;
+}
+
+/** Whether the current network namespace has a redirect program. */
+export function isRedirected(): boolean {
+  using netfilter = new Netlink('netfilter');
+  return Object.values(REDIRECT_LAYOUTS)
+    .flat()
+    .some((family) => hasChains(netfilter, { family, name: TABLE_NAME }));
 }
 
 function applyFirstSupported(netfilter: Netlink, options: RedirectOptions): RedirectLayout {
