@@ -65,6 +65,7 @@ describe('the command line', () => {
       [['version', 'extra'], /unexpected argument "extra"/],
       [['check', '--wait', '5'], /--wait: "5" is not a duration/],
       [['check', '--pre', '--proxy'], /--pre and --proxy exclude each other/],
+      [['check', '--linkerd-cni-enabled'], /--linkerd-cni-enabled needs --pre/],
       [['check', '-o', 'yaml'], /--output is "yaml": use one of table, short, json/],
       [['check', '-n', 'a/b'], /--namespace is "a\/b", which cannot be a name/],
       [['viz', 'stat'], /name a kind/],

@@ -49,6 +49,7 @@ describe('tulle check against an API server', () => {
     assert.deepEqual([code, err], [0, '']);
     assert.match(out, /^kubernetes-api\n-{14}\n√ can query the Kubernetes API\n\nkubernetes-version\n/);
     assert.match(out, /\n√ can create deployments\n\nStatus check results are √\n$/);
+    assert.match((await check('--pre', '--linkerd-cni-enabled')).out, /\n√ can create daemonsets\n/);
   });
 
   test('without an installation the first missing thing ends the check and says how to install', async () => {

@@ -56,8 +56,14 @@ const CREATED: readonly [CreatedKind, ...CreatedKind[]] = [
   ['apps', 'deployments', true],
 ];
 
-/** What must hold before an installation. */
-export function preInstallChecks(cluster: Cluster, namespace: string): readonly Category[] {
+const AGENTS: CreatedKind = ['apps', 'daemonsets', true];
+
+/**
+ * What must hold before an installation.
+ *
+ * @param hasAgents  with agents that redirect pods from the nodes
+ */
+export function preInstallChecks(cluster: Cluster, namespace: string, hasAgents: boolean): readonly Category[] {
   return [
     {
       name: 'pre-kubernetes-setup',
@@ -77,7 +83,7 @@ export function preInstallChecks(cluster: Cluster, namespace: string): readonly 
           severity: 'fatal',
           run: async () => void (await mayCreate(cluster, namespace, CREATED[0])),
         },
-        ...CREATED.map((kind) => ({
+        ...[...CREATED, ...(hasAgents ? [AGENTS] : [])].map((kind) => ({
           description: `can create ${kind[1]}`,
           hint: 'ask for the rights of cluster-admin, or let an administrator apply the manifest',
           severity: 'error' as const,

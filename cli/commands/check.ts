@@ -15,6 +15,7 @@ export const check: Command = {
   flags: {
     ...CLUSTER_FLAGS,
     pre: { type: 'boolean', help: 'check what an installation needs, before it' },
+    'linkerd-cni-enabled': { type: 'boolean', help: 'with --pre: for an installation with this flag' },
     proxy: { type: 'boolean', help: 'check the proxies too' },
     namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'with --proxy: only this namespace' },
     output: {
@@ -31,6 +32,8 @@ export const check: Command = {
   run: async ({ flags, terminal }) => {
     if (flags['pre'] === true && flags['proxy'] === true)
       throw new UsageError('--pre and --proxy exclude each other: --pre is for a cluster without Tulle');
+    if (flags['linkerd-cni-enabled'] === true && flags['pre'] !== true)
+      throw new UsageError('--linkerd-cni-enabled needs --pre: afterwards the values of the installation say so');
     const deadlineMs = waitMs(textFlag(flags, 'wait'));
     const cluster = await connect(flags);
     const report = new Report(terminal, textFlag(flags, 'output') as ReportFormat);
@@ -62,7 +65,8 @@ function waitMs(text: string): number {
 function categories(cluster: Cluster, flags: FlagValues): readonly Category[] {
   const namespace = textFlag(flags, 'tulle-namespace');
   const always = [...kubernetesChecks(cluster), ...clusterChecks(cluster)];
-  if (flags['pre'] === true) return [...always, ...preInstallChecks(cluster, namespace)];
+  if (flags['pre'] === true)
+    return [...always, ...preInstallChecks(cluster, namespace, flags['linkerd-cni-enabled'] === true)];
   return [
     ...always,
     ...controlPlaneChecks(cluster, namespace),
