@@ -16,7 +16,15 @@ export const NAMESPACES: ResourceKind<Namespace> = {
   },
 };
 
-const UNKNOWN: Namespace = { namespace: '', name: '', uid: '', labels: {}, annotations: {}, injectSinceMs: Infinity };
+/** Says nothing. */
+export const UNKNOWN_NAMESPACE: Namespace = {
+  namespace: '',
+  name: '',
+  uid: '',
+  labels: {},
+  annotations: {},
+  injectSinceMs: Infinity,
+};
 
 /** What every namespace says: an admission request does not carry it. */
 export class Namespaces implements ResourceIndex<Namespace> {
@@ -34,8 +42,12 @@ export class Namespaces implements ResourceIndex<Namespace> {
     this.#byName = new Map(live.map((namespace) => [namespace.name, namespace]));
   }
 
+  find(name: string): Namespace | undefined {
+    return this.#byName.get(name);
+  }
+
   of(name: string): NamespaceFacts & Pick<Namespace, 'injectSinceMs'> {
-    return this.#byName.get(name) ?? UNKNOWN;
+    return this.find(name) ?? UNKNOWN_NAMESPACE;
   }
 }
 

@@ -9,6 +9,7 @@ import { startAdmin } from '#runtime/admin.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Config } from './config.ts';
 import { eventOf, recordEvent, subjectOf } from './events.ts';
+import { NamespaceLookup } from './namespace-lookup.ts';
 import { Namespaces, NAMESPACES } from './namespaces.ts';
 import type { Pod } from './pod.ts';
 import { repairMetrics } from './repair/repair.ts';
@@ -34,6 +35,12 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
   const { values } = config;
   const client = new KubeClient(await findConnection(config.kubernetes));
   const namespaces = new Namespaces();
+  const lookup = new NamespaceLookup({
+    client,
+    seen: namespaces,
+    onFailure: (namespace, error) =>
+      log.warn({ err: error, namespace }, 'cannot read a namespace: taken as unannotated'),
+  });
   const anchors = new TrustAnchors();
   const informers = [
     new Informer({ client, kind: NAMESPACES, index: namespaces }),
@@ -60,14 +67,15 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
   let isPublished = false;
   let certificate: ServingCertificate | undefined;
   let server: FastifyInstance | undefined;
-  const admit = (request: AdmissionRequest): unknown => {
+  const admit = async (request: AdmissionRequest): Promise<unknown> => {
     const trustAnchorsPem = anchors.pem;
     if (trustAnchorsPem === undefined)
       throw new ReviewError(
         `the trust anchors are not known yet (ConfigMap ${TRUST_ROOTS_CONFIG_MAP}, key ${TRUST_ROOTS_KEY})`,
       );
     const { namespace } = request;
-    const { response, decided } = review(request, { values, trustAnchorsPem, namespace: namespaces.of(namespace) });
+    const facts = await lookup.find(namespace);
+    const { response, decided } = review(request, { values, trustAnchorsPem, namespace: facts });
     if (decided === undefined) return response;
     const { decision, problems } = decided.outcome;
     responses.inc({
@@ -111,7 +119,7 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
     if (await certificates.publish(current)) log.info('webhook configuration has the certificate authority');
     isPublished = true;
   };
-  keepCertified(certify, log);
+  const certification = keepCertified(certify, log);
 
   const notReady = (): readonly string[] => [
     ...informers.filter(({ isSynced }) => !isSynced).map(({ plural }) => `${plural} are not synced`),
@@ -131,6 +139,7 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
   return {
     notReady,
     async stop() {
+      certification[Symbol.dispose]();
       for (const informer of informers) informer[Symbol.dispose]();
       repair[Symbol.dispose]();
       await server?.close();
@@ -140,23 +149,34 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
   };
 }
 
-/** Looks after the certificate for ever: soon again after a failure, else in a relaxed rhythm that also repairs a lost caBundle. */
-function keepCertified(certify: () => Promise<void>, log: Logger): void {
+/** Looks after the certificate until disposed: soon again after a failure, else in a relaxed rhythm that also repairs a lost caBundle. */
+function keepCertified(certify: () => Promise<void>, log: Logger): Disposable {
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
   const round = (): void => {
+    const again = (afterMs: number): void => {
+      if (!isStopped) timer = setTimeout(round, afterMs);
+    };
     certify().then(
-      () => setTimeout(round, CERTIFICATE_CHECK_MS),
+      () => again(CERTIFICATE_CHECK_MS),
       (error: unknown) => {
-        log.warn({ err: error }, 'cannot look after the webhook certificate');
-        setTimeout(round, CERTIFICATE_RETRY_MS);
+        if (!isStopped) log.warn({ err: error }, 'cannot look after the webhook certificate');
+        again(CERTIFICATE_RETRY_MS);
       },
     );
   };
   round();
+  return {
+    [Symbol.dispose]() {
+      isStopped = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 function createWebhook(
   tls: { readonly key: string; readonly cert: string; readonly minVersion: 'TLSv1.2' },
-  admit: (request: AdmissionRequest) => unknown,
+  admit: (request: AdmissionRequest) => Promise<unknown>,
   validate: (body: unknown) => unknown,
 ): FastifyInstance {
   const server = fastify({ https: tls, logger: false, bodyLimit: BODY_LIMIT_BYTES, requestTimeout: 10_000 });

@@ -291,7 +291,7 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
     'configmaps [linkerd-identity-trust-roots]: list,watch',
   ],
   'ClusterRole tulle-tulle-injector': [
-    'namespaces: list,watch',
+    'namespaces: get,list,watch',
     'events: create',
     'pods: list,watch',
     'pods/eviction: create',

@@ -134,7 +134,10 @@ export class KubeClient implements Disposable {
   }
 
   #unreachable(request: KubeRequest, cause: unknown): KubeError {
-    const problem = cause instanceof Error ? cause.message || cause.name : String(cause);
+    // An aborted request only says that it was; the signal knows why.
+    const isAborted = cause instanceof Error && cause.name === 'AbortError' && cause.cause instanceof Error;
+    const reason = isAborted ? cause.cause : cause;
+    const problem = reason instanceof Error ? reason.message || reason.name : String(reason);
     return new KubeError(`${describe(request)}: ${problem}`, { reason: 'Unreachable', cause });
   }
 

@@ -28,7 +28,7 @@ export function injectorComponent(values: Values): Component {
       ),
     ],
     clusterRules: [
-      { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
+      { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
       { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] },
       ...(values.repair.enabled ? [{ apiGroups: [''], resources: ['pods/eviction'], verbs: ['create'] }] : []),
