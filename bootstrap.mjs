@@ -4,8 +4,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { arch, constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(realpathSync(fileURLToPath(import.meta.url)));
@@ -13,6 +15,7 @@ const modules = join(root, 'node_modules');
 const stamp = join(modules, '.tulle-lock-hash');
 const MIN_NODE = 20;
 const MAX_INSTALL_MS = 15 * 60_000;
+const LOCK_POLL_MS = 200;
 
 /** Ends the process with one line that says what is wrong and what to do. */
 function fail(message) {
@@ -30,7 +33,34 @@ function isInstalled(hash) {
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hash;
 }
 
-function install(hash) {
+/**
+ * Waits until nobody else installs into this checkout. The lock is a name that the kernel keeps as long as a process has it
+ * open, so the lock of a process that died is none.
+ */
+async function lockInstallation() {
+  const name = `\0tulle-install-${createHash('sha256').update(root).digest('hex')}`;
+  const untilMs = Date.now() + MAX_INSTALL_MS;
+  for (let tries = 1; ; tries += 1) {
+    const lock = createServer();
+    const error = await new Promise((done) => lock.once('error', done).listen(name, () => done(undefined)));
+    if (error === undefined) return lock;
+    if (error.code !== 'EADDRINUSE') fail(`cannot lock the installation of packages: ${error.message}`);
+    if (Date.now() > untilMs)
+      fail(
+        `another process has been installing packages into ${modules} for too long: end it (\`npm ci\`), and try again`,
+      );
+    if (tries === 1) process.stderr.write('tulle: waiting for another process that installs the packages ...\n');
+    await sleep(LOCK_POLL_MS);
+  }
+}
+
+async function install(hash) {
+  const lock = await lockInstallation();
+  if (!isInstalled(hash)) runNpm(hash, lock);
+  lock.close();
+}
+
+function runNpm(hash, lock) {
   process.stderr.write('tulle: installing packages (only when the lock file changed) ...\n');
   try {
     mkdirSync(modules, { recursive: true });
@@ -40,7 +70,7 @@ function install(hash) {
   rmSync(stamp, { force: true });
   const npm = spawnSync('npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--loglevel=error'], {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', lock._handle.fd], // so it keeps the lock should this process be killed
     encoding: 'utf8',
     timeout: MAX_INSTALL_MS,
     env: { ...process.env, npm_config_engine_strict: 'false' },
@@ -61,7 +91,7 @@ if (process.platform !== 'linux')
   fail('Tulle needs a Linux kernel (network namespaces and nftables): run it in a Linux VM');
 
 const hash = lockHash();
-if (!isInstalled(hash)) install(hash);
+if (!isInstalled(hash)) await install(hash);
 
 const node = join(modules, `node-linux-${arch()}`, 'bin', 'node');
 if (!existsSync(node)) fail(`no pinned Node for the architecture ${arch()}: Tulle runs on x64 and arm64`);
