@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { Finding, type Check } from './check.ts';
+import { Finding, type Check, type Hint } from './check.ts';
 
 const DAY_MS = 86_400_000;
 const SOON_DAYS = 60;
@@ -7,7 +7,7 @@ const SOON_DAYS = 60;
 /** The three checks for certificates that renew themselves: there and well-formed, valid now, valid for a while. */
 export function certificateChecks(
   what: string,
-  hint: string,
+  hint: Hint,
   read: () => Promise<readonly X509Certificate[]>,
   now: () => number = Date.now,
 ): readonly Check[] {

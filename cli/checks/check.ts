@@ -13,12 +13,15 @@ export class Finding extends Error {
   }
 }
 
+/** Advice, or how to find out which one fits the installation; that never rejects. */
+export type Hint = string | (() => Promise<string>);
+
 /** Lines below a check that succeeded. */
 export type Note = { readonly note: string };
 
 export type Check = {
   readonly description: string;
-  readonly hint: string; // what to do when it fails
+  readonly hint: Hint; // what to do when it fails
   readonly severity: Severity;
   /** Tried again until the deadline of the run, for what needs a moment after an installation. */
   readonly isRetried?: boolean;
@@ -31,9 +34,9 @@ export type Category = { readonly name: string; readonly checks: readonly Check[
 export type Result = {
   readonly category: string;
   readonly description: string;
-  readonly hint: string;
   readonly result: 'success' | 'warning' | 'error';
   readonly error?: string;
+  readonly hint?: string; // with an error
   readonly note?: string;
 };
 
@@ -68,11 +71,12 @@ export async function runChecks(categories: readonly Category[], options: RunOpt
       const { description, hint, severity } = check;
       if (outcome === 'success' || 'note' in outcome) {
         const note = outcome === 'success' ? {} : outcome;
-        options.onResult({ category: name, description, hint, result: 'success', ...note });
+        options.onResult({ category: name, description, result: 'success', ...note });
         continue;
       }
       const result = severity === 'warning' ? 'warning' : 'error';
-      options.onResult({ category: name, description, hint: outcome.hint ?? hint, result, error: outcome.error });
+      const advice = outcome.hint ?? (typeof hint === 'string' ? hint : await hint());
+      options.onResult({ category: name, description, result, error: outcome.error, hint: advice });
       if (check.severity !== 'warning') isSuccess = false;
       if (check.severity === 'fatal') return false;
     }

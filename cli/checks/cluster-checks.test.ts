@@ -3,10 +3,14 @@ import { after, before, describe, test } from 'node:test';
 import { TestServer } from '../../sandbox/apiserver/test-server.ts';
 import { applyAll } from '../../sandbox/demo/apply.ts';
 import { renderInstall } from '../../control-plane/install/render.ts';
-import { defaultValues } from '#config/values.ts';
+import { overlay } from '#config/overlay.ts';
+import { defaultValues, TINY } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
+import { createServingCertificate } from '../../injector/serving-certificate.ts';
 import { connect, type Cluster } from '../cluster.ts';
 import { tulle, type Outcome } from '../testing.ts';
+
+const DAY_MS = 86_400_000;
 
 type Answer = {
   readonly success: boolean;
@@ -342,4 +346,37 @@ describe('tulle check against an API server', () => {
       );
     }
   });
+});
+
+test('where the control plane is one Deployment, all advice is about that one', async () => {
+  await using server = await TestServer.start();
+  const cluster = await connect({ kubeconfig: server.kubeconfigPath });
+  const advice = async (): Promise<readonly string[]> => {
+    const { out } = await tulle(['check', '--kubeconfig', server.kubeconfigPath, '--wait', '0', '-o', 'json']);
+    return (JSON.parse(out) as Answer).categories.flatMap(({ checks }) => checks.flatMap(({ hint = [] }) => hint));
+  };
+  const create = (plural: string, name: string, data: Record<string, string>): Promise<unknown> =>
+    cluster.request('POST', `/api/v1/namespaces/tulle/${plural}`, { metadata: { name }, data });
+  try {
+    await applyAll(cluster, renderInstall(overlay(defaultValues(VERSION), TINY).values));
+    const deployment = '/apis/apps/v1/namespaces/tulle/deployments/tulle-control-plane/status';
+    await cluster.request('PATCH', deployment, { status: { readyReplicas: 1 } }, 'application/merge-patch+json');
+    assert.deepEqual(await advice(), [
+      'the identity process renews them: `kubectl -n tulle logs deploy/tulle-control-plane`',
+    ]);
+    await create('configmaps', 'linkerd-identity-trust-roots', { 'ca-bundle.crt': server.server.caCertificate });
+    assert.deepEqual(await advice(), ['the injector renews it: `kubectl -n tulle logs deploy/tulle-control-plane`']);
+    const bundle = Buffer.from(server.server.caCertificate).toString('base64');
+    const patch = [{ op: 'add', path: '/webhooks/0/clientConfig/caBundle', value: bundle }];
+    const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+    await cluster.request('PATCH', `${webhooks}/tulle-injector-webhook-config`, patch, 'application/json-patch+json');
+    const { certificatePem } = createServingCertificate('injector.tulle.svc', Date.now() - 300 * DAY_MS);
+    const ending = Buffer.from(certificatePem).toString('base64');
+    await create('secrets', 'tulle-injector-k8s-tls', { 'tls.crt': ending });
+    assert.deepEqual(await advice(), [
+      'renew what is yours in time; for the others see `kubectl -n tulle logs deploy/tulle-control-plane`',
+    ]);
+  } finally {
+    cluster.close();
+  }
 });

@@ -8,6 +8,7 @@ import {
   TRUST_ROOTS_CONFIG_MAP,
   TRUST_ROOTS_KEY,
   controlDeployments,
+  deploymentOf,
   WEBHOOK_CONFIGURATION,
 } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
@@ -41,6 +42,15 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
     },
   });
   const installed = (): Promise<InstalledValues> => installedValues(cluster, namespace);
+  const deployment = async (process: string): Promise<string> => {
+    const values = await installed().then(
+      (known) => known.values,
+      () => defaultValues(VERSION), // told by a check of its own
+    );
+    return deploymentOf(values, process);
+  };
+  const logs = async (process: string): Promise<string> =>
+    `\`kubectl -n ${namespace} logs deploy/${await deployment(process)}\``;
   return [
     {
       name: 'tulle-existence',
@@ -137,7 +147,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
       name: 'tulle-identity',
       checks: certificateChecks(
         'trust anchors',
-        `the identity process renews them: \`kubectl -n ${namespace} logs deploy/${IDENTITY}\``,
+        async () => `the identity process renews them: ${await logs(IDENTITY)}`,
         () => trustAnchors(cluster, namespace),
       ),
     },
@@ -145,11 +155,11 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
       name: 'tulle-webhooks',
       checks: certificateChecks(
         'injector webhook certificate',
-        `the injector renews it: \`kubectl -n ${namespace} logs deploy/${INJECTOR}\``,
+        async () => `the injector renews it: ${await logs(INJECTOR)}`,
         () => webhookBundle(cluster),
       ),
     },
-    forecastChecks(cluster, namespace),
+    forecastChecks(cluster, namespace, deployment),
     {
       name: 'control-plane-version',
       checks: [

@@ -20,7 +20,12 @@ const START = Date.UTC(2026, 0, 1);
 async function forecast(server: TestServer, nowMs: number): Promise<string> {
   const cluster = await connect({ kubeconfig: server.kubeconfigPath });
   try {
-    const [check] = forecastChecks(cluster, 'tulle', () => nowMs).checks;
+    const [check] = forecastChecks(
+      cluster,
+      'tulle',
+      (process) => Promise.resolve(process),
+      () => nowMs,
+    ).checks;
     const outcome = await check!.run();
     return typeof outcome === 'object' ? outcome.note : String(outcome);
   } catch (error) {

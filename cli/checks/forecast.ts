@@ -25,8 +25,17 @@ type Prospect = { readonly text: string; readonly problem?: string };
 /** A certificate that renews itself, and how much of its time is left when that should have happened by now. */
 type Renewal = { readonly by: string; readonly overdueMs: number };
 
-/** Which certificate ends when, who renews it, and what to do where nobody does. */
-export function forecastChecks(cluster: Cluster, namespace: string, now: () => number = Date.now): Category {
+/**
+ * Which certificate ends when, who renews it, and what to do where nobody does.
+ *
+ * @param deploymentOf  where a process of the control plane runs; never rejects
+ */
+export function forecastChecks(
+  cluster: Cluster,
+  namespace: string,
+  deploymentOf: (process: string) => Promise<string>,
+  now: () => number = Date.now,
+): Category {
   const path = (plural: string, name: string): string => `/api/v1/namespaces/${namespace}/${plural}/${name}`;
   const secret = async (name: string): Promise<{ readonly type: string; readonly data: Record<string, string> }> => {
     const object = asObject(await cluster.get(path('secrets', name)));
@@ -47,7 +56,7 @@ export function forecastChecks(cluster: Cluster, namespace: string, now: () => n
     const isOurs = issuerOwner(type, data) === 'us';
     const overdueMs = (certificate.notAfterMs - certificate.notBeforeMs) * 0.4;
     const prospect = isOurs
-      ? renewed('issuer', certificate, { by: IDENTITY, overdueMs }, now())
+      ? renewed('issuer', certificate, { by: await deploymentOf(IDENTITY), overdueMs }, now())
       : owned('issuer', certificate, `put the next one into Secret ${IDENTITY_ISSUER_SECRET}`, now());
     const verdict = verifyChain([certificate, ...chain], await anchors(), now());
     return [verdict.isTrusted ? prospect : { ...prospect, problem: `the issuer cannot be used: ${verdict.reason}` }];
@@ -57,12 +66,13 @@ export function forecastChecks(cluster: Cluster, namespace: string, now: () => n
     const data = stored === undefined ? {} : (await secret(IDENTITY_ANCHOR_SECRET)).data;
     const texts = [data['tls.crt'], data['previous.crt']].map((text) => text ?? '');
     const own = texts.flatMap((text) => (text.trim() === '' ? [] : certificatesOf(text, IDENTITY_ANCHOR_SECRET)));
+    const by = await deploymentOf(IDENTITY);
     return (await anchors()).map((anchor) => {
       const index = own.findIndex(({ der }) => der.equals(anchor.der));
       if (index > 0) return { text: `${line('trust anchor', anchor, now())}, has a successor already` };
       const lifetimeMs = anchor.notAfterMs - anchor.notBeforeMs;
       return index === 0
-        ? renewed('trust anchor', anchor, { by: IDENTITY, overdueMs: Math.min(365 * DAY_MS, lifetimeMs * 0.08) }, now())
+        ? renewed('trust anchor', anchor, { by, overdueMs: Math.min(365 * DAY_MS, lifetimeMs * 0.08) }, now())
         : owned('trust anchor', anchor, `add the next one to ConfigMap ${TRUST_ROOTS_CONFIG_MAP}`, now());
     });
   };
@@ -70,7 +80,7 @@ export function forecastChecks(cluster: Cluster, namespace: string, now: () => n
     const { data } = await secret(INJECTOR_CERTIFICATE_SECRET);
     const [leaf] = certificatesOf(data['tls.crt'] ?? '', `Secret ${INJECTOR_CERTIFICATE_SECRET}`);
     if (leaf === undefined) return [];
-    return [renewed('webhook certificate', leaf, { by: INJECTOR, overdueMs: 110 * DAY_MS }, now())];
+    return [renewed('webhook certificate', leaf, { by: await deploymentOf(INJECTOR), overdueMs: 110 * DAY_MS }, now())];
   };
 
   return {
@@ -78,7 +88,11 @@ export function forecastChecks(cluster: Cluster, namespace: string, now: () => n
     checks: [
       {
         description: 'certificate forecast',
-        hint: `renew what is yours in time; for the others see \`kubectl -n ${namespace} logs deploy/${IDENTITY}\` (or ${INJECTOR})`,
+        hint: async () => {
+          const [first, ...others] = new Set(await Promise.all([IDENTITY, INJECTOR].map(deploymentOf)));
+          const logs = [`\`kubectl -n ${namespace} logs deploy/${first}\``, ...others].join(' or ');
+          return `renew what is yours in time; for the others see ${logs}`;
+        },
         severity: 'warning',
         run: async () => {
           const prospects = (await Promise.all([trustAnchors, issuer, webhook].map(prospectsOf))).flat();

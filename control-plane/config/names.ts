@@ -34,6 +34,11 @@ export function controlDeployments(values: Pick<Values, 'singleProcess'>): reado
   return values.singleProcess ? [CONTROL_PLANE] : [IDENTITY, DESTINATION, INJECTOR];
 }
 
+/** The Deployment in which one of the three processes runs. */
+export function deploymentOf(values: Pick<Values, 'singleProcess'>, process: string): string {
+  return values.singleProcess ? CONTROL_PLANE : process;
+}
+
 type Domain = Pick<Values, 'namespace' | 'clusterDomain' | 'identityTrustDomain'>;
 
 /** Where the proxies find the three control APIs: absolute DNS names of headless Services. */
