@@ -10,6 +10,7 @@ import { Peers } from './network/peers.ts';
 import { PodNetworks } from './network/pod-network.ts';
 import { defaultImages, type Image } from './node/images.ts';
 import { startNode } from './node/node.ts';
+import { Power } from './node/power.ts';
 
 export type ClusterOptions = {
   readonly stateDirectory: string;
@@ -20,6 +21,7 @@ export type ClusterOptions = {
 };
 
 const API_PORT = 6443;
+const NODE_NAME = 'sandbox';
 /** Addresses that the machine may use for the API server. */
 const PUBLIC_HOST = '127.0.0.1';
 
@@ -51,16 +53,19 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     networks,
     checkout,
     images: images(join(checkout, 'dist')),
+    name: NODE_NAME,
     ip: nodeIP,
     dnsIP,
     log: log.child({ part: 'node' }),
   });
   server.connectNode(node);
+  const power = new Power(server.client, NODE_NAME, node, log.child({ part: 'power' }));
   const kubeconfig = join(stateDirectory, 'kubeconfig');
   server.writeKubeconfig(kubeconfig, `https://${PUBLIC_HOST}:${port}`);
   return {
     kubeconfig,
     close: async () => {
+      power[Symbol.dispose]();
       controllers[Symbol.dispose]();
       await node.close();
       balancers[Symbol.dispose]();

@@ -113,6 +113,12 @@ export class PodNetworks implements Disposable {
     this.#timer ??= setTimeout(() => this.removeLinks(), LINGER_MS).unref();
   }
 
+  /** What a node forgets in a power failure: addresses are given out from the first one again, to whichever pod asks. */
+  startOver(): void {
+    this.removeLinks();
+    this.#nextHost = FIRST_HOST;
+  }
+
   /** Removes the links of all pods that were given up, now instead of a little later. */
   removeLinks(): void {
     clearTimeout(this.#timer);

@@ -79,6 +79,13 @@ export class ContainerRunner {
     this.#changed();
   }
 
+  /** As a power failure does: at once, and nothing is said about it. */
+  kill({ instance }: ContainerSlot): void {
+    if (instance === undefined) return;
+    instance.killAtMs = Date.now();
+    instance.process.kill();
+  }
+
   /** The postStart hook, then the probes. */
   #afterStart(slot: ContainerSlot, instance: Instance): void {
     const hook = slot.container.lifecycle?.postStart;

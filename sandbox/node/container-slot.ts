@@ -1,7 +1,7 @@
 import type { ContainerExit, ContainerProcess } from './container-process.ts';
 import type { LogFile } from './log-file.ts';
-import type { ContainerView } from './pod-decision.ts';
-import type { Container, ContainerRole } from './pod.ts';
+import { willRestart, type ContainerView, type PodView } from './pod-decision.ts';
+import type { Container, ContainerRole, ContainerStatus } from './pod.ts';
 import type { Prober } from './prober.ts';
 
 /** Delays between restarts of a container that keeps ending. */
@@ -23,6 +23,9 @@ export type Terminated = {
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
 };
+
+/** Of a container that ended while nobody looked. Source: containerd, after a restart. */
+const UNSEEN_END = { exitCode: 255, reason: 'Unknown' };
 
 /** One running instance of a container. */
 export type Instance = {
@@ -80,6 +83,25 @@ export class ContainerSlot {
       exitCode: this.terminated?.exitCode ?? 0,
       notBeforeMs: this.notBeforeMs,
     };
+  }
+
+  /** Takes over what an earlier start of the node wrote about it: whatever ran then is gone. */
+  recall(status: ContainerStatus, policy: PodView['restartPolicy'], nowMs: number): void {
+    const { containerID, state, restartCount } = status;
+    if (containerID === undefined) return;
+    const { exitCode, reason, startedAt, finishedAt } = { ...UNSEEN_END, ...state?.running, ...state?.terminated };
+    const end: Terminated = {
+      containerId: containerID,
+      exitCode,
+      reason: reason ?? UNSEEN_END.reason,
+      startedAtMs: startedAt === undefined ? nowMs : Date.parse(startedAt),
+      finishedAtMs: finishedAt === undefined ? nowMs : Date.parse(finishedAt),
+    };
+    // What prepares a pod prepares it again.
+    const startsAgain = policy !== 'Never' && (this.role !== 'main' || willRestart({ role: 'main', exitCode }, policy));
+    this.restartCount = restartCount + (startsAgain ? 1 : 0);
+    if (startsAgain) this.lastTerminated = end;
+    else this.terminated = end;
   }
 
   /** Takes a new instance into account. */

@@ -11,6 +11,8 @@ export interface PodNetworks {
   /** A network namespace for a pod, with its address and routes. The descriptor lives until `remove`. */
   create(podUid: string): { readonly netns: number; readonly netnsPath: string; readonly ip: string };
   remove(podUid: string): void;
+  /** Addresses are given out from the first one again: pods get those that others had. */
+  startOver(): void;
 }
 
 /** What all pods of a node share. */

@@ -20,6 +20,7 @@ export type NodeFacts = {
   readonly ip: string;
   readonly version: string; // of the API server, such as `v1.32.0`
   readonly cpus: number;
+  readonly bootID: string; // another one after each start
 };
 
 /** Keeps the Node object and its Lease. */
@@ -45,6 +46,22 @@ export class NodeRegistration implements Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+  }
+
+  /** What the controller of nodes says of one that does not answer, without its delay of 40 s. */
+  async lost(): Promise<void> {
+    const node = this.#client.get('nodes', undefined, this.#facts.name);
+    if (node === undefined) return;
+    const time = wireTime(Date.now());
+    const status = node['status'] as { readonly conditions?: readonly object[] };
+    const conditions = (status.conditions ?? []).map((condition) => ({
+      ...condition,
+      status: 'Unknown',
+      reason: 'NodeStatusUnknown',
+      message: 'Kubelet stopped posting node status.',
+      lastTransitionTime: time,
+    }));
+    await this.#client.update('nodes', { ...node, status: { ...status, conditions } }, 'status');
   }
 
   async #register(): Promise<void> {
@@ -144,7 +161,7 @@ function nodeObject(facts: NodeFacts, nowMs: number): NewObject {
         kubeletVersion: facts.version,
         kubeProxyVersion: facts.version,
         containerRuntimeVersion: 'tulle://sandbox',
-        bootID: '',
+        bootID: facts.bootID,
         machineID: '',
         systemUUID: '',
       },

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +16,7 @@ import { defaultImages, type ImageMap } from './images.ts';
 import { readLog } from './log-reader.ts';
 import type { ExecOptions, ExecSession, LogOptions, NodeAgent } from './node-agent.ts';
 import type { NodeContext, PodNetworks } from './node-context.ts';
-import { NodeRegistration } from './node-object.ts';
+import { NodeRegistration, type NodeFacts } from './node-object.ts';
 import { PodWorker } from './pod-worker.ts';
 import { asPod, isTerminal, namespaceOf, type Pod } from './pod.ts';
 import { forwardPort } from './port-forward.ts';
@@ -57,7 +58,7 @@ export type NodeOptions = {
  */
 export async function startNode(client: LocalClient, options: NodeOptions): Promise<Node & NodeAgent> {
   const node = new Node(client, options);
-  await node.start();
+  await node.start(randomUUID());
   return node;
 }
 
@@ -66,11 +67,14 @@ export class Node implements NodeAgent, AsyncDisposable {
   readonly #client: LocalClient;
   readonly #context: NodeContext;
   readonly #home: ThreadHome;
-  readonly #registration: NodeRegistration;
-  readonly #scheduler: Scheduler;
+  readonly #facts: Omit<NodeFacts, 'bootID'>;
+  readonly #log: Logger;
+  #registration: NodeRegistration | undefined;
+  #scheduler: Scheduler | undefined;
   readonly #reaper = new OrphanReaper();
   readonly #workers = new Map<string, PodWorker>(); // by uid
-  readonly #watches: Disposable[] = [];
+  readonly #awaited = new Map<string, NodeJS.Timeout>(); // by uid, pods whose turn to start has not come
+  #watches: Disposable[] = [];
   readonly #memory: string;
   #reapTimer: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
@@ -101,13 +105,21 @@ export class Node implements NodeAgent, AsyncDisposable {
       log,
       isUserMapped: userMap(),
     };
-    const facts = { name, ip, version: options.version ?? DEFAULT_VERSION, cpus: availableParallelism() };
-    this.#registration = new NodeRegistration(client, facts, log);
-    this.#scheduler = new Scheduler(client, name, log);
+    this.#facts = { name, ip, version: options.version ?? DEFAULT_VERSION, cpus: availableParallelism() };
+    this.#log = log;
   }
 
-  async start(): Promise<void> {
+  /**
+   * @param bootID   what the node's object shows, so that others see that it has started again
+   * @param delayMs  how long each pod that is there already has to wait for its turn; none does by default
+   */
+  async start(bootID: string, delayMs?: (pod: Pod) => number): Promise<void> {
+    this.#registration = new NodeRegistration(this.#client, { ...this.#facts, bootID }, this.#log);
+    this.#scheduler = new Scheduler(this.#client, this.#facts.name, this.#log);
     await this.#registration.start();
+    if (delayMs !== undefined) {
+      for (const pod of this.#client.list('pods').map(asPod)) this.#await(pod, delayMs(pod));
+    }
     this.#watches.push(
       this.#client.watch('pods', {
         apply: (object) => this.#apply(asPod(object)),
@@ -119,6 +131,15 @@ export class Node implements NodeAgent, AsyncDisposable {
     this.#scheduler.start();
     this.#reapTimer = setInterval(() => this.#reaper.sweep(), REAP_MS);
     this.#reapTimer.unref();
+  }
+
+  /** All processes are killed at once; networks, addresses and memory are gone, objects and disk stay until `start`. */
+  async losePower(): Promise<void> {
+    this.#stopWork();
+    await Promise.all([...this.#workers.values()].map((worker) => worker.losePower()));
+    this.#workers.clear();
+    this.#context.networks.startOver();
+    await this.#registration?.lost();
   }
 
   logs(namespace: string, pod: string, container: string, options: LogOptions): Readable {
@@ -165,11 +186,18 @@ export class Node implements NodeAgent, AsyncDisposable {
     return this.close();
   }
 
-  async #close(): Promise<void> {
+  #stopWork(): void {
     clearInterval(this.#reapTimer);
-    this.#registration[Symbol.dispose]();
-    this.#scheduler[Symbol.dispose]();
+    this.#registration?.[Symbol.dispose]();
+    this.#scheduler?.[Symbol.dispose]();
     for (const watch of this.#watches) watch[Symbol.dispose]();
+    this.#watches = [];
+    for (const timer of this.#awaited.values()) clearTimeout(timer);
+    this.#awaited.clear();
+  }
+
+  async #close(): Promise<void> {
+    this.#stopWork();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     this.#workers.clear();
     unmount(this.#memory);
@@ -179,8 +207,18 @@ export class Node implements NodeAgent, AsyncDisposable {
     }
   }
 
+  #await({ metadata: { uid, namespace, name } }: Pod, delayMs: number): void {
+    const begin = (): void => {
+      this.#awaited.delete(uid);
+      const pod = this.#client.get('pods', namespace, name);
+      if (pod?.metadata.uid === uid) this.#apply(asPod(pod));
+    };
+    this.#awaited.set(uid, setTimeout(begin, delayMs));
+  }
+
   #apply(pod: Pod): void {
     if (pod.spec.nodeName !== this.#context.nodeName || this.#closing !== undefined) return;
+    if (this.#awaited.has(pod.metadata.uid)) return;
     const known = this.#workers.get(pod.metadata.uid);
     if (known !== undefined) {
       known.update(pod);

@@ -110,15 +110,25 @@ export class PodSurroundings {
 
   /** Gives everything back; no process of the pod may be left. May be called again. */
   release(): void {
-    if (this.#network?.netns !== undefined) this.#context.networks.remove(this.#uid);
-    this.#network = undefined;
+    this.#removeNetwork();
     this.#volumes.tearDown();
+  }
+
+  /** The network and what is in memory are gone; the disk stays. */
+  losePower(): void {
+    this.#removeNetwork();
+    this.#volumes.losePower();
   }
 
   /** Removes what is left on disk. */
   removeFiles(): void {
     const { pods, logs } = this.#context.directories;
     for (const directory of [pods, logs]) rmSync(join(directory, this.#uid), { recursive: true, force: true });
+  }
+
+  #removeNetwork(): void {
+    if (this.#network?.netns !== undefined) this.#context.networks.remove(this.#uid);
+    this.#network = undefined;
   }
 
   #createNetwork(pod: Pod): Network {

@@ -4,7 +4,7 @@ import { ContainerSlot } from './container-slot.ts';
 import { MIN_GRACE_MS } from './container-stop.ts';
 import { Deadline } from './deadline.ts';
 import type { NodeContext } from './node-context.ts';
-import { decide, type Decision } from './pod-decision.ts';
+import { decide, type Decision, type PodView } from './pod-decision.ts';
 import { podStatus, type PodState } from './pod-status.ts';
 import { PodSurroundings } from './pod-surroundings.ts';
 import { containersOf, isTerminal, namespaceOf, podLabel, type Pod } from './pod.ts';
@@ -31,7 +31,7 @@ export class PodWorker {
   readonly #runner: ContainerRunner;
   readonly #gone = Promise.withResolvers<void>();
   readonly #status: StatusWriter;
-  readonly #startedAtMs = Date.now();
+  readonly #startedAtMs: number;
   #pod: Pod;
   #isInitialized = false;
   #outcome: PodState['outcome'];
@@ -41,6 +41,9 @@ export class PodWorker {
   #sidecarStop: Deadline | undefined;
   #isForced = false; // no grace at all
   #isRemoved = false; // from the store
+  #hasPower = true;
+  /** It ran when the node lost its power, and nothing of it may run twice. */
+  readonly #isLost: boolean;
   #isEnded = false; // nothing is left on this node
   #isDirty = false;
   #isRunning = false;
@@ -49,11 +52,13 @@ export class PodWorker {
   constructor(context: NodeContext, pod: Pod) {
     this.#context = context;
     this.#pod = pod;
+    this.#startedAtMs = pod.status?.startTime === undefined ? Date.now() : Date.parse(pod.status.startTime);
     this.uid = pod.metadata.uid;
     this.removedAndGone = this.#gone.promise;
     this.slots = containersOf(pod.spec).map(
       ({ container, role }) => new ContainerSlot(container, role, context.backoff),
     );
+    this.#isLost = this.#recall();
     this.surroundings = new PodSurroundings(context, pod);
     this.#runner = new ContainerRunner(
       context,
@@ -113,6 +118,14 @@ export class PodWorker {
     await this.removedAndGone;
   }
 
+  /** Everything ends at this moment, without a word in the store; what is on the disk stays. Then it is as if closed. */
+  async losePower(): Promise<void> {
+    this.#hasPower = false;
+    this.#status.close();
+    for (const slot of this.slots) this.#runner.kill(slot);
+    await this.close();
+  }
+
   #wake(): void {
     this.#status.touch();
     this.#isDirty = true;
@@ -147,6 +160,7 @@ export class PodWorker {
       const message = 'Pod was active on the node longer than the specified deadline';
       return this.#finish({ phase: 'Failed', reason: 'DeadlineExceeded', message });
     }
+    if (this.#isLost) return this.#finish({ phase: 'Failed', message: 'The node lost its power while the pod ran' });
     await this.#prepare();
     const decision = this.surroundings.isReady ? this.#decide() : undefined;
     for (const name of decision?.start ?? []) {
@@ -167,8 +181,23 @@ export class PodWorker {
     return this.#isRemoved || this.#pod.metadata.deletionTimestamp !== undefined;
   }
 
+  /** Takes over what the store says of the time before this start of the node. */
+  #recall(): boolean {
+    const { containerStatuses = [], initContainerStatuses = [] } = this.#pod.status ?? {};
+    const statuses = [...initContainerStatuses, ...containerStatuses];
+    for (const status of statuses) {
+      const slot = this.slots.find(({ container }) => container.name === status.name);
+      slot?.recall(status, this.#restartPolicy, Date.now());
+    }
+    return this.#restartPolicy === 'Never' && statuses.some(({ containerID }) => containerID !== undefined);
+  }
+
+  get #restartPolicy(): PodView['restartPolicy'] {
+    return (this.#pod.spec.restartPolicy ?? 'Always') as PodView['restartPolicy'];
+  }
+
   #decide(): Decision {
-    const restartPolicy = (this.#pod.spec.restartPolicy ?? 'Always') as 'Always' | 'OnFailure' | 'Never';
+    const restartPolicy = this.#restartPolicy;
     const containers = this.slots.map((slot) => slot.view);
     const decision = decide({ restartPolicy, containers, isInitialized: this.#isInitialized }, Date.now());
     this.#isInitialized = decision.isInitialized;
@@ -213,6 +242,11 @@ export class PodWorker {
     const graceSeconds = this.#pod.metadata.deletionGracePeriodSeconds ?? this.#graceSeconds();
     await this.#stopAll(this.#isRemoved ? MIN_GRACE_MS / 1000 : graceSeconds);
     clearTimeout(this.#timer);
+    if (!this.#hasPower) {
+      this.surroundings.losePower();
+      this.#isEnded = true;
+      return;
+    }
     this.surroundings.release();
     const mains = this.slots.filter((slot) => slot.role === 'main');
     this.#outcome ??= { phase: mains.every((slot) => slot.terminated?.exitCode === 0) ? 'Succeeded' : 'Failed' };

@@ -19,6 +19,7 @@ export class StatusWriter {
   #running: Promise<void> | undefined;
   #sent: PodStatus | undefined;
   #stored: unknown;
+  #isClosed = false;
 
   /** @param make  the status that the pod has now, given the object in the store */
   constructor(client: LocalClient, log: Logger, pod: Pod, make: (current: Pod) => PodStatus) {
@@ -30,6 +31,7 @@ export class StatusWriter {
 
   /** Something may have changed. Calls while a write is under way become one more write. */
   touch(): void {
+    if (this.#isClosed) return;
     this.#isDirty = true;
     this.#running ??= this.#run().finally(() => (this.#running = undefined));
   }
@@ -40,6 +42,12 @@ export class StatusWriter {
     while (this.#running !== undefined) await this.#running;
   }
 
+  /** Nothing is written any more, whatever happens. */
+  close(): void {
+    this.#isClosed = true;
+    this.#isDirty = false;
+  }
+
   async #run(): Promise<void> {
     for (let conflicts = 0; this.#isDirty && conflicts < CONFLICTS_MAX;) {
       this.#isDirty = false;
@@ -47,7 +55,7 @@ export class StatusWriter {
         await this.#writeOnce();
       } catch (error) {
         if (error instanceof StatusError && error.code === 404) return;
-        this.#isDirty = true;
+        this.#isDirty = !this.#isClosed;
         conflicts += 1;
         if (error instanceof StatusError && error.code === 409) continue;
         this.#log.warn({ err: error, pod: this.#pod.metadata.name }, 'the status of a pod was not written');

@@ -83,9 +83,14 @@ export class PodVolumes {
 
   /** Unmounts and removes everything; the pod's processes must be gone. */
   tearDown(): void {
+    this.losePower();
+    rmSync(this.#directories.disk, { recursive: true, force: true });
+  }
+
+  /** Only what is on the disk stays. */
+  losePower(): void {
     for (const mount of this.#memoryMounts) unmount(mount);
     this.#memoryMounts.clear();
-    rmSync(this.#directories.disk, { recursive: true, force: true });
     rmSync(this.#directories.memory, { recursive: true, force: true });
   }
 

@@ -16,6 +16,10 @@ export class CountedNetworks implements Disposable {
     this.#inUse.delete(podUid);
   }
 
+  startOver(): void {
+    this.#networks.startOver();
+  }
+
   get size(): number {
     return this.#inUse.size;
   }
