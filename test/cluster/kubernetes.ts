@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
 import { applyAll } from '../../sandbox/demo/apply.ts';
 import type { Manifest } from '../../control-plane/install/manifest.ts';
@@ -23,6 +24,17 @@ import type { Programs } from './programs.ts';
 const READY_MS = 120_000;
 const COMMAND_MS = 60_000;
 const LOAD_BALANCERS_MS = 500;
+/** Programs of a node that start in any order after a power failure, and within which time. */
+const SHUFFLED = [
+  'containerd',
+  'etcd',
+  'kube-apiserver',
+  'kube-scheduler',
+  'kubelet',
+  'kube-proxy',
+  'kube-controller-manager',
+];
+const START_SPREAD_S = 3;
 /** Hierarchies of control groups (v1) in which the node has a group of its own. */
 const CONTROLLERS = ['cpu', 'cpuacct', 'cpuset', 'memory', 'pids', 'blkio', 'devices', 'freezer', 'systemd'];
 
@@ -31,8 +43,14 @@ export type Kubernetes = {
   readonly kubeconfig: string; // path
   readonly stateDirectory: string;
   readonly nodeIP: string;
-  /** Kills every process of the node at once, as a power failure does, and starts it again with what is on its disk. */
-  readonly reboot: () => Promise<void>;
+  /**
+   * Kills every process of the node at once, as a power failure does, and starts it again with what is on its disk.
+   * Resolves when all programs of the node have been started, which is long before they are ready.
+   *
+   * @param random     numbers in [0, 1), for the order in which the programs of the node start
+   * @param whileDown  runs when the API server answers and no pod runs yet
+   */
+  readonly reboot: (random: () => number, whileDown?: () => Promise<void>) => Promise<void>;
   /** Makes images known to the node. @param archives  OCI archives */
   readonly load: (archives: readonly string[]) => void;
   /** The last lines that the programs of the node wrote, for error messages. */
@@ -73,11 +91,17 @@ export async function startKubernetes(programs: Programs, images: readonly strin
     nodeIP: addresses.nodeIP,
     log,
     load: (archives) => node.load(archives),
-    async reboot() {
+    async reboot(random, whileDown) {
       await node.kill();
-      node.start();
-      await node.containerdReady();
-      await node.ready(kubeconfig, dns);
+      const hold = join(stateDirectory, 'hold');
+      if (whileDown !== undefined) writeFileSync(hold, '');
+      const pauses = SHUFFLED.map((program): [string, number] => [program, random() * START_SPREAD_S]);
+      node.start(pauses);
+      await sleep(Math.max(...pauses.map(([, seconds]) => seconds)) * 1000);
+      if (whileDown === undefined) return;
+      await node.apiServerReady(kubeconfig);
+      await whileDown();
+      rmSync(hold);
     },
     stop() {
       loadBalancers?.[Symbol.dispose]();
@@ -124,7 +148,8 @@ class Node {
     this.#addresses = addresses;
   }
 
-  start(): void {
+  /** @param pauses  programs that start later than at once, and by how many seconds */
+  start(pauses: readonly (readonly [program: string, seconds: number])[] = []): void {
     const { name, nodeIP, podNetwork, serviceNetwork } = this.#addresses;
     createControlGroups(name);
     const namespaces = [
@@ -152,6 +177,7 @@ class Node {
         nodeIP,
         podNetwork,
         serviceNetwork,
+        ...pauses.map(([program, seconds]) => `${program}=${seconds.toFixed(2)}`),
       ],
       // The other end of its standard input closes with this process. A group of its own: Ctrl-C is for the caller.
       { stdio: ['pipe', 'ignore', 'pipe'], detached: true },
@@ -176,10 +202,19 @@ class Node {
     }
   }
 
-  async ready(kubeconfig: string, dns: readonly object[]): Promise<void> {
+  async apiServerReady(kubeconfig: string): Promise<void> {
     const cluster = await connect({ kubeconfig });
     try {
       await until('the API server', READY_MS, async () => (await cluster.text('GET', '/readyz')) === 'ok');
+    } finally {
+      cluster.close();
+    }
+  }
+
+  async ready(kubeconfig: string, dns: readonly object[]): Promise<void> {
+    await this.apiServerReady(kubeconfig);
+    const cluster = await connect({ kubeconfig });
+    try {
       await until('the node', READY_MS, async () => {
         const node = await cluster.get(`/api/v1/nodes/${this.#addresses.name}`);
         return conditionOf(node, 'Ready') === 'True';

@@ -3,9 +3,13 @@
 # keeps every program running, and ends with its standard input, which whoever started the cluster holds open. What it
 # started ends with it.
 #
-# usage: node.sh STATE PROGRAMS NAME NODE_IP POD_NETWORK SERVICE_NETWORK
+# usage: node.sh STATE PROGRAMS NAME NODE_IP POD_NETWORK SERVICE_NETWORK [PROGRAM=SECONDS...]
+# A program that is named at the end starts that much later. While the file STATE/hold is there, no pod starts.
 set -euo pipefail
 state=$1 programs=$2 name=$3 ip=$4 pods=$5 services=$6
+shift 6
+declare -A pauses=()
+for pause in "$@"; do pauses[${pause%%=*}]=${pause#*=}; done
 pki=$state/pki
 
 mount --make-rshared /
@@ -31,6 +35,8 @@ cd "$state"
 run() {
   local program=$1
   (
+    sleep "${pauses[$program]:-0}"
+    while [ "$program" = kubelet ] && [ -e "$state/hold" ]; do sleep 0.1; done
     while :; do
       "$@" >> "$state/log/$program.log" 2>&1 < /dev/null || true
       echo "--- $program ended, again in 1 s" >> "$state/log/$program.log"

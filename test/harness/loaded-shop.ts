@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadSummary, namespaceYaml, serviceYaml, type LoadSummary, type Mesh } from './mesh.ts';
 import { until } from './until.ts';
 
@@ -21,4 +22,18 @@ export async function startLoadedShop(mesh: Mesh, rate = 50): Promise<() => Prom
   };
   await until('the first requests', 30_000, async () => (await loadOf()).ok > 100);
   return loadOf;
+}
+
+/**
+ * Waits until the client of a loaded shop gets answers, and nothing but answers.
+ *
+ * @param requests  reads the client's figures
+ */
+export async function trafficFlows(requests: () => Promise<LoadSummary>, deadlineMs: number): Promise<void> {
+  await until('traffic that flows', deadlineMs, async () => {
+    const start = await requests();
+    await sleep(1_000);
+    const end = await requests();
+    return end.ok - start.ok > 30 && end.failed === start.failed;
+  });
 }

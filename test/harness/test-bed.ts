@@ -1,4 +1,8 @@
+import { connect } from '../../cli/cluster.ts';
 import { linkSandboxes, sandboxLog, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox/sandbox.ts';
+import { until } from './until.ts';
+
+const POWER_MS = 30_000;
 
 /** A cluster that scenarios run on. */
 export type TestBed = {
@@ -17,7 +21,7 @@ const { TULLE_TEST_IMAGES } = process.env;
 export const isRealKubernetes = TULLE_TEST_IMAGES !== undefined;
 
 const sandboxes = new WeakMap<TestBed, Sandbox>();
-const reboots = new WeakMap<TestBed, () => Promise<void>>();
+const reboots = new WeakMap<TestBed, Reboot>();
 
 /** Starts a sandbox, or a real Kubernetes where `npm run test:cluster` runs the test. */
 export async function startTestBed(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'>): Promise<TestBed> {
@@ -32,6 +36,7 @@ export async function startTestBed(options: Pick<SandboxOptions, 'podNetwork' | 
   const sandbox = await startSandbox(options);
   const bed = { ...sandbox, log: (lines: number): string => sandboxLog(sandbox.stateDirectory, lines) };
   sandboxes.set(bed, sandbox);
+  reboots.set(bed, (random, whileDown) => rebootSandbox(sandbox.kubeconfig, random, whileDown));
   return bed;
 }
 
@@ -41,9 +46,54 @@ export async function linkTestBeds(a: TestBed, b: TestBed): Promise<void> {
   if (one !== undefined && other !== undefined) await linkSandboxes(one, other);
 }
 
-/** Kills everything at once, as a power failure does, and starts it again. Only a real Kubernetes keeps its state. */
-export async function rebootTestBed(bed: TestBed): Promise<void> {
-  const reboot = reboots.get(bed);
-  if (reboot === undefined) throw new Error('a sandbox keeps nothing that it could start again with');
-  await reboot();
+/**
+ * Kills everything at once, as a power failure does, and starts it again with what was stored. Resolves when everything
+ * has been started, which is long before it is ready: the next power failure may come at any time.
+ *
+ * @param random     numbers in [0, 1): what starts when
+ * @param whileDown  runs when the API server answers and no pod runs yet
+ */
+export async function rebootTestBed(
+  bed: TestBed,
+  random: () => number,
+  whileDown?: () => Promise<void>,
+): Promise<void> {
+  await reboots.get(bed)?.(random, whileDown);
 }
+
+type Reboot = (random: () => number, whileDown?: () => Promise<void>) => Promise<void>;
+
+/** The API server of a sandbox stays: it has no disk that it could start again from. */
+async function rebootSandbox(
+  kubeconfig: string,
+  random: () => number,
+  whileDown: (() => Promise<void>) | undefined,
+): Promise<void> {
+  const cluster = await connect({ kubeconfig });
+  const path = '/api/v1/nodes/sandbox';
+  const follow = async (power: string, isDone: (status: NodeStatus) => boolean): Promise<void> => {
+    const body = { metadata: { annotations: { 'sandbox.tulle.dev/power': power } } };
+    await cluster.request('PATCH', path, body, 'application/merge-patch+json');
+    await until(`the node's power: ${power}`, POWER_MS, async () => {
+      const { status } = (await cluster.get(path)) as unknown as { readonly status: NodeStatus };
+      return isDone(status);
+    });
+  };
+  try {
+    if (whileDown !== undefined) {
+      await follow('off', ({ conditions }) =>
+        conditions.some(({ type, status }) => type === 'Ready' && status !== 'True'),
+      );
+      await whileDown();
+    }
+    const seed = String(Math.floor(random() * 2 ** 32));
+    await follow(seed, ({ nodeInfo }) => nodeInfo.bootID === seed);
+  } finally {
+    cluster.close();
+  }
+}
+
+type NodeStatus = {
+  readonly conditions: readonly { readonly type: string; readonly status: string }[];
+  readonly nodeInfo: { readonly bootID: string };
+};
