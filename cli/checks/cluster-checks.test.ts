@@ -362,7 +362,7 @@ test('where the control plane is one Deployment, all advice is about that one', 
     const deployment = '/apis/apps/v1/namespaces/tulle/deployments/tulle-control-plane/status';
     await cluster.request('PATCH', deployment, { status: { readyReplicas: 1 } }, 'application/merge-patch+json');
     assert.deepEqual(await advice(), [
-      'the identity process renews them: `kubectl -n tulle logs deploy/tulle-control-plane`',
+      'the identity process renews what it made: `kubectl -n tulle logs deploy/tulle-control-plane`. The certificate forecast says what is yours to renew',
     ]);
     await create('configmaps', 'linkerd-identity-trust-roots', { 'ca-bundle.crt': server.server.caCertificate });
     assert.deepEqual(await advice(), ['the injector renews it: `kubectl -n tulle logs deploy/tulle-control-plane`']);

@@ -147,7 +147,8 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
       name: 'tulle-identity',
       checks: certificateChecks(
         'trust anchors',
-        async () => `the identity process renews them: ${await logs(IDENTITY)}`,
+        async () =>
+          `the identity process renews what it made: ${await logs(IDENTITY)}. The certificate forecast says what is yours to renew`,
         () => trustAnchors(cluster, namespace),
       ),
     },

@@ -81,5 +81,11 @@ test('the forecast names every certificate, its end, who renews it, and what is 
     await forecast(server, START + 61 * DAY),
     /^problem: the issuer ends soon: put the next one into Secret linkerd-identity-issuer\n/,
   );
+  const report = await forecast(server, START + 401 * DAY);
+  assert.match(report, /the trust anchor has ended: add the next one to ConfigMap linkerd-identity-trust-roots\n/);
+  assert.match(
+    report,
+    /issuer cannot be used: ".*" expired at .*: put the next one into Secret linkerd-identity-issuer\n/,
+  );
   admin.close();
 });

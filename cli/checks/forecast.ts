@@ -55,11 +55,13 @@ export function forecastChecks(
     if (certificate === undefined) return [];
     const isOurs = issuerOwner(type, data) === 'us';
     const overdueMs = (certificate.notAfterMs - certificate.notBeforeMs) * 0.4;
+    const remedy = `put the next one into Secret ${IDENTITY_ISSUER_SECRET}`;
     const prospect = isOurs
       ? renewed('issuer', certificate, { by: await deploymentOf(IDENTITY), overdueMs }, now())
-      : owned('issuer', certificate, `put the next one into Secret ${IDENTITY_ISSUER_SECRET}`, now());
+      : owned('issuer', certificate, remedy, now());
     const verdict = verifyChain([certificate, ...chain], await anchors(), now());
-    return [verdict.isTrusted ? prospect : { ...prospect, problem: `the issuer cannot be used: ${verdict.reason}` }];
+    if (verdict.isTrusted) return [prospect];
+    return [{ ...prospect, problem: `the issuer cannot be used: ${verdict.reason}${isOurs ? '' : `: ${remedy}`}` }];
   };
   const trustAnchors = async (): Promise<readonly Prospect[]> => {
     const stored = await cluster.find(path('secrets', IDENTITY_ANCHOR_SECRET));
@@ -128,8 +130,9 @@ function renewed(what: string, certificate: Certificate, { by, overdueMs }: Rene
 
 function owned(what: string, certificate: Certificate, remedy: string, nowMs: number): Prospect {
   const text = `${line(what, certificate, nowMs)}, yours to renew`;
-  const isSoon = certificate.notAfterMs - nowMs < SOON_DAYS * DAY_MS;
-  return isSoon ? { text, problem: `the ${what} ends soon: ${remedy}` } : { text };
+  const leftMs = certificate.notAfterMs - nowMs;
+  if (leftMs >= SOON_DAYS * DAY_MS) return { text };
+  return { text, problem: `the ${what} ${leftMs > 0 ? 'ends soon' : 'has ended'}: ${remedy}` };
 }
 
 function line(what: string, { commonName, names, serialHex, notAfterMs }: Certificate, nowMs: number): string {

@@ -349,6 +349,30 @@ const DEFECTS: readonly Defect[] = [
     roots(anchorPem(-10 * DAY_MS, -DAY_MS)),
   ],
   [
+    'a proxy has only trust anchors that are over',
+    'error',
+    /trust an anchor that holds: shop\/stale: the last of its trust anchors ended at 20/,
+    pod('stale', {
+      labels: MESHED,
+      annotations: CURRENT,
+      spec: {
+        initContainers: [
+          {
+            name: 'linkerd-proxy',
+            image: 'x',
+            restartPolicy: 'Always',
+            env: [
+              {
+                name: 'LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS',
+                value: anchorPem(-10 * DAY_MS, -2 * DAY_MS) + anchorPem(-10 * DAY_MS, -DAY_MS),
+              },
+            ],
+          },
+        ],
+      },
+    }),
+  ],
+  [
     'the trust anchor is not valid yet',
     'error',
     /trust anchors: within the validity period: valid from/,
