@@ -69,6 +69,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/pki',
     'control-plane/netlink',
   ],
+  // Puts our pair beside those of others.
+  'proxy/bench': '*',
   'viz/metrics-api': ['control-plane/runtime'],
   'sandbox/apiserver': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/node'],
   'sandbox/node': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/apiserver', 'sandbox/network'],

@@ -1,0 +1,36 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Place } from './place.ts';
+
+/** Ports of the application: redirected to its proxy, and the same not redirected. */
+export const APP = { http: 8080, http2: 8082, opaque: 8084 } as const;
+export const APP_APART = { http: 9080, http2: 9082, opaque: 9084 } as const;
+export const SMALL = 'hello world, hello mesh\n'; // 24 bytes
+const BODIES = { '10k': 10 * 1024, '1m': 1024 * 1024 } as const;
+
+/** The application behind every proxy: nginx, which costs little itself. */
+export async function startBackend(place: Place): Promise<void> {
+  const root = join(place.folder, 'www');
+  mkdirSync(root);
+  for (const [name, bytes] of Object.entries(BODIES)) writeFileSync(join(root, name), Buffer.alloc(bytes, 'x'));
+  const listen = (ports: readonly number[], rest = ''): string =>
+    ports.map((port) => `listen ${port}${rest} backlog=4096;`).join(' ');
+  const location = `location = /s { default_type text/plain; return 200 "${SMALL.trim()}\\n"; }`;
+  const file = join(place.folder, 'backend.conf');
+  writeFileSync(
+    file,
+    `worker_processes 1; daemon off; pid ${place.folder}/backend.pid; error_log stderr warn;
+worker_rlimit_nofile 65536;
+events { worker_connections 30000; }
+http {
+  access_log off; keepalive_requests 100000000; keepalive_timeout 600s; sendfile on; tcp_nopush on; http2_max_requests 100000000;
+  client_body_temp_path ${place.folder}/body; proxy_temp_path ${place.folder}/proxy; fastcgi_temp_path ${place.folder}/fastcgi;
+  uwsgi_temp_path ${place.folder}/uwsgi; scgi_temp_path ${place.folder}/scgi;
+  server { ${listen([APP.http, APP.opaque, APP_APART.http, APP_APART.opaque])} root ${root}; ${location} }
+  server { ${listen([APP.http2, APP_APART.http2], ' http2')} root ${root}; ${location} }
+}
+`,
+  );
+  place.start(place.server, 'load', 'backend', ['nginx', '-e', 'stderr', '-c', file]);
+  await place.listening(place.server, APP_APART.http, 'backend');
+}

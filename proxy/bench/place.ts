@@ -1,0 +1,91 @@
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inNetns } from '#netlink/namespace.ts';
+import { openTcpSocket } from '#netlink/tcp-socket.ts';
+import { connectedHosts, type TestHost } from '#netlink/testing.ts';
+import { parseOptions } from '../redirect/options.ts';
+import { installRedirect } from '../redirect/program.ts';
+
+/** Ports of the peers and of what is reached without a proxy: not redirected. */
+const APART = '7000-7999,9000-9999';
+export const PROXY_UID = 2102;
+/** The load, the backend and the control plane have one core, the two proxies of a pair the other. */
+export type Core = 'load' | 'proxies';
+const CORES: Readonly<Record<Core, string>> = { load: '0', proxies: '1' };
+const LISTENING_MS = 15_000;
+
+/**
+ * Two pods: network namespaces with a link between them, both with the redirection that the mesh has. What runs in them ends
+ * when this is disposed of.
+ */
+export class Place implements Disposable {
+  readonly client: TestHost;
+  readonly server: TestHost;
+  readonly folder: string;
+  readonly #children: ChildProcess[] = [];
+
+  constructor() {
+    [this.client, this.server] = connectedHosts();
+    this.folder = mkdtempSync(join(tmpdir(), 'tulle-bench-'));
+    chmodSync(this.folder, 0o755); // proxies and nginx's workers are other users
+    const options = parseOptions([
+      '--incoming-proxy-port=4143',
+      '--outgoing-proxy-port=4140',
+      `--proxy-uid=${PROXY_UID}`,
+      `--inbound-ports-to-ignore=4190,4191,${APART}`,
+      `--outbound-ports-to-ignore=${APART}`,
+    ]);
+    for (const { netns } of [this.client, this.server]) inNetns(netns, () => installRedirect(options));
+  }
+
+  /** Starts a process in a pod, on a core. What it says goes to `<name>.log` in the folder. */
+  start(
+    host: TestHost,
+    core: Core,
+    name: string,
+    command: readonly string[],
+    options: Pick<SpawnOptions, 'env' | 'uid'> = {},
+  ): ChildProcess {
+    const log = openSync(join(this.folder, `${name}.log`), 'a');
+    const child = this.run(host, core, command, { ...options, stdio: ['ignore', log, log] });
+    this.#children.push(child);
+    return child;
+  }
+
+  run(host: TestHost, core: Core, command: readonly string[], options: SpawnOptions): ChildProcess {
+    return inNetns(host.netns, () => spawn('taskset', ['-c', CORES[core], ...command], options));
+  }
+
+  /** Waits until something listens. @throws Error  with the end of the log of the process that should */
+  async listening(host: TestHost, port: number, name: string): Promise<void> {
+    const deadline = performance.now() + LISTENING_MS;
+    while (!(await this.#answers(host, port))) {
+      if (performance.now() > deadline) throw new Error(`${name} does not listen on ${port}: ${this.logOf(name)}`);
+      await new Promise((resolve) => void setTimeout(resolve, 50));
+    }
+  }
+
+  logOf(name: string): string {
+    return readFileSync(join(this.folder, `${name}.log`), 'utf8').slice(-2_000);
+  }
+
+  #answers(host: TestHost, port: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      // By the link's own address: connections to it stay inside and are not redirected.
+      const socket = inNetns(host.netns, () => openTcpSocket(false));
+      socket.connect({ host: host.ipv4, port });
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
