@@ -16,7 +16,9 @@ import { asStatusError, forbidden, methodNotAllowed, StatusError, tooLarge } fro
 import type { User } from './user.ts';
 
 const WARNINGS_MAX = 50;
-const WARNING_LENGTH_MAX = 256;
+/** Above this length in total each one is cut, as kube-apiserver does. */
+const WARNINGS_LENGTH_MAX = 4096;
+const WARNING_LENGTH_CUT = 256;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 export type GatewayParts = {
@@ -148,9 +150,19 @@ function warningsTo(response: ServerResponse): (text: string) => void {
   return (text) => {
     if (response.headersSent || seen.size >= WARNINGS_MAX || seen.has(text)) return;
     seen.add(text);
-    const quoted = printable(text).slice(0, WARNING_LENGTH_MAX).replace(/[\\"]/g, '\\$&');
-    response.appendHeader('warning', `299 - "${quoted}"`);
+    response.setHeader('warning', warningHeaders([...seen].map(printable)));
   };
+}
+
+function warningHeaders(texts: readonly string[]): readonly string[] {
+  const isLong = texts.reduce((sum, { length }) => sum + length, 0) > WARNINGS_LENGTH_MAX;
+  let left = WARNINGS_LENGTH_MAX;
+  return texts.flatMap((text) => {
+    if (left <= 0) return [];
+    const shown = isLong ? text.slice(0, WARNING_LENGTH_CUT) : text;
+    left -= shown.length;
+    return [`299 - "${shown.replace(/[\\"]/g, '\\$&')}"`];
+  });
 }
 
 /** Header values hold no control characters and nothing beyond Latin-1. */

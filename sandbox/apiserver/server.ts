@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import { Admission } from './admission.ts';
 import { podMutators } from './admit-pod.ts';
+import { podSecurity } from './admit-pod-security.ts';
 import { refuseEscalation } from './admit-rbac.ts';
 import { ServiceAllocator } from './admit-service.ts';
 import { Authenticator } from './authentication.ts';
@@ -176,7 +177,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const webhooks = new Webhooks(store, registry, options.resolveService ?? clusterIpOf(store), log);
   const admission = new Admission(
     [...podMutators(store), services.mutate],
-    [refuseEscalation(authorizer), refuseUnsupported],
+    [refuseEscalation(authorizer), podSecurity(store), refuseUnsupported],
     webhooks,
   );
   const writer = new Writer(store, admission, nowMs);

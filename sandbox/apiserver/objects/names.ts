@@ -27,7 +27,7 @@ export function rangeText(low: number, high: number): string {
 
 export function regexText(message: string, pattern: string, ...examples: readonly string[]): string {
   if (examples.length === 0) return `${message} (regex used for validation is '${pattern}')`;
-  return `${message} (e.g. ${examples.map((example) => `'${example}'`).join(' or ')}, regex used for validation is '${pattern}')`;
+  return `${message} (e.g. ${examples.map((example) => `'${example}'`).join(',  or ')}, regex used for validation is '${pattern}')`;
 }
 
 function isWhole(pattern: string, value: string): boolean {

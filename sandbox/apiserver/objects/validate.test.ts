@@ -88,7 +88,7 @@ test('good objects have no faults', () => {
 
 test('metadata', () => {
   const shape =
-    "(e.g. 'MyName' or 'my.name' or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+    "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
   assert.deepEqual(faults(pods, pod({}, { name: '' })), [
     'metadata.name: Required value: name or generateName is required',
   ]);

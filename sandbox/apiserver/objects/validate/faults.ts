@@ -96,7 +96,7 @@ export class Faults {
   countOrPercent(path: string, value: unknown): void {
     if (typeof value === 'string' && !/^\d+%$/.test(value)) {
       const detail =
-        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%' or '93%', regex used for validation is '[0-9]+%')";
+        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
       this.invalid(path, value, detail);
     } else this.nonNegative(path, value);
   }
