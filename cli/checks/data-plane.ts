@@ -2,7 +2,6 @@ import { cniNamespace } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { isSupported, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
-import { readTrustAnchors } from '#pki/trust-anchors.ts';
 import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
 import { formatFinding } from '../../control-plane/findings/finding.ts';
 import { refusedRoutes } from '../../control-plane/findings/routes.ts';
@@ -25,6 +24,7 @@ import { installedValues } from '../installed-values.ts';
 import { Finding, type Category } from './check.ts';
 import { misplacedSettingChecks } from './misplaced-settings.ts';
 import { podProblem } from './pod-problems.ts';
+import { proxyAnchorChecks } from './proxy-anchors.ts';
 
 const MAX_NAMED = 10; // pods named in one message
 
@@ -169,20 +169,7 @@ export function dataPlaneChecks(
             if (found.length > 0) throw new Finding(found.slice(0, MAX_NAMED).join('\n'));
           },
         },
-        {
-          description: 'data plane proxies trust an anchor that holds',
-          hint: '`kubectl rollout restart` their workloads: a pod is given its trust anchors when it is made. When the anchors of the control plane have ended too, renew those first',
-          severity: 'error',
-          run: async () => {
-            const ended = (await meshed()).flatMap((pod) => {
-              const end = isFinished(pod) ? undefined : anchorsEnd(pod);
-              if (end === undefined || end > Date.now()) return [];
-              const name = `${pod.metadata.namespace}/${pod.metadata.name}`;
-              return [`${name}: the last of its trust anchors ended at ${new Date(end).toISOString()}`];
-            });
-            report(ended);
-          },
-        },
+        ...proxyAnchorChecks(cluster, controlNamespace, async () => (await meshed()).filter((pod) => !isFinished(pod))),
         {
           description: `data plane proxies are at most ${SUPPORTED_MINORS} minor versions older`,
           hint: 'they may misunderstand the control plane: `kubectl rollout restart` their workloads now',
@@ -259,28 +246,6 @@ type ContainerStatus = {
 function proxyVersion(pod: ApiObject): string {
   return pod.metadata.annotations?.['linkerd.io/proxy-version'] ?? '';
 }
-
-/** When the last of the trust anchors ends that the proxy of a pod starts with; undefined when it has none that can be read. */
-function anchorsEnd(pod: ApiObject): number | undefined {
-  const { initContainers = [], containers = [] } = (pod['spec'] ?? {}) as {
-    readonly initContainers?: readonly Container[];
-    readonly containers?: readonly Container[];
-  };
-  const proxy = [...initContainers, ...containers].find(({ name }) => name === 'linkerd-proxy');
-  const pem = proxy?.env?.find(({ name }) => name === 'LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS')?.value;
-  if (pem === undefined) return undefined;
-  try {
-    const anchors = readTrustAnchors(pem, `the trust anchors of pod ${pod.metadata.name}`);
-    return anchors.length === 0 ? undefined : Math.max(...anchors.map(({ notAfterMs }) => notAfterMs));
-  } catch {
-    return undefined; // the proxy itself says what is wrong, and does not start
-  }
-}
-
-type Container = {
-  readonly name: string;
-  readonly env?: readonly { readonly name: string; readonly value?: string }[];
-};
 
 /** Skip reasons of pods that were to have a proxy. */
 const OBSTACLES: ReadonlySet<string> = new Set([

@@ -52,6 +52,23 @@ const MESHED = { 'linkerd.io/control-plane-ns': 'tulle' };
 const CURRENT = { 'linkerd.io/proxy-version': VERSION };
 const meshed = (name: string, annotations: object = {}, labels: object = {}): Step =>
   pod(name, { labels: { ...MESHED, ...labels }, annotations: { ...CURRENT, ...annotations } });
+/** A proxy that its pod gives these trust anchors. */
+const anchored = (name: string, pem: string): Step =>
+  pod(name, {
+    labels: MESHED,
+    annotations: CURRENT,
+    spec: {
+      initContainers: [
+        {
+          name: 'linkerd-proxy',
+          image: 'x',
+          restartPolicy: 'Always',
+          env: [{ name: 'LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS', value: pem }],
+        },
+      ],
+    },
+  });
+const ENDING_ANCHOR = anchorPem(-10 * DAY_MS, 20 * DAY_MS);
 const running = (name: string, extra: object = {}): Step => ({
   change: `${SHOP}/pods/${name}/status`,
   to: { status: { phase: 'Running', ...extra } },
@@ -352,25 +369,7 @@ const DEFECTS: readonly Defect[] = [
     'a proxy has only trust anchors that are over',
     'error',
     /trust an anchor that holds: shop\/stale: the last of its trust anchors ended at 20/,
-    pod('stale', {
-      labels: MESHED,
-      annotations: CURRENT,
-      spec: {
-        initContainers: [
-          {
-            name: 'linkerd-proxy',
-            image: 'x',
-            restartPolicy: 'Always',
-            env: [
-              {
-                name: 'LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS',
-                value: anchorPem(-10 * DAY_MS, -2 * DAY_MS) + anchorPem(-10 * DAY_MS, -DAY_MS),
-              },
-            ],
-          },
-        ],
-      },
-    }),
+    anchored('stale', anchorPem(-10 * DAY_MS, -2 * DAY_MS) + anchorPem(-10 * DAY_MS, -DAY_MS)),
   ],
   [
     'the trust anchor is not valid yet',
@@ -565,6 +564,25 @@ const DEFECTS: readonly Defect[] = [
       { selector: { app: 'db' }, ports: [{ port: 80, targetPort: 5000 }] },
     ),
     meshed('db-0', {}, { app: 'db' }),
+  ],
+  [
+    'a proxy that starts again would know no current trust anchor',
+    'warning',
+    /proxies have trust anchors that last: shop\/old: none of the trust anchors in its pod is one of the current ones/,
+    anchored('old', anchorPem(-10 * DAY_MS, 365 * DAY_MS)),
+  ],
+  [
+    'a proxy that starts again would know only a trust anchor that ends soon',
+    'warning',
+    /proxies have trust anchors that last: shop\/old: the trust anchors in its pod end on \d{4}-\d\d-\d\d/,
+    roots(ENDING_ANCHOR + anchorPem(-10 * DAY_MS, 365 * DAY_MS)),
+    anchored('old', ENDING_ANCHOR),
+  ],
+  [
+    'the trust anchors in a pod are nonsense',
+    'error',
+    /shop\/old: LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS holds no PEM certificate/,
+    anchored('old', 'nonsense'),
   ],
   [
     'a namespace wants proxies and forbids the webhook',
