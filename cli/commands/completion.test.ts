@@ -41,6 +41,7 @@ describe('the bash completion', skipUnless('bash'), () => {
       'diagnostics',
       'inject',
       'install',
+      'install-cni',
       'multicluster',
       'prune',
       'uninject',
@@ -49,7 +50,7 @@ describe('the bash completion', skipUnless('bash'), () => {
       'version',
       'viz',
     ]);
-    assert.deepEqual(await offers('in'), ['inject', 'install']);
+    assert.deepEqual(await offers('in'), ['inject', 'install', 'install-cni']);
     assert.deepEqual(await offers('viz', ''), ['dashboard', 'edges', 'install', 'routes', 'stat', 'tap', 'top']);
     assert.deepEqual(await offers('viz', 'stat', '--name'), ['--namespace']);
     assert.deepEqual(await offers('viz', 'stat', 'deploy', '--all'), ['--all-namespaces']);
