@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { createIssuer, createTrustAnchor, type Authority } from '#pki/issuer.ts';
 import { encodeCertificates } from '#pki/pem.ts';
-import { Folder, tulle } from './testing.ts';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { renderInstall } from '../control-plane/install/render.ts';
+import { TestServer } from '../sandbox/apiserver/test-server.ts';
+import { applyAll, readManifests } from '../sandbox/demo/apply.ts';
+import { connect } from './cluster.ts';
+import { Folder, tulle, type Outcome } from './testing.ts';
 
 const DAY = 86_400_000;
 const VALIDITY = { notBeforeMs: Date.now() - DAY, notAfterMs: Date.now() + 90 * DAY };
@@ -74,4 +80,78 @@ test("an issuer of somebody else's needs no file: the manifest holds no secret, 
   assert.deepEqual([code, err], [0, '']);
   assert.doesNotMatch(out, /^kind: Secret$/m);
   assert.match(out, /name: TULLE_IDENTITY_ISSUER\n +value: external/);
+});
+
+test('an upgrade takes a new issuer under a published anchor, adds anchors, and shows no key', async () => {
+  using folder = new Folder();
+  await using server = await TestServer.start();
+  const cluster = await connect({ kubeconfig: server.kubeconfigPath });
+  await applyAll(cluster, renderInstall(defaultValues(VERSION)));
+  const run = (...args: readonly string[]): Promise<Outcome> =>
+    tulle(['upgrade', ...args, '--kubeconfig', server.kubeconfigPath]);
+  const [old, next] = [createTrustAnchor('old', VALIDITY), createTrustAnchor('next', VALIDITY)];
+  const anchorFlag = `--identity-trust-anchors-file=${folder.write('next.crt', pem(next))}`;
+  const issuerUnder = (anchor: Authority, name: string): readonly string[] => {
+    const issuer = createIssuer(anchor, name, VALIDITY);
+    return [
+      `--identity-issuer-certificate-file=${folder.write(`${name}.crt`, pem(issuer))}`,
+      `--identity-issuer-key-file=${folder.write(`${name}.key`, issuer.key.exportPem())}`,
+    ];
+  };
+  const apply = (text: string): Promise<void> => applyAll(cluster, readManifests(text));
+  const objects = (text: string, name: string): readonly Record<string, unknown>[] =>
+    readManifests(text).filter(({ metadata }) => metadata.name === name);
+  const SECRET = '/api/v1/namespaces/tulle/secrets/linkerd-identity-issuer';
+
+  try {
+    assert.match((await run(...issuerUnder(old, 'a'))).err, /needs --identity-trust-anchors-file/);
+    await cluster.request('POST', '/api/v1/namespaces/tulle/configmaps', {
+      metadata: { name: 'linkerd-identity-trust-roots' },
+      data: { 'ca-bundle.crt': pem(old) },
+    });
+    const first = await run(...issuerUnder(old, 'a'));
+    assert.equal(first.code, 0, first.err);
+    assert.match(first.err, /^warning: the manifest holds the private key/m);
+    assert.equal(objects(first.out, 'linkerd-identity-issuer').length, 1);
+    assert.equal(objects(first.out, 'linkerd-identity-trust-roots').length, 0);
+    await apply(first.out);
+    const again = await run('--plan');
+    assert.match(again.out, /^Nothing would change/, 'it stays, and so does the issuer being external');
+    const { out: plan } = await run('--plan', ...issuerUnder(old, 'b'));
+    assert.match(plan, /~ secret tulle\/linkerd-identity-issuer\n +data\."crt\.pem": changed inside\n/);
+    assert.match(plan, /No pod restarts/);
+    const { out: document } = await run('--plan', '-o', 'json', ...issuerUnder(old, 'b'));
+    assert.match(document, /"path": "data.*key/);
+    assert.doesNotMatch(document, /LS0tLS|PRIVATE KEY/, 'not even in base64');
+
+    const stray = await run(...issuerUnder(next, 'c'));
+    assert.equal(stray.code, 2);
+    assert.match(
+      stray.err,
+      /nothing trusted vouches for "issuer.*": name the anchor above it with --identity-trust-anch/,
+    );
+    const both = await run(anchorFlag, ...issuerUnder(next, 'c'));
+    const [roots] = objects(both.out, 'linkerd-identity-trust-roots');
+    const bundle = JSON.stringify(roots?.['data']);
+    for (const anchor of [old, next])
+      assert.ok(bundle.includes(JSON.stringify(pem(anchor)).slice(1, -1)), 'no anchor is forgotten');
+    const { code, out } = await run(anchorFlag);
+    assert.equal(code, 0, 'an anchor may come before its issuer');
+    assert.equal(objects(out, 'linkerd-identity-issuer').length, 0);
+
+    await cluster.request('DELETE', SECRET);
+    await cluster.request('POST', '/api/v1/namespaces/tulle/secrets', {
+      metadata: { name: 'linkerd-identity-issuer' },
+      type: 'kubernetes.io/tls',
+      data: { 'tls.crt': '', 'tls.key': '' },
+    });
+    const foreign = await run(...issuerUnder(old, 'd'));
+    assert.deepEqual([foreign.code, foreign.out], [1, '']);
+    assert.match(
+      foreign.err,
+      /linkerd-identity-issuer is somebody else's \(type kubernetes.io\/tls, as cert-manager makes it\)/,
+    );
+  } finally {
+    cluster.close();
+  }
 });

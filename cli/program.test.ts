@@ -126,6 +126,19 @@ describe('the command line', () => {
     assert.equal(await trustDomain(...set), 'cluster.local');
   });
 
+  test('--gateway-api adds definitions to the whole manifest as to the definitions alone, and says what applying does', async () => {
+    const route = /^ {2}name: httproutes\.gateway\.networking\.k8s\.io$/m;
+    const whole = await tulle(['install', '--gateway-api']);
+    assert.equal(whole.code, 0);
+    assert.match(whole.err, /^note: definitions of Gateway API are in the manifest: where some exist, `kubectl apply`/);
+    assert.match(whole.out, route);
+    assert.match(whole.out, /^kind: Deployment$/m);
+    const alone = await tulle(['install', '--crds', '--gateway-api']);
+    assert.match(alone.out, route);
+    assert.doesNotMatch(alone.out, /^kind: Deployment$/m);
+    assert.doesNotMatch((await tulle(['install'])).out, route);
+  });
+
   test('version --client needs no cluster', async () => {
     assert.deepEqual(await tulle(['version', '--client']), { code: 0, out: `Client version: ${VERSION}\n`, err: '' });
     assert.equal((await tulle(['version', '--client', '--short'])).out, `${VERSION}\n`);

@@ -1,9 +1,9 @@
 import { givenIdentityManifests } from '../../control-plane/install/manifests/given-identity.ts';
 import { renderCrds, renderGatewayApiCrds, renderInstall } from '../../control-plane/install/render.ts';
-import { defaultValues, type Values } from '#config/values.ts';
+import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { optionalText, UsageError, type Command } from '../command.ts';
-import { IDENTITY_FLAGS, isIssuerExternal, readIdentityFiles } from '../identity-files.ts';
+import { optionalText, type Command } from '../command.ts';
+import { IDENTITY_FLAGS, readIdentityFiles, warnOfKeys, withIssuer } from '../identity-files.ts';
 import { MANIFEST_FORMAT, manifestText } from '../manifest-output.ts';
 import { VALUE_FLAGS, valuesFromFlags } from '../values-flags.ts';
 
@@ -25,7 +25,7 @@ export const install: Command = {
     crds: { type: 'boolean', help: 'print only the CustomResourceDefinitions' },
     'gateway-api': {
       type: 'boolean',
-      help: 'with --crds: also HTTPRoute, GRPCRoute and ReferenceGrant of Gateway API, for a cluster without them',
+      help: 'also HTTPRoute, GRPCRoute and ReferenceGrant of Gateway API, for a cluster without them',
     },
     'tulle-namespace': {
       type: 'string',
@@ -41,6 +41,7 @@ export const install: Command = {
   examples: [
     'tulle install | kubectl apply -f -',
     'tulle install --crds | kubectl apply -f -',
+    'tulle install --gateway-api | kubectl apply -f -',
     'tulle install --crds --gateway-api | kubectl create -f -',
     'tulle install --ha -f values.yaml --set proxy.logLevel=debug > tulle.yaml',
     'tulle install --tiny | kubectl apply -f -',
@@ -50,21 +51,21 @@ export const install: Command = {
   ],
   run: async ({ flags, terminal }) => {
     const namespace = optionalText(flags, 'tulle-namespace');
-    const defaults = defaultValues(VERSION);
-    const base: Values = {
-      ...defaults,
-      ...(namespace === undefined ? {} : { namespace }),
-      ...(isIssuerExternal(flags) ? { identity: { ...defaults.identity, issuer: 'external' } } : {}),
-    };
-    const values = valuesFromFlags(base, flags);
-    const hasGatewayApi = flags['gateway-api'] === true;
-    if (hasGatewayApi && flags['crds'] !== true) throw new UsageError('--gateway-api needs --crds');
-    const crds = hasGatewayApi ? [...renderCrds(values), ...renderGatewayApiCrds()] : renderCrds(values);
+    const base = { ...defaultValues(VERSION), ...(namespace === undefined ? {} : { namespace }) };
+    const values = valuesFromFlags(withIssuer(base, flags), flags);
+    const gatewayApi = flags['gateway-api'] === true ? renderGatewayApiCrds() : [];
     const given = readIdentityFiles(flags, Date.now());
-    const objects =
-      flags['crds'] === true ? crds : [...renderInstall(values), ...givenIdentityManifests(values, given)];
-    if (objects.some(({ kind }) => kind === 'Secret'))
-      terminal.err('warning: the manifest holds the private key of your issuer: keep it as you keep that key\n');
+    const objects = [
+      ...gatewayApi,
+      ...(flags['crds'] === true
+        ? renderCrds(values)
+        : [...renderInstall(values), ...givenIdentityManifests(values, given)]),
+    ];
+    if (gatewayApi.length > 0)
+      terminal.err(
+        'note: definitions of Gateway API are in the manifest: where some exist, `kubectl apply` replaces them and `kubectl create` refuses\n',
+      );
+    warnOfKeys(objects, terminal);
     terminal.out(manifestText(objects, flags));
     return 0;
   },

@@ -1,9 +1,16 @@
+import { IDENTITY_ISSUER_SECRET, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { isSupported, minorsBehind, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
+import { asObject, asText } from '#k8s/json.ts';
+import type { Certificate } from '#pki/certificate.ts';
+import { readTrustAnchors } from '#pki/trust-anchors.ts';
+import { givenIdentityManifests, type GivenIdentity } from '../../control-plane/install/manifests/given-identity.ts';
 import { renderCrds, renderInstall } from '../../control-plane/install/render.ts';
-import { connect } from '../cluster.ts';
-import { CLUSTER_FLAGS, CommandError, textFlag, UsageError, type Command } from '../command.ts';
+import { connect, type Cluster } from '../cluster.ts';
+import { CLUSTER_FLAGS, CommandError, textFlag, UsageError, type Command, type FlagValues } from '../command.ts';
+import { hasIdentityFiles, IDENTITY_FLAGS, readIdentityFiles, warnOfKeys, withIssuer } from '../identity-files.ts';
 import { installedValues } from '../installed-values.ts';
+import { reasonOf } from '../reason.ts';
 import { leftovers } from '../lifecycle/owned-objects.ts';
 import { formatPlan, planDocument, planOf } from '../lifecycle/plan.ts';
 import { VALUE_FLAGS, valuesFromFlags } from '../values-flags.ts';
@@ -16,10 +23,13 @@ export const upgrade: Command = {
     'It starts from the values that were chosen at the installation (ConfigMap linkerd-config) and lays the flags over them.\n' +
     'What nobody chose takes the defaults of this version. --plan shows what would change, object by object, and prints no\n' +
     'manifest. Objects that are not needed any more stay until `tulle prune`. Definitions of Gateway API are never touched.\n' +
+    'A new issuer of your own, from files, may be under an anchor that is published already. A file of anchors adds to these; an\n' +
+    'issuer under a new one is used as soon as all proxies know it.\n' +
     `Proxies keep working with a control plane of up to ${SUPPORTED_MINORS} minor versions later; they are replaced when their pods restart.`,
   flags: {
     ...CLUSTER_FLAGS,
     ...VALUE_FLAGS,
+    ...IDENTITY_FLAGS,
     plan: { type: 'boolean', help: 'show what would change instead' },
     crds: { type: 'boolean', help: 'print only the CustomResourceDefinitions' },
     force: { type: 'boolean', help: 'also from a version that is too far away' },
@@ -30,6 +40,7 @@ export const upgrade: Command = {
     'tulle upgrade | kubectl apply -f -',
     'tulle upgrade --set proxy.logLevel=debug --plan',
     'tulle upgrade --ha | kubectl apply -f -',
+    'tulle upgrade --identity-issuer-certificate-file issuer.crt --identity-issuer-key-file issuer.key | kubectl apply -f -',
     'tulle prune | kubectl delete -f -',
   ],
   run: async ({ flags, terminal }) => {
@@ -43,10 +54,13 @@ export const upgrade: Command = {
       for (const message of installed.unknown)
         terminal.err(`warning: chosen before, and left out from now on: ${message}\n`);
       if ((minorsBehind(version) ?? 0) < 0) terminal.err(`warning: this goes back from ${version} to ${VERSION}\n`);
-      const values = valuesFromFlags(installed.chosen, flags);
+      const values = valuesFromFlags(withIssuer(installed.chosen, flags), flags);
       if (values.namespace !== namespace)
         throw new UsageError(`--set: namespace is "${values.namespace}": an installation cannot move, install again`);
-      const manifest = isCrds ? renderCrds(values) : renderInstall(values);
+      const given = await givenIdentity(cluster, namespace, flags);
+      const manifest = isCrds
+        ? renderCrds(values)
+        : [...renderInstall(values), ...givenIdentityManifests(values, given)];
       if (isPlan) {
         const plan = await planOf(cluster, manifest, namespace);
         const isJson = textFlag(flags, 'output') === 'json';
@@ -58,6 +72,7 @@ export const upgrade: Command = {
         terminal.err(
           `note: ${left.length} objects will not be needed any more; after the upgrade: tulle prune | kubectl delete -f -\n`,
         );
+      warnOfKeys(manifest, terminal);
       terminal.out(manifestText(manifest, flags));
       return 0;
     } finally {
@@ -65,6 +80,30 @@ export const upgrade: Command = {
     }
   },
 };
+
+/** @throws UsageError, CommandError  when what the files hold cannot be used in this installation */
+async function givenIdentity(cluster: Cluster, namespace: string, flags: FlagValues): Promise<GivenIdentity> {
+  if (!hasIdentityFiles(flags)) return readIdentityFiles(flags, Date.now());
+  const published = await cluster.find(`/api/v1/namespaces/${namespace}/configmaps/${TRUST_ROOTS_CONFIG_MAP}`);
+  const pem = asText(asObject(published?.['data'])[TRUST_ROOTS_KEY]);
+  const given = readIdentityFiles(flags, Date.now(), pem === undefined ? [] : publishedAnchors(pem, namespace));
+  if (given.issuer === undefined) return given;
+  const secret = await cluster.find(`/api/v1/namespaces/${namespace}/secrets/${IDENTITY_ISSUER_SECRET}`);
+  if (secret?.['type'] !== 'kubernetes.io/tls') return given;
+  throw new CommandError(
+    `Secret ${namespace}/${IDENTITY_ISSUER_SECRET} is somebody else's (type kubernetes.io/tls, as cert-manager makes it), and a type cannot change`,
+    `let its maker put the next issuer there; or stop that, and \`kubectl -n ${namespace} delete secret ${IDENTITY_ISSUER_SECRET}\``,
+  );
+}
+
+/** @throws CommandError  when they cannot be read */
+function publishedAnchors(pem: string, namespace: string): readonly Certificate[] {
+  try {
+    return readTrustAnchors(pem, `ConfigMap ${namespace}/${TRUST_ROOTS_CONFIG_MAP}`);
+  } catch (error) {
+    throw new CommandError(reasonOf(error), 'delete what is no certificate there: the identity process keeps the rest');
+  }
+}
 
 /** @throws CommandError  when proxies of the installed version would not work with the new control plane, or the other way round */
 function refuseSkew(installed: string, isForced: boolean): void {

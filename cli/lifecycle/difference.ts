@@ -13,8 +13,26 @@ export type FieldChange = { readonly path: string; readonly from: unknown; reado
  */
 export function fieldChanges(manifest: Manifest, live: ApiObject): readonly FieldChange[] {
   const changes: FieldChange[] = [];
-  compare('', manifest, live, lastApplied(live), changes);
-  return changes;
+  if (manifest.kind !== 'Secret') {
+    compare('', manifest, live, lastApplied(live), changes);
+    return changes;
+  }
+  compare('', encodedSecret(manifest), live, null, changes);
+  return changes.map(({ path, from, to }) => ({ path, from: hidden(from), to: hidden(to) }));
+}
+
+/** As the API server stores it: `stringData` is for writing only. */
+function encodedSecret({ stringData = {}, ...manifest }: Manifest): Manifest {
+  const entries = Object.entries(stringData as Readonly<Record<string, string>>);
+  return {
+    ...manifest,
+    data: Object.fromEntries(entries.map(([key, text]) => [key, Buffer.from(text).toString('base64')])),
+  };
+}
+
+/** What a Secret holds is never shown, only that it changes. */
+function hidden(value: unknown): string | undefined {
+  return value === undefined ? undefined : '(secret)';
 }
 
 function lastApplied(live: ApiObject): unknown {
