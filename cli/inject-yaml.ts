@@ -1,5 +1,19 @@
-import { isAlias, isMap, isScalar, isSeq, parseAllDocuments, Scalar, stringify, YAMLMap, type Document } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  parse,
+  parseAllDocuments,
+  parseDocument,
+  Scalar,
+  stringify,
+  YAMLMap,
+  type Document,
+} from 'yaml';
+import { asObject, asText } from '#k8s/json.ts';
 import { ADDED_CONTAINERS } from '../injector/decision.ts';
+import type { AddOperation, PodOutcome } from '../injector/patch.ts';
 import { CommandError } from './command.ts';
 import { reasonOf } from './reason.ts';
 
@@ -17,6 +31,9 @@ const TEMPLATE_PATH: Readonly<Record<string, readonly string[]>> = {
   CronJob: ['spec', 'jobTemplate', 'spec', 'template', 'metadata'],
 };
 
+/** Values stay text with this schema, so none is rewritten; only null is known, or an empty value would become "". */
+const UNTYPED = { schema: 'failsafe' as const, customTags: ['null' as const] };
+
 const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 export type Injected = {
@@ -24,15 +41,32 @@ export type Injected = {
   readonly report: readonly string[]; // a line for each object: `deployment "web" injected`
 };
 
+/** A workload with the pod that its template makes, or a pod. */
+export type PodOfWorkload = {
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace: string | undefined;
+  readonly pod: unknown; // metadata and spec
+};
+
 /**
  * Annotates every workload of a YAML or JSON text; other objects pass unchanged, and so does everything else that is
  * written there: comments, order, and the form of each value (`mode: 0644` must not become 644).
  *
- * @param name  of the source, for messages
+ * @param name    of the source, for messages
+ * @param decide  what else is added to the pods of a workload, once it is annotated; default: nothing
  * @throws CommandError  naming source and line for broken YAML, or the workload that can never be meshed
  */
-export function injectYaml(name: string, text: string, annotations: Readonly<Record<string, string>>): Injected {
-  return eachObject(name, text, (document, object) => annotate(name, document, object, annotations));
+export function injectYaml(
+  name: string,
+  text: string,
+  annotations: Readonly<Record<string, string>>,
+  decide?: (workload: PodOfWorkload) => PodOutcome,
+): Injected {
+  return eachObject(name, text, (document, object, typed) => {
+    const line = annotate(name, document, object, annotations);
+    return decide === undefined ? [line] : addSidecar(name, object, typed(), line, decide);
+  });
 }
 
 /**
@@ -42,12 +76,16 @@ export function injectYaml(name: string, text: string, annotations: Readonly<Rec
  * @throws CommandError  naming source and line for broken YAML
  */
 export function uninjectYaml(name: string, text: string): Injected {
-  return eachObject(name, text, (document, object) => uninject(name, document, object));
+  return eachObject(name, text, (document, object) => [uninject(name, document, object)]);
 }
 
-function eachObject(name: string, text: string, change: (document: Document, object: YAMLMap) => string): Injected {
-  // Values stay text with this schema, so none is rewritten; only null is known, or an empty value would become "".
-  const documents = parseAllDocuments(text, { schema: 'failsafe', customTags: ['null'] });
+/** @param change  is also given how to read the object as kubectl does, with numbers and truth values */
+function eachObject(
+  name: string,
+  text: string,
+  change: (document: Document, object: YAMLMap, typed: () => unknown) => readonly string[],
+): Injected {
+  const documents = parseAllDocuments(text, UNTYPED);
   const report: string[] = [];
   const outputs: string[] = [];
   for (const document of documents) {
@@ -55,7 +93,13 @@ function eachObject(name: string, text: string, change: (document: Document, obj
     if (problem !== undefined) throw new CommandError(`${name}: ${reasonOf(problem)}`);
     const root: unknown = document.contents;
     if (root === null || (isScalar(root) && root.value === null)) continue;
-    for (const object of objectsOf(name, root)) report.push(change(document, object));
+    for (const [index, object] of objectsOf(name, root).entries()) {
+      const typed = (): unknown => {
+        const whole = parse(document.toString(), { version: '1.1' }) as Readonly<Record<string, unknown>>;
+        return object === root ? whole : (whole['items'] as readonly unknown[])[index];
+      };
+      report.push(...change(document, object, typed));
+    }
     if (document.directives !== undefined) document.directives.docStart = true;
     outputs.push(document.toString({ lineWidth: 0, flowCollectionPadding: false }));
   }
@@ -177,6 +221,52 @@ function annotate(
     }
   }
   return `${label} ${path.length === 1 && kind !== 'Pod' ? 'annotated' : 'injected'}`;
+}
+
+/** Adds to the pods of a workload what is decided about them. @returns lines for the report */
+function addSidecar(
+  source: string,
+  object: YAMLMap,
+  typed: unknown,
+  line: string,
+  decide: (workload: PodOfWorkload) => PodOutcome,
+): readonly string[] {
+  const { kind, label } = labelOf(source, object);
+  const place = TEMPLATE_PATH[kind]?.slice(0, -1);
+  if (place === undefined || kind === 'Namespace' || kind === 'Service') return [line];
+  const { name, generateName, namespace } = asObject(asObject(typed)['metadata']);
+  const pod = place.reduce((at, part) => asObject(at)[part], typed);
+  try {
+    const outcome = decide({
+      kind,
+      name: asText(name) ?? asText(generateName) ?? '',
+      namespace: asText(namespace),
+      pod,
+    });
+    if (outcome.decision.kind === 'skip') return [`${label} skipped: ${outcome.decision.message}`];
+    for (const operation of outcome.patch) add(object, place, operation);
+    return [line, ...outcome.problems.map(({ message }) => `warning: ${label}: ${message} (ignored)`)];
+  } catch (error) {
+    throw new CommandError(`${source}: ${label}: ${reasonOf(error)}`);
+  }
+}
+
+/** One operation of a JSON patch, on the node at a path. @throws Error  when it would change what is used elsewhere too */
+function add(object: YAMLMap, place: readonly string[], { path, value }: AddOperation): void {
+  const keys = path
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const last = keys.pop() ?? '';
+  let parent: unknown = object;
+  for (const key of [...place, ...keys]) {
+    parent = isMap(parent) ? parent.get(key, true) : undefined;
+    if (isAlias(parent)) throw new Error(`${[...place, ...keys].join('.')} is an alias: write out what it stands for`);
+  }
+  const node = parseDocument(stringify(value, { version: '1.1' }), UNTYPED).contents;
+  if (isSeq(parent)) parent.items.splice(last === '-' ? parent.items.length : Number(last), 0, node);
+  else if (isMap(parent)) parent.set(last, node);
+  else throw new Error(`${[...place, ...keys].join('.')} is missing`);
 }
 
 /** Sets one text, making the maps on the way to it. @throws Error  when something else than a map is in the way */

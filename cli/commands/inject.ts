@@ -1,10 +1,26 @@
+import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
+import { asObject, asText } from '#k8s/json.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import { INJECT_ANNOTATION } from '../../injector/decision.ts';
-import { injectYaml, type Injected } from '../inject-yaml.ts';
+import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
+import { injectPod, type PodOutcome } from '../../injector/patch.ts';
+import { parsePod } from '../../injector/pod.ts';
+import { connect } from '../cluster.ts';
+import {
+  CLUSTER_FLAGS,
+  CommandError,
+  optionalText,
+  textFlag,
+  UsageError,
+  type Command,
+  type FlagValues,
+  type Terminal,
+} from '../command.ts';
+import { injectYaml, type Injected, type PodOfWorkload } from '../inject-yaml.ts';
+import { installedValues } from '../installed-values.ts';
 import { noObjects, readManifestSources } from '../manifest-files.ts';
-import { optionalText, UsageError, type Command, type FlagValues, type Terminal } from '../command.ts';
 
 /** Flags that become `config.linkerd.io/<name>` annotations. */
 const ANNOTATION_FLAGS: Readonly<Record<string, string>> = {
@@ -25,20 +41,35 @@ export const inject: Command = {
   args: 'FILE|FOLDER|- ...',
   summary: 'Add the annotation that meshes a workload to manifests, and print them.',
   details:
-    'Only the annotation is added; the injector of the cluster adds the proxy when pods are created.\nComments and order of the YAML are kept. What was done is told on standard error.',
+    'Only the annotation is added; the injector of the cluster adds the proxy when pods are created.\nComments and order of the YAML are kept. What was done is told on standard error.\n\n' +
+    '--manual adds the proxy itself, with the values and trust anchors of the installation as they are now. Such pods need no\n' +
+    'injector when they start; inject them again after an upgrade, and before the trust anchors end.',
   flags: {
     ...Object.fromEntries(
       Object.entries(ANNOTATION_FLAGS).map(([name, help]) => [name, { type: 'string' as const, value: 'VALUE', help }]),
     ),
+    ...CLUSTER_FLAGS,
+    manual: { type: 'boolean', help: 'add the proxy itself' },
+    namespace: {
+      type: 'string',
+      short: 'n',
+      value: 'NS',
+      isName: true,
+      help: 'with --manual: namespace of objects that name none',
+    },
     disable: { type: 'boolean', help: 'write linkerd.io/inject: disabled instead' },
   },
   examples: [
     'tulle inject deployment.yaml | kubectl apply -f -',
     'kubectl get deploy -n shop -o yaml | tulle inject - | kubectl apply -f -',
+    'tulle inject --manual -n shop deployment.yaml | kubectl apply -f -',
   ],
   run: async ({ flags, args, terminal }) => {
     const annotations = requestedAnnotations(flags);
-    return transform('inject', args, terminal, (name, text) => injectYaml(name, text, annotations));
+    const isManual = flags['manual'] === true;
+    if (isManual && flags['disable'] === true) throw new UsageError('--manual and --disable exclude each other');
+    const decide = isManual ? await sidecarMaker(flags) : undefined;
+    return transform('inject', args, terminal, (name, text) => injectYaml(name, text, annotations, decide));
   },
 };
 
@@ -54,6 +85,32 @@ function requestedAnnotations(flags: FlagValues): Readonly<Record<string, string
   if (problems.length > 0)
     throw new UsageError(problems.map(({ message }) => message.replace('config.linkerd.io/', '--')).join('; '));
   return annotations;
+}
+
+/** What the injector would do about a pod, with what the installation knows now. */
+async function sidecarMaker(flags: FlagValues): Promise<(workload: PodOfWorkload) => PodOutcome> {
+  const cluster = await connect(flags);
+  try {
+    const controlNamespace = textFlag(flags, 'tulle-namespace');
+    const { values } = await installedValues(cluster, controlNamespace);
+    const roots = `configmaps/${TRUST_ROOTS_CONFIG_MAP}`;
+    const published = await cluster.find(`/api/v1/namespaces/${controlNamespace}/${roots}`);
+    const trustAnchorsPem = asText(asObject(published?.['data'])[TRUST_ROOTS_KEY]);
+    if (trustAnchorsPem === undefined)
+      throw new CommandError(`there are no trust anchors yet (${roots} in ${controlNamespace}): see \`tulle check\``);
+    const namespaces = new Namespaces();
+    namespaces.reset((await cluster.list('/api/v1/namespaces')).flatMap((object) => NAMESPACES.parse(object) ?? []));
+    const fallback = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
+    return ({ kind, name, namespace = fallback, pod }) => {
+      const { metadata, ...rest } = asObject(pod);
+      const owner = { kind, name, controller: true };
+      const owned = kind === 'Pod' ? metadata : { ...asObject(metadata), ownerReferences: [owner] };
+      const context = { values, trustAnchorsPem, namespace: namespaces.of(namespace) };
+      return injectPod(parsePod({ ...rest, metadata: owned }), namespace, context);
+    };
+  } finally {
+    cluster.close();
+  }
 }
 
 /** Prints what a function makes of every manifest, and on standard error what it did to each object. */
