@@ -20,7 +20,9 @@ test('connections wait for the first certificate instead of being refused', asyn
   const redirectedTo = { address: '127.0.0.1', port: app.port };
   const proxy = await mesh.startProxy({ name: 'web', redirectedTo });
   const status = async (): Promise<number> => (await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status;
+  const reason = async (): Promise<string> => (await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).text();
   assert.equal(await status(), 503);
+  await eventually(async () => /^not ready: no valid certificate: .*told to be down/.test(await reason()), 'why');
   const answer = exchange(proxy.inboundPort, GET);
   mesh.control.isIdentityDown = false;
   assert.match((await answer).toString(), /hello$/);
@@ -31,9 +33,13 @@ test('a control plane that cannot prove its name gets no token', async () => {
   await using mesh = await TestMesh.start();
   const foreign = createTestAuthority();
   const proxy = await mesh.startProxy({ name: 'web', env: { IDENTITY_TRUST_ANCHORS: foreign.anchorsPem } });
-  await new Promise((resolve) => void setTimeout(resolve, 500));
+  const ready = (): Promise<Response> => fetch(`http://127.0.0.1:${proxy.adminPort}/ready`);
+  await eventually(
+    async () => /no valid certificate: .*(self.signed|verify|issuer)/.test(await (await ready()).text()),
+    'why',
+  );
   assert.equal(mesh.control.certified, 0);
-  assert.equal((await fetch(`http://127.0.0.1:${proxy.adminPort}/ready`)).status, 503);
+  assert.equal((await ready()).status, 503);
 });
 
 test('a clock that jumps past the end of the certificate, as after a sleep, is answered by a new certificate at once', async () => {

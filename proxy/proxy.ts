@@ -197,7 +197,7 @@ export class Proxy implements Disposable {
       port: adminListen.port,
       host: adminListen.host,
       registry: this.#metrics.registry,
-      notReady: () => (this.#identity.current === undefined ? ['no valid certificate'] : []),
+      notReady: () => (this.problem === undefined ? [] : [this.problem]),
     });
     const certified = this.#identity.certified;
     const listen = (address: { host: string; port: number }, side: Inbound | Outbound): Promise<Listener> => {
@@ -226,6 +226,11 @@ export class Proxy implements Disposable {
     this.#every(METRICS_SWEEP_MS, () => this.#metrics.sweep(Date.now()));
     const ports = { inbound: this.inboundPort, outbound: this.outboundPort, admin: this.adminPort };
     this.#log.info({ ...ports, identity: this.#config.identity }, 'listening, waiting for a certificate');
+  }
+
+  /** Why it does not serve, in words; absent when it does. */
+  get problem(): string | undefined {
+    return this.#identity.problem;
   }
 
   /** Resolves when the proxy serves. */

@@ -10,6 +10,7 @@ import { proxySettings } from '../../injector/annotations.ts';
 import {
   ADDED_CONTAINERS,
   INJECT_ANNOTATION,
+  PROXY_CONTAINER,
   VALIDATOR_CONTAINER,
   decide,
   isInjectValue,
@@ -20,13 +21,17 @@ import { isUnmeshed, repairObstacle } from '../../injector/repair/candidate.ts';
 import { LIVE_PODS } from '../../injector/repair/pods.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
+import { CommandError } from '../command.ts';
 import { installedValues } from '../installed-values.ts';
+import { adminPort, askPod } from '../pod-http.ts';
+import { reasonOf } from '../reason.ts';
 import { Finding, type Category } from './check.ts';
 import { misplacedSettingChecks } from './misplaced-settings.ts';
 import { podProblem } from './pod-problems.ts';
 import { proxyAnchorChecks } from './proxy-anchors.ts';
 
 const MAX_NAMED = 10; // pods named in one message
+const READY_ANSWER_MS = 2_000;
 
 /** What must hold for the proxies, in one namespace or in all. */
 export function dataPlaneChecks(
@@ -67,7 +72,10 @@ export function dataPlaneChecks(
           isRetried: true,
           run: async () => {
             const waiting = (await meshed()).filter((pod) => !isFinished(pod) && !isProxyReady(pod));
-            if (waiting.length > 0) throw new Finding(`not ready: ${names(waiting)}`);
+            if (waiting.length === 0) return;
+            const reasons = await Promise.all(waiting.slice(0, MAX_NAMED).map((pod) => unreadiness(cluster, pod)));
+            const known = reasons.filter((reason) => reason !== undefined);
+            throw new Finding([`not ready: ${names(waiting)}`, ...known].join('\n'));
           },
         },
         {
@@ -260,6 +268,19 @@ function isFinished(pod: ApiObject): boolean {
   return phase === 'Succeeded' || phase === 'Failed';
 }
 
+/** What a proxy that runs says of itself. One that does not run is told of elsewhere, with what the kubelet knows. */
+async function unreadiness(cluster: Cluster, pod: ApiObject): Promise<string | undefined> {
+  const { namespace = '', name } = pod.metadata;
+  const port = adminPort(pod);
+  if (port === undefined || !isProxyRunning(pod)) return undefined;
+  try {
+    const { status, body } = await askPod(cluster, { namespace, pod: name, port, path: '/ready' }, READY_ANSWER_MS);
+    return status === 200 ? undefined : `${namespace}/${name}: ${body.trim()}`;
+  } catch (error) {
+    return error instanceof CommandError ? error.message : `${namespace}/${name}: ${reasonOf(error)}`;
+  }
+}
+
 function waitsForRedirect(pod: ApiObject): boolean {
   const { initContainerStatuses = [] } = (pod['status'] ?? {}) as Status;
   return initContainerStatuses.some(({ name, state }) => name === VALIDATOR_CONTAINER && state?.running !== undefined);
@@ -272,10 +293,16 @@ function knownNamespaces(objects: readonly ApiObject[]): Namespaces {
 }
 
 function isProxyReady(pod: ApiObject): boolean {
-  const status = (pod['status'] ?? {}) as Status;
-  return [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])].some(
-    ({ name, ready }) => name === 'linkerd-proxy' && ready === true,
-  );
+  return proxyStatus(pod)?.ready === true;
+}
+
+function isProxyRunning(pod: ApiObject): boolean {
+  return proxyStatus(pod)?.state?.running !== undefined;
+}
+
+function proxyStatus(pod: ApiObject): ContainerStatus | undefined {
+  const { initContainerStatuses = [], containerStatuses = [] } = (pod['status'] ?? {}) as Status;
+  return [...initContainerStatuses, ...containerStatuses].find(({ name }) => name === PROXY_CONTAINER);
 }
 
 function names(pods: readonly ApiObject[]): string {

@@ -1,6 +1,6 @@
 import { connect, type Cluster } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, type Command } from '../../cli/command.ts';
-import { fetchThrough } from '../../cli/commands/diagnostics.ts';
+import { fetchThrough } from '../../cli/pod-http.ts';
 import { formatTable } from '../../cli/table.ts';
 import { NAMESPACE, SERVICE_MIRROR, SERVICE_MIRROR_ADMIN_PORT } from '../names.ts';
 import { conditionOf, mirroredServices, readLinks } from './links.ts';

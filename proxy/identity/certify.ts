@@ -51,6 +51,7 @@ export class WorkloadIdentity implements Disposable {
   #credentials: Credentials | undefined;
   #refreshAtMs = 0; // wall time
   #failures = 0;
+  #lastFailure = 'the control plane has not answered yet';
   #isRunning = false;
   #timer: Disposable | undefined;
   #isDisposed = false;
@@ -73,6 +74,11 @@ export class WorkloadIdentity implements Disposable {
   get current(): Credentials | undefined {
     const credentials = this.#credentials;
     return credentials !== undefined && isValidAt(credentials, this.#options.clock.now()) ? credentials : undefined;
+  }
+
+  /** Why there is no certificate that holds now, in words; absent when there is one. */
+  get problem(): string | undefined {
+    return this.current === undefined ? `no valid certificate: ${this.#lastFailure}` : undefined;
   }
 
   /** For connections to the control plane, which take clients without certificate. */
@@ -121,6 +127,7 @@ export class WorkloadIdentity implements Disposable {
       this.#onCertified();
     } catch (error) {
       this.#failures += 1;
+      this.#lastFailure = error instanceof Error ? error.message : String(error);
       const delayMs = Math.min(this.#options.refreshMsMin, RETRY_MIN_MS * 2 ** Math.min(this.#failures - 1, 16));
       this.#refreshAtMs = clock.now() + delayMs;
       this.#metrics.failed();

@@ -1,6 +1,6 @@
 import { CommandError } from '../../cli/command.ts';
 import { check } from '../../cli/commands/check.ts';
-import { fetchThrough } from '../../cli/commands/diagnostics.ts';
+import { fetchThrough } from '../../cli/pod-http.ts';
 import { vizEdges } from '../../viz/cli/edges.ts';
 import { vizStat } from '../../viz/cli/stat.ts';
 import { vizTap } from '../../viz/cli/tap.ts';

@@ -185,6 +185,41 @@ describe('injection in a cluster', () => {
     await mesh.remove('/api/v1/namespaces/shop/pods/broken');
   });
 
+  test('a proxy that gets no certificate says why, while it waits and when it is ended', async () => {
+    const pod = JSON.parse(podYaml('shop', 'uncertified', ['server'], true)) as {
+      metadata: { annotations: Record<string, string>; finalizers?: readonly string[] };
+    };
+    const nobody = { name: 'LINKERD2_PROXY_IDENTITY_SVC_ADDR', value: 'tulle-policy.tulle.svc.cluster.local.:1' };
+    pod.metadata.annotations['config.linkerd.io/proxy-additional-env'] = JSON.stringify([nobody]);
+    pod.metadata.finalizers = ['test.tulle.dev/read-status']; // so that the status can be read after the end
+    await apply(pod);
+    const path = '/api/v1/namespaces/shop/pods/uncertified';
+    try {
+      await until('the check to say why', DEADLINE_MS, () => {
+        const { status, stdout } = mesh.tulle(['check', '--proxy', '-n', 'shop', '--wait', '2s']);
+        const why = /× data plane proxies are ready\n.*\n +shop\/uncertified: not ready: no valid certificate: .*\S/;
+        if (!why.test(stdout)) throw new Error(stdout);
+        return status !== 0;
+      });
+      await mesh.cluster.request('DELETE', path);
+      const message = await until<string | false>('the last words of the proxy', DEADLINE_MS, async () => {
+        const { status } = await mesh.cluster.get(path);
+        const { initContainerStatuses = [] } = status as { initContainerStatuses?: readonly ContainerStatus[] };
+        const proxy = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy');
+        return proxy?.state?.terminated?.message ?? false;
+      });
+      assert.match(message || '', /^no valid certificate: \S/);
+    } finally {
+      const patch = { metadata: { finalizers: null } };
+      await mesh.cluster.request('PATCH', path, patch, 'application/merge-patch+json');
+      await until('the pod to be gone', DEADLINE_MS, async () => {
+        const left = await mesh.cluster.find(path);
+        if (left !== undefined && left.metadata.deletionTimestamp === undefined) await mesh.remove(path);
+        return left === undefined;
+      });
+    }
+  });
+
   test('pods that were created while the injector was away become meshed by themselves, as their budgets allow', async () => {
     await scaleInjector(0);
     await mesh.apply(serviceYaml('shop', 'free', { args: ['server'], replicas: 2, ports: [8080] }));

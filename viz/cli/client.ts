@@ -1,4 +1,4 @@
-import { fetchThrough } from '../../cli/commands/diagnostics.ts';
+import { fetchThrough } from '../../cli/pod-http.ts';
 import type { Cluster } from '../../cli/cluster.ts';
 import { CommandError, UsageError, type Flags, type FlagValues, optionalText, textFlag } from '../../cli/command.ts';
 import { parseDurationMs } from '#runtime/duration.ts';
