@@ -1,5 +1,6 @@
 // All of the control plane in one process, for `tulle install --tiny`: each part with its own ports, as if it ran by itself.
 import { Registry } from 'prom-client';
+import { CONTROL_PLANE } from '#config/names.ts';
 import { findConnection } from '#k8s/connection.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { EnvironmentError, EnvironmentReader } from '#runtime/environment.ts';
@@ -29,7 +30,7 @@ function readSettings(environment: Environment): {
   if (env.optional('TULLE_ADMIN_PORT') !== undefined)
     throw new EnvironmentError('TULLE_ADMIN_PORT is set: every part needs an admin port of its own, leave it out');
   return {
-    identity: readIdentityConfig(environment),
+    identity: { ...readIdentityConfig(environment), deployment: CONTROL_PLANE },
     destination: readDestinationConfig(environment),
     injector: readConfig(environment),
     adminPort,

@@ -111,3 +111,36 @@ test('a pod gets its proxy though the watch has not shown its namespace yet', as
     rmSync(folder, { recursive: true });
   }
 });
+
+test('why the webhook has no certificate is an Event of the Deployment that there is, and in what is not ready', async () => {
+  for (const [singleProcess, deployment] of [
+    [false, 'tulle-injector'],
+    [true, 'tulle-control-plane'],
+  ] as const) {
+    await using cluster = await startTestCluster();
+    await cluster.server.client.create('secrets', {
+      metadata: { namespace: 'tulle', name: 'tulle-injector-k8s-tls' },
+      type: 'kubernetes.io/tls',
+      data: { 'tls.crt': '', 'tls.key': '' },
+      immutable: true,
+    });
+    const folder = mkdtempSync(join(tmpdir(), 'injector-'));
+    const kubeconfig = join(folder, 'kubeconfig');
+    cluster.server.writeKubeconfig(kubeconfig, `https://127.0.0.1:${cluster.port}`);
+    const values = { ...defaultValues('0.0.0-test'), singleProcess };
+    const config = { logLevel: 'silent' as const, values, port: 0, adminPort: 0, kubernetes: { kubeconfig } };
+    const injector = await startInjector(config, createLogger('test', 'silent'));
+    try {
+      await until('the event', DEADLINE_MS, () =>
+        cluster.server.client.list('events', 'tulle').some(({ involvedObject, reason, message }) => {
+          const isAbout = (involvedObject as { name?: string }).name === deployment;
+          return isAbout && reason === 'WebhookCertificateFailed' && /immutable/.test(String(message));
+        }),
+      );
+      assert.match(injector.notReady().join(), /the webhook certificate is not published yet: .*immutable/);
+    } finally {
+      await injector.stop();
+      rmSync(folder, { recursive: true });
+    }
+  }
+});

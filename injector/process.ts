@@ -1,12 +1,14 @@
 import { fastify, type FastifyInstance } from 'fastify';
 import { Counter, Registry, collectDefaultMetrics } from 'prom-client';
-import { INJECTOR, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { deploymentOf, INJECTOR, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { KubeClient } from '#k8s/client.ts';
 import { findConnection } from '#k8s/connection.ts';
+import { recordNotice } from '#k8s/deployment-event.ts';
 import { Informer } from '#k8s/informer.ts';
 import { CONFIG_MAPS } from '#k8s/resources/config-map.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import type { Logger } from '#runtime/log.ts';
+import { CertificateNotices } from './certificate-notices.ts';
 import type { Config } from './config.ts';
 import { eventOf, recordEvent, subjectOf } from './events.ts';
 import { NamespaceLookup } from './namespace-lookup.ts';
@@ -65,6 +67,7 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
 
   const certificates = new ServingCertificates(client, values.namespace, `${INJECTOR}.${values.namespace}.svc`);
   let isPublished = false;
+  let lastFailure = '';
   let certificate: ServingCertificate | undefined;
   let server: FastifyInstance | undefined;
   const admit = async (request: AdmissionRequest): Promise<unknown> => {
@@ -103,6 +106,9 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
     return answer;
   };
 
+  const deployment = deploymentOf(values, INJECTOR);
+  const events = { client, log, namespace: values.namespace, deployment, component: INJECTOR };
+  const notices = new CertificateNotices((notice) => recordNotice(events, notice, Date.now()));
   const certify = async (): Promise<void> => {
     const current = await certificates.ensure();
     if (current.certificatePem !== certificate?.certificatePem) {
@@ -118,13 +124,20 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
     }
     if (await certificates.publish(current)) log.info('webhook configuration has the certificate authority');
     isPublished = true;
+    lastFailure = '';
+    notices.looked(current, Date.now());
   };
-  const certification = keepCertified(certify, log);
+  const certification = keepCertified(certify, (error) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    log[reason === lastFailure ? 'debug' : 'warn']({ err: error }, 'cannot look after the webhook certificate');
+    lastFailure = reason;
+    notices.failed(error);
+  });
 
   const notReady = (): readonly string[] => [
     ...informers.filter(({ isSynced }) => !isSynced).map(({ plural }) => `${plural} are not synced`),
     ...(anchors.pem === undefined ? ['the trust anchors are not known yet'] : []),
-    ...(isPublished ? [] : ['the webhook certificate is not published yet']),
+    ...(isPublished ? [] : [`the webhook certificate is not published yet${lastFailure && `: ${lastFailure}`}`]),
   ];
   const repair = startRepair({
     client,
@@ -150,7 +163,7 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
 }
 
 /** Looks after the certificate until disposed: soon again after a failure, else in a relaxed rhythm that also repairs a lost caBundle. */
-function keepCertified(certify: () => Promise<void>, log: Logger): Disposable {
+function keepCertified(certify: () => Promise<void>, onFailure: (error: unknown) => void): Disposable {
   let timer: NodeJS.Timeout | undefined;
   let isStopped = false;
   const round = (): void => {
@@ -160,7 +173,7 @@ function keepCertified(certify: () => Promise<void>, log: Logger): Disposable {
     certify().then(
       () => again(CERTIFICATE_CHECK_MS),
       (error: unknown) => {
-        if (!isStopped) log.warn({ err: error }, 'cannot look after the webhook certificate');
+        if (!isStopped) onFailure(error);
         again(CERTIFICATE_RETRY_MS);
       },
     );

@@ -100,6 +100,18 @@ describe('the webhook certificate in a cluster', () => {
     assert.ok(new Date(new X509Certificate(after400.certificatePem).validTo).getTime() > Date.now() + 1000 * DAY_MS);
   });
 
+  test('when renewing is refused the stored one serves as long as it holds, and says why', async () => {
+    const stored = await certificates().ensure();
+    const path = `/api/v1/namespaces/${SECRET.namespace}/secrets/${SECRET.name}`;
+    await api.patch('secrets', SECRET.namespace, SECRET.name, 'merge', { immutable: true });
+    const late = await certificates(stored.notAfterMs - 10 * DAY_MS).ensure();
+    assert.equal(late.certificatePem, stored.certificatePem);
+    assert.match(late.renewalFailure?.message ?? '', /immutable/);
+    await assert.rejects(certificates(stored.notAfterMs + DAY_MS).ensure(), /immutable/);
+    await client.request({ method: 'DELETE', path });
+    assert.equal((await certificates().ensure()).renewalFailure, undefined);
+  });
+
   test('a Secret with nonsense in it is replaced', async () => {
     await api.patch('secrets', SECRET.namespace, SECRET.name, 'merge', {
       data: { 'tls.key': Buffer.from('nonsense').toString('base64') },

@@ -14,6 +14,8 @@ export type ServingCertificate = {
   readonly keyPem: string;
   readonly authorityPem: string;
   readonly notAfterMs: number;
+  /** Why it was not renewed though it is time. */
+  readonly renewalFailure?: Error;
 };
 
 const DAY_MS = 86_400_000;
@@ -57,23 +59,26 @@ export class ServingCertificates {
   }
 
   /**
-   * The certificate to use now: the stored one while it is good for a while, else a new one that is stored first.
+   * The certificate to use now: the stored one while it is good for a while, else a new one that is stored first. When that is
+   * refused, the stored one serves as long as it holds.
    *
-   * @throws KubeError  when the API server refuses or does not answer
+   * @throws KubeError  when the API server refuses or does not answer, and nothing that is stored holds
    */
   async ensure(): Promise<ServingCertificate> {
     for (let attempt = 1; ; attempt += 1) {
       const stored = await this.#read();
-      const usable = stored === undefined ? undefined : this.#usable(stored);
-      if (usable !== undefined) return usable;
       const nowMs = this.#now();
+      const usable = stored === undefined ? undefined : this.#usable(stored);
+      if (usable !== undefined && nowMs < usable.notAfterMs - RENEW_BEFORE_MS) return usable;
       const fresh = createServingCertificate(this.#dnsName, nowMs, stored && authorityOf(stored, nowMs));
       try {
         await this.#write(fresh, stored);
         return fresh;
       } catch (error) {
         // Another replica was first: use what it stored.
-        if (!(error instanceof KubeError) || !error.isConflict || attempt >= MAX_ATTEMPTS) throw error;
+        if (error instanceof KubeError && error.isConflict && attempt < MAX_ATTEMPTS) continue;
+        if (usable === undefined || !(error instanceof KubeError)) throw error;
+        return { ...usable, renewalFailure: error };
       }
     }
   }
@@ -144,7 +149,7 @@ export class ServingCertificates {
       : this.#client.request({ method: 'PUT', path: `${this.#collection}/${INJECTOR_CERTIFICATE_SECRET}`, body }));
   }
 
-  /** The stored certificate when it can be read, is for this name, and holds for a while yet. */
+  /** The stored certificate when it can be read, is for this name, and holds. */
   #usable(secret: JsonObject): ServingCertificate | undefined {
     const data = asTextMap(secret['data']);
     const read = (key: string): string => Buffer.from(data[key] ?? '', 'base64').toString();
@@ -155,7 +160,7 @@ export class ServingCertificates {
       const isOurs =
         leaf.names.dns.includes(this.#dnsName) && PrivateKey.fromPem(pems.keyPem, 'tls.key').isKeyOf(leaf.publicDer);
       const nowMs = this.#now();
-      const isCurrent = leaf.notBeforeMs <= nowMs && nowMs < leaf.notAfterMs - RENEW_BEFORE_MS;
+      const isCurrent = leaf.notBeforeMs <= nowMs && nowMs < leaf.notAfterMs;
       decodeCertificates(pems.authorityPem, 'ca.crt');
       return isOurs && isCurrent ? { ...pems, notAfterMs: leaf.notAfterMs } : undefined;
     } catch {

@@ -1,6 +1,7 @@
 import type { Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { Watch } from '#runtime/watch.ts';
+import type { Notice } from '#k8s/deployment-event.ts';
 import { KubeError } from '#k8s/kube-error.ts';
 import type { Certificate } from '#pki/certificate.ts';
 import { verifyChain, writeTrustAnchors } from '#pki/trust-anchors.ts';
@@ -26,9 +27,6 @@ export type SigningState = {
   readonly bundle: readonly Certificate[];
   readonly ownAnchors: readonly Certificate[]; // those of the bundle that we renew
 };
-
-/** Something that people should hear of, as an Event. */
-export type Notice = { readonly type: 'Normal' | 'Warning'; readonly reason: string; readonly message: string };
 
 export type AuthorityOptions = {
   readonly objects: StoredObjects;

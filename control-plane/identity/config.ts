@@ -1,3 +1,4 @@
+import { IDENTITY } from '#config/names.ts';
 import { EnvironmentReader } from '#runtime/environment.ts';
 import type { LogLevel } from '#runtime/log.ts';
 import { isDnsName, type TrustDomain } from '#pki/names.ts';
@@ -9,6 +10,7 @@ export type IdentityConfig = {
   readonly kubernetes: ConnectionSource;
   readonly domain: TrustDomain;
   readonly serviceAccount: string; // its own, whose identity its server shows
+  readonly deployment: string; // that runs it
   readonly port: number;
   readonly adminPort: number;
   readonly leafLifetimeMs: number;
@@ -39,7 +41,8 @@ export function readIdentityConfig(environment: Readonly<Record<string, string |
       controlPlaneNamespace: dnsName('TULLE_CONTROL_NAMESPACE', 'tulle'),
       trustDomain: dnsName('TULLE_TRUST_DOMAIN', 'cluster.local'),
     },
-    serviceAccount: dnsName('TULLE_SERVICE_ACCOUNT', 'tulle-identity'),
+    serviceAccount: dnsName('TULLE_SERVICE_ACCOUNT', IDENTITY),
+    deployment: IDENTITY,
     port: env.port('TULLE_IDENTITY_PORT', 8080),
     adminPort: env.port('TULLE_ADMIN_PORT', 9990),
     leafLifetimeMs: env.durationMs('TULLE_IDENTITY_ISSUANCE_LIFETIME', '24h', 20_000),

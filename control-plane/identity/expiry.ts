@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto';
 import { IDENTITY_ISSUER_SECRET, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
+import type { Notice } from '#k8s/deployment-event.ts';
 import { KubeError } from '#k8s/kube-error.ts';
 import type { Certificate } from '#pki/certificate.ts';
+import { noticeDays } from '#pki/expiry.ts';
 import type { Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
-import type { Notice, SigningState } from './authority.ts';
+import type { SigningState } from './authority.ts';
 import type { StoredObjects } from './stored-objects.ts';
 
 /** A certificate that ends unless somebody does something about it. */
 export type Ending = { readonly certificate: Certificate; readonly what: string; readonly remedy: string };
 
-/** When people are told, in days before the end. */
-const NOTICE_DAYS = [1, 7, 30];
-const DAY_MS = 86_400_000;
 const CHECK_MS = 60_000;
 
 /** Beside the published anchors: which certificates people were told of, and how many days before their end. */
@@ -95,8 +94,7 @@ export class ExpiryNotices implements Disposable {
   async check(): Promise<void> {
     const { objects, clock, tell } = this.#options;
     const due = this.#options.endings().flatMap((ending) => {
-      const leftMs = ending.certificate.notAfterMs - clock.now();
-      const days = NOTICE_DAYS.find((candidate) => leftMs <= candidate * DAY_MS);
+      const days = noticeDays(ending.certificate.notAfterMs, clock.now());
       return days === undefined ? [] : [{ ...ending, days, key: keyOf(ending.certificate) }];
     });
     if (due.length === 0) return;

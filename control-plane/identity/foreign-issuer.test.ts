@@ -9,7 +9,8 @@ import { createIssuer, createTrustAnchor, type Authority } from '#pki/issuer.ts'
 import { OID } from '#pki/oids.ts';
 import { encodeCertificates } from '#pki/pem.ts';
 import { readTrustAnchors } from '#pki/trust-anchors.ts';
-import { AuthorityKeeper, type Notice } from './authority.ts';
+import type { Notice } from '#k8s/deployment-event.ts';
+import { AuthorityKeeper } from './authority.ts';
 import { StoredObjects } from './stored-objects.ts';
 import { startTestCluster, type TestCluster } from '../../test/harness/api-server.ts';
 

@@ -2,19 +2,19 @@ import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { IdentityService } from '#api/gen/identity.ts';
 import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
+import { IDENTITY, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
+import { recordNotice, type Notice } from '#k8s/deployment-event.ts';
 import { Informer } from '#k8s/informer.ts';
 import { CONFIG_MAPS } from '#k8s/resources/config-map.ts';
-import { TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import { workloadIdentity } from '#pki/names.ts';
 import { writeTrustAnchors } from '#pki/trust-anchors.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
-import { AuthorityKeeper, type Notice } from './authority.ts';
+import { AuthorityKeeper } from './authority.ts';
 import type { IdentityConfig } from './config.ts';
-import { recordNotice } from './events.ts';
 import { endings, ExpiryNotices } from './expiry.ts';
 import { createIdentityMetrics } from './metrics.ts';
 import { PublishedBundle } from './published-bundle.ts';
@@ -57,7 +57,9 @@ export async function startIdentity(
   });
   const { controlPlaneNamespace } = config.domain;
   const objects = new StoredObjects(client, controlPlaneNamespace);
-  const tell = (notice: Notice): void => recordNotice(client, log, controlPlaneNamespace, notice, clock.now());
+  const { deployment } = config;
+  const events = { client, log, namespace: controlPlaneNamespace, deployment, component: IDENTITY };
+  const tell = (notice: Notice): void => recordNotice(events, notice, clock.now());
   const keeper = new AuthorityKeeper({
     objects,
     policy: {
