@@ -190,10 +190,12 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     ...(values.proxy.tapServiceAccount === '' || !settings.isTappable
       ? []
       : [proxy('TAP_SVC_NAME', `${values.proxy.tapServiceAccount}.${identitySuffix(values)}`)]),
-    proxy('CONTROL_LISTEN_ADDR', `0.0.0.0:${settings.controlPort}`),
-    proxy('ADMIN_LISTEN_ADDR', `0.0.0.0:${settings.adminPort}`),
-    proxy('INBOUND_LISTEN_ADDR', `0.0.0.0:${settings.inboundPort}`),
+    // The redirect program takes IPv6 too: somebody must be there. `[::]` takes both, and only IPv4 where there is no other.
+    proxy('CONTROL_LISTEN_ADDR', `[::]:${settings.controlPort}`),
+    proxy('ADMIN_LISTEN_ADDR', `[::]:${settings.adminPort}`),
+    proxy('INBOUND_LISTEN_ADDR', `[::]:${settings.inboundPort}`),
     proxy('OUTBOUND_LISTEN_ADDR', `127.0.0.1:${settings.outboundPort}`),
+    proxy('OUTBOUND_LISTEN_ADDRS', `127.0.0.1:${settings.outboundPort},[::1]:${settings.outboundPort}`),
     { name: 'LINKERD2_PROXY_INBOUND_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } },
     proxy('INBOUND_PORTS', inboundPorts.join(',')),
     proxy('INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION', numericPorts(settings.opaquePorts)),

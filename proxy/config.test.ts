@@ -22,12 +22,22 @@ const read = (changes: Readonly<Record<string, string | undefined>> = {}): Retur
 
 test("the mandatory keys are enough, and the defaults are linkerd2-proxy's", () => {
   const config = read();
-  assert.deepEqual(config.outboundListen, { host: '127.0.0.1', port: 4140 });
+  assert.deepEqual(config.outboundListen, [{ host: '127.0.0.1', port: 4140 }]);
   assert.deepEqual(config.inboundListen, { host: '0.0.0.0', port: 4143 });
   assert.equal(config.policy.identity, undefined); // loopback is plain text
   assert.deepEqual(config.identityService, { host: 'fd00::1', port: 8080, identity: GOOD['IDENTITY_SVC_NAME'] });
   assert.equal(config.shutdownGraceMs, 120_000);
   assert.equal(config.policyWorkload, GOOD['POLICY_WORKLOAD']);
+});
+
+test('the outbound side may listen on an address of each family', () => {
+  const both = read({ OUTBOUND_LISTEN_ADDR: '127.0.0.1:1', OUTBOUND_LISTEN_ADDRS: '127.0.0.1:4140,[::1]:4140' });
+  assert.deepEqual(both.outboundListen, [
+    { host: '127.0.0.1', port: 4140 },
+    { host: '::1', port: 4140 },
+  ]);
+  for (const wrong of ['', '127.0.0.1:1,', '127.0.0.1:1,[::1]:1,127.0.0.2:1', 'localhost:4140'])
+    assert.throws(() => read({ OUTBOUND_LISTEN_ADDRS: wrong }), /OUTBOUND_LISTEN_ADDRS: ".*" is not IP:PORT or two/);
 });
 
 test('each mandatory key that is missing is named', () => {

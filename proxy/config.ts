@@ -16,7 +16,7 @@ export type ListenAddress = { readonly host: string; readonly port: number };
 /** Everything the proxy is told. Each key is `LINKERD2_PROXY_` and the name in the comment. */
 export type Config = {
   readonly inboundListen: ListenAddress; // INBOUND_LISTEN_ADDR
-  readonly outboundListen: ListenAddress; // OUTBOUND_LISTEN_ADDR
+  readonly outboundListen: readonly [ListenAddress, ...ListenAddress[]]; // OUTBOUND_LISTEN_ADDRS, OUTBOUND_LISTEN_ADDR
   readonly adminListen: ListenAddress; // ADMIN_LISTEN_ADDR
   readonly controlListen: ListenAddress; // CONTROL_LISTEN_ADDR
   readonly tapClient: string | undefined; // TAP_SVC_NAME; absent: no tap
@@ -79,7 +79,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const defaultPolicy = env.policy('INBOUND_DEFAULT_POLICY', clusterNetworks);
   const config: Config = {
     inboundListen: env.listen('INBOUND_LISTEN_ADDR', '0.0.0.0:4143'),
-    outboundListen: env.listen('OUTBOUND_LISTEN_ADDR', '127.0.0.1:4140'),
+    outboundListen: env.listenAll('OUTBOUND_LISTEN_ADDRS', 'OUTBOUND_LISTEN_ADDR', '127.0.0.1:4140'),
     adminListen: env.listen('ADMIN_LISTEN_ADDR', '127.0.0.1:4191'),
     controlListen: env.listen('CONTROL_LISTEN_ADDR', '0.0.0.0:4190'),
     tapClient: env.optionalIdentity('TAP_SVC_NAME'),
@@ -170,6 +170,18 @@ class Environment {
     if (address !== undefined && isIP(address.host) !== 0) return address;
     this.#wrong(name, `"${value}" is not IP:PORT`);
     return { host: '', port: 0 };
+  }
+
+  /** One address for each family; the first counts where only one can be had. */
+  listenAll(name: string, single: string, fallback: string): readonly [ListenAddress, ...ListenAddress[]] {
+    const value = this.#env[PREFIX + name];
+    if (value === undefined) return [this.listen(single, fallback)];
+    const addresses = value.split(',').map((text) => splitAddress(text.trim()));
+    const [first, ...more] = addresses.filter((address) => address !== undefined && isIP(address.host) !== 0);
+    if (first !== undefined && more.length + 1 === addresses.length && more.length <= 1)
+      return [first, ...more.filter((address) => address !== undefined)];
+    this.#wrong(name, `"${value}" is not IP:PORT or two of them, separated by a comma`);
+    return [{ host: '', port: 0 }];
   }
 
   /** @param name  without `_ADDR` and `_NAME` */

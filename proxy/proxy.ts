@@ -5,7 +5,7 @@ import { startAdmin } from '#runtime/admin.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { Patterns } from '#runtime/pattern.ts';
-import { kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
+import { isFamilyMissing, kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
 import type { Config } from './config.ts';
 import { GrpcClient } from './discovery/grpc-client.ts';
 import { Gateway } from './gateway/gateway.ts';
@@ -64,6 +64,7 @@ export class Proxy implements Disposable {
   #admin: Server | undefined;
   #inboundListener: Listener | undefined;
   #outboundListener: Listener | undefined;
+  #outboundListener6: Listener | undefined; // of the other family
 
   constructor(config: Config, environment: ProxyEnvironment) {
     this.#config = config;
@@ -174,7 +175,7 @@ export class Proxy implements Disposable {
   }
 
   get outboundPort(): number {
-    return this.#outboundListener?.port ?? this.#config.outboundListen.port;
+    return this.#outboundListener?.port ?? this.#config.outboundListen[0].port;
   }
 
   /** Port that taps are served on, and that is never forwarded to. */
@@ -214,7 +215,9 @@ export class Proxy implements Disposable {
         },
       });
     };
-    this.#outboundListener = await listen(outboundListen, this.#outbound);
+    const [first, second] = outboundListen;
+    this.#outboundListener = await listen(first, this.#outbound);
+    if (second !== undefined) this.#outboundListener6 = await listen(second, this.#outbound).catch(absentFamily);
     this.#inboundListener = await listen(inboundListen, this.#inbound);
     await this.#tap?.listen();
     this.#identity.start();
@@ -242,7 +245,8 @@ export class Proxy implements Disposable {
   async drain(): Promise<void> {
     this.#inbound.drain();
     this.#outbound.drain();
-    const listeners = [this.#inboundListener, this.#outboundListener].filter((listener) => listener !== undefined);
+    const all = [this.#inboundListener, this.#outboundListener, this.#outboundListener6];
+    const listeners = all.filter((listener) => listener !== undefined);
     const isQuiet = (): boolean => listeners.every((listener) => listener.openCount === 0);
     await sleep(LAME_DUCK_MS);
     for (const listener of listeners) listener.close();
@@ -259,6 +263,7 @@ export class Proxy implements Disposable {
     for (const timer of this.#timers) clearInterval(timer);
     this.#inboundListener?.[Symbol.dispose]();
     this.#outboundListener?.[Symbol.dispose]();
+    this.#outboundListener6?.[Symbol.dispose]();
     this.#tap?.[Symbol.dispose]();
     this.#admin?.close();
     this.#admin?.closeAllConnections();
@@ -286,4 +291,9 @@ function writeStderr(line: string): void {
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
+/** A pod without addresses of the family sends nothing there either. @throws any other error */
+function absentFamily(error: unknown): undefined {
+  if (!isFamilyMissing(error)) throw error;
 }

@@ -67,7 +67,9 @@ class Processes implements Disposable {
     control: { readonly anchorsPem: string; readonly port: number },
   ): Promise<string> {
     const env: Record<string, string> = {
-      ADMIN_LISTEN_ADDR: '0.0.0.0:4191',
+      ADMIN_LISTEN_ADDR: '[::]:4191',
+      INBOUND_LISTEN_ADDR: '[::]:4143',
+      OUTBOUND_LISTEN_ADDRS: '127.0.0.1:4140,[::1]:4140',
       DESTINATION_SVC_ADDR: `10.9.9.2:${control.port}`,
       DESTINATION_SVC_NAME: CONTROL_IDENTITY,
       POLICY_SVC_ADDR: `10.9.9.2:${control.port}`,
@@ -78,7 +80,7 @@ class Processes implements Disposable {
       IDENTITY_LOCAL_NAME: identityOf(name),
       IDENTITY_TRUST_ANCHORS: control.anchorsPem,
       IDENTITY_TOKEN_FILE: join(this.#folder, 'token'),
-      INBOUND_IPS: host.ipv4,
+      INBOUND_IPS: `${host.ipv4},${host.ipv6}`,
       LOG: 'info',
     };
     const prefixed = Object.fromEntries(Object.entries(env).map(([key, value]) => [`LINKERD2_PROXY_${key}`, value]));
@@ -114,9 +116,9 @@ describeWithNamespaces(import.meta.filename, () => {
     const [client, server] = connectedHosts();
     using processes = new Processes();
     const control = JSON.parse(
-      await processes.start(server, [POD_PROCESS, 'control', server.ipv4, server.ipv4], {}),
+      await processes.start(server, [POD_PROCESS, 'control', server.ipv4, server.ipv4, server.ipv6], {}),
     ) as { anchorsPem: string; port: number };
-    await processes.start(server, [POD_PROCESS, 'app', server.ipv4], {});
+    await processes.start(server, [POD_PROCESS, 'app', '::'], {});
     redirect(server, ['--inbound-ports-to-ignore', `4190,4191,${control.port}`]);
 
     await processes.proxy(server, 'web', control);
@@ -130,6 +132,12 @@ describeWithNamespaces(import.meta.filename, () => {
     const meshed = { client: identityOf('client'), peer: server.ipv4, host: '10.96.0.7:8080' };
     assert.deepEqual(ask(client, '10.96.0.7', 8080), { status: 200, text: JSON.stringify(meshed) });
     assert.equal(ask(client, '10.96.0.7', 7000), '\0opaque');
+    // The same over IPv6.
+    const over6 = { client: identityOf('client'), peer: server.ipv6, host: '[fd96::7]:8080' };
+    assert.deepEqual(ask(client, 'fd96::7', 8080), { status: 200, text: JSON.stringify(over6) });
+    assert.equal(ask(client, 'fd96::7', 7000), '\0opaque');
+    const unknown6 = { client: 'undefined', peer: server.ipv6, host: `[${server.ipv6}]:8080` };
+    assert.deepEqual(ask(client, server.ipv6, 8080), { status: 200, text: JSON.stringify(unknown6) });
     // An address that discovery knows nothing about is forwarded to as it is.
     const unknown = { client: 'undefined', peer: server.ipv4, host: `${server.ipv4}:8080` };
     assert.deepEqual(ask(client, server.ipv4, 8080), { status: 200, text: JSON.stringify(unknown) });

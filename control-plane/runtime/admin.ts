@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client';
 
 export type AdminOptions = {
   readonly port: number;
-  readonly host?: string; // default: all addresses
+  readonly host?: string; // default: all addresses, as with `::`
   readonly registry: Registry;
   /** Why the process is not ready, in words for a person; empty when it is. */
   readonly notReady: () => readonly string[];
@@ -42,10 +42,21 @@ export async function startAdmin(options: AdminOptions): Promise<Server> {
   });
   server.requestTimeout = 10_000;
   server.maxConnections = 256;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
-  });
+  const listen = (host: string | undefined): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(options.port, host, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  try {
+    await listen(options.host);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (options.host !== '::' || (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL')) throw error;
+    await listen('0.0.0.0'); // a kernel without IPv6
+  }
   return server;
 }
 

@@ -17,6 +17,12 @@ export const kernelDestination: FindDestination = (socket) => {
 
 const BACKLOG = 4096;
 
+/** Whether listening failed since the pod has no addresses of that family. */
+export function isFamilyMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL' || code === 'EINVAL';
+}
+
 export type ListenerOptions = {
   readonly host: string;
   readonly port: number;
@@ -43,8 +49,21 @@ export class Listener implements Disposable {
     this.#server.maxConnections = options.connectionsMax;
   }
 
-  /** @throws the listen error (`EADDRINUSE` and the like) */
+  /**
+   * On `::` it takes IPv4 too, and only that where the kernel has no IPv6.
+   *
+   * @throws the listen error (`EADDRINUSE` and the like)
+   */
   static async listen(options: ListenerOptions): Promise<Listener> {
+    try {
+      return await Listener.#listen(options);
+    } catch (error) {
+      if (options.host !== '::' || !isFamilyMissing(error)) throw error;
+      return Listener.#listen({ ...options, host: '0.0.0.0' });
+    }
+  }
+
+  static async #listen(options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(options);
     const server = listener.#server;
     await new Promise<void>((resolve, reject) => {

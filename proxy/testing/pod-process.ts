@@ -7,16 +7,22 @@ import { identityOf } from './mesh.ts';
 
 const say = (value: unknown): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
 
-async function control(host: string, app: string): Promise<void> {
+async function control(host: string, app: string, app6: string): Promise<void> {
   const plane = new TestControlPlane(createTestAuthority(), host);
   const identity = { kind: 'dns', name: identityOf('web'), serverName: identityOf('web') } as const;
   for (const [port, isOpaque] of [
     [8080, false],
     [7000, true],
   ] as const) {
-    const endpoint = { address: app, port, weight: 10_000, labels: {}, identity, opaqueTransportPort: 4143 };
-    plane.setEndpoints(`web.shop.svc.cluster.local:${port}`, [endpoint]);
-    plane.setProfile(`10.96.0.7:${port}`, { fullyQualifiedName: 'web.shop.svc.cluster.local', isOpaque });
+    for (const [name, service, address] of [
+      ['web', '10.96.0.7', app],
+      ['web6', '[fd96::7]', app6],
+    ] as const) {
+      const fullyQualifiedName = `${name}.shop.svc.cluster.local`;
+      const endpoint = { address, port, weight: 10_000, labels: {}, identity, opaqueTransportPort: 4143 };
+      plane.setEndpoints(`${fullyQualifiedName}:${port}`, [endpoint]);
+      plane.setProfile(`${service}:${port}`, { fullyQualifiedName, isOpaque });
+    }
   }
   await plane.start();
   say({ anchorsPem: plane.authority.anchorsPem, port: plane.port });
@@ -25,7 +31,13 @@ async function control(host: string, app: string): Promise<void> {
 function app(host: string): void {
   createHttpServer((request, response) => {
     const client = String(request.headers['l5d-client-id']);
-    response.end(JSON.stringify({ client, peer: request.socket.remoteAddress, host: request.headers.host }));
+    response.end(
+      JSON.stringify({
+        client,
+        peer: request.socket.remoteAddress?.replace('::ffff:', ''),
+        host: request.headers.host,
+      }),
+    );
   }).listen(8080, host, () => {
     createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)).listen(7000, host, () => say('ready'));
   });
@@ -53,6 +65,6 @@ function ask(host: string, port: string): void {
 }
 
 const [role, ...args] = process.argv.slice(2);
-if (role === 'control') await control(args[0] ?? '', args[1] ?? '');
+if (role === 'control') await control(args[0] ?? '', args[1] ?? '', args[2] ?? '');
 else if (role === 'app') app(args[0] ?? '');
 else ask(args[0] ?? '', args[1] ?? '');
