@@ -1,7 +1,8 @@
 import type { AdmissionRequest, Validator } from './admission.ts';
 import { isJsonObject, type JsonObject, type KubeObject } from './object.ts';
 import { metadataOf } from './object-meta.ts';
-import { describeViolations, violationsOf, type PodShape } from './pod-security/controls.ts';
+import { describeViolations, violationsOf } from './pod-security/controls.ts';
+import type { PodShape } from './pod-security/pod-shape.ts';
 import { formatStandard, isStricter, labelFaults, policyOf, type Policy } from './pod-security/policy.ts';
 import { resourceKey } from './registry.ts';
 import { forbidden, invalid } from './status-error.ts';
