@@ -1,8 +1,10 @@
 // `npm run bench`: our pair of proxies against nginx's and haproxy's, in turn in one run.
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { BUNDLE_FOLDER } from '../../control-plane/install/bundle.ts';
 import { startBackend } from './backend.ts';
 import { LOADS, run, type Load } from './load.ts';
 import { cpuMicros, memoryOf } from './measure.ts';
@@ -28,7 +30,7 @@ Flags:
   --rounds N         each of them so many times (default: 5)
   --seconds N        each time so long (default: 3)
   --node-flags LIST  flags of Node for our proxies, separated by spaces
-  --profile          write a CPU profile of both of our proxies (*.cpuprofile, for a browser's developer tools)
+  --profile          write CPU profiles of our proxies to dist/profile, for a browser's developer tools
   -o, --output FILE  all single results as JSON lines
   -h, --help         show this help
 
@@ -91,7 +93,7 @@ async function main(args: readonly string[]): Promise<number> {
   const { loads, rounds, seconds, nodeFlags, profile } = options;
   using place = new Place();
   await startBackend(place);
-  const profileFlags = profile ? ['--cpu-prof', `--cpu-prof-dir=${process.cwd()}`] : [];
+  const profileFlags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder()}`] : [];
   const all = [direct(place), ...(await startPeers(place)), await startTulle(place, [...nodeFlags, ...profileFlags])];
   const unknown = options.pairs?.find((name) => !all.some((pair) => pair.name === name));
   if (unknown !== undefined)
@@ -125,6 +127,14 @@ async function main(args: readonly string[]): Promise<number> {
   process.stdout.write(formatReport(loads, rows, footprints));
   if (profile) await endOf(all.at(-1)!);
   return 0;
+}
+
+/** The proxies are another user. */
+function profileFolder(): string {
+  const folder = join(BUNDLE_FOLDER, 'profile');
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o777);
+  return folder;
 }
 
 /** Each round begins with another pair, and every other one goes backwards: what comes first or last is not favoured. */
