@@ -154,6 +154,7 @@ export class Http2Pool implements Disposable {
     setTimeout(() => {
       if (!session.isConfirmed) session.connection.destroy(new Error(`no SETTINGS within ${SETTINGS_TIMEOUT_MS} ms`));
     }, SETTINGS_TIMEOUT_MS).unref();
+    connection.readFast();
     connection.start(session);
     if (this.#isClosed) session.retire();
   }

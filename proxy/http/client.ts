@@ -39,6 +39,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
   constructor(connection: Connection, owner: ClientOwner) {
     this.connection = connection;
     this.#owner = owner;
+    connection.readFast();
     connection.start(this);
   }
 
@@ -63,7 +64,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
   send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isRequestDone || this.connection.isClosed) return true;
     const bytes = this.#isFraming ? chunksOf(body, isEnd, trailers) : body;
-    const hasRoom = bytes === undefined || bytes.length === 0 ? true : this.connection.write(bytes);
+    const hasRoom = bytes === undefined || bytes.length === 0 ? true : this.connection.writeSoon(bytes);
     if (isEnd) {
       this.#isRequestDone = true;
       if (this.#state === 'idle') this.#release();
@@ -133,7 +134,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
       if (bytes.length - start > HEAD_BYTES_MAX) {
         throw new ProxyError('server-malformed', `the response head has more than ${HEAD_BYTES_MAX} bytes`);
       }
-      this.#unread = bytes.subarray(start);
+      this.#unread = Buffer.from(bytes.subarray(start));
       return -1;
     }
     const head = parseResponseHead(bytes.toString('latin1', start, end + 2), this.#method);

@@ -34,7 +34,7 @@ export class ReplayBody {
   /** For bytes that are not sent yet: they are kept whatever their number, so the caller must stop its source. */
   hold(body: Buffer | undefined, isEnd: boolean): void {
     if (body !== undefined && body.length > 0) {
-      this.#chunks.push(body);
+      this.#chunks.push(Buffer.from(body));
       this.#bytes += body.length;
     }
     this.isEnded = isEnd;
@@ -43,9 +43,9 @@ export class ReplayBody {
   /** For bytes that are being sent: forgotten, with all others, when there are too many. */
   add(body: Buffer): void {
     if (!this.#isWhole || body.length === 0) return;
-    this.#chunks.push(body);
     this.#bytes += body.length;
-    this.trim();
+    if (this.#bytes > REPLAY_BYTES_MAX) this.drop();
+    else this.#chunks.push(Buffer.from(body));
   }
 
   /** After what was held has been sent. */

@@ -131,7 +131,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
           at = next;
         } else {
           if (this.#state === 'response') {
-            this.#unread = bytes.subarray(at);
+            this.#unread = Buffer.from(bytes.subarray(at));
             this.#connection.pause();
           }
           break;
@@ -159,7 +159,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
       }
       if (!this.#isHeadPartial) this.#sinceMs = JUST_NOW;
       this.#isHeadPartial = true;
-      this.#unread = bytes.subarray(from);
+      this.#unread = Buffer.from(bytes.subarray(from));
       return -1;
     }
     if (end - from > HEAD_BYTES_MAX) throw tooLarge();
@@ -202,7 +202,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     let hasRoom = true;
     if (head === undefined) {
       const bytes = this.#isFraming ? chunksOf(body, isEnd, trailers) : body;
-      if (bytes !== undefined && bytes.length > 0) hasRoom = this.#connection.write(bytes);
+      if (bytes !== undefined && bytes.length > 0) hasRoom = this.#connection.writeSoon(bytes);
     } else {
       this.#hasSentHead = true;
       this.#isFraming = head.body === 'frames' && this.#request?.isHttp11 === true;

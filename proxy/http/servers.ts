@@ -20,6 +20,7 @@ export class Http1Servers {
     const server = new Http1Server(connection, serve, this.#timeouts, this.#now());
     if (this.#isDraining) server.drain();
     this.#servers.add(server);
+    connection.readFast();
     connection.start(server);
     if (early.length > 0) server.onData(early);
     if (connection.isReadEnded) server.onEnd();

@@ -49,7 +49,7 @@ export class FrameReader {
     const all = this.#unread === undefined ? bytes : Buffer.concat([this.#unread, bytes]);
     this.#unread = undefined;
     const end = this.#consume(all, nowMs);
-    if (end < all.length) this.#unread = all.subarray(end);
+    if (end < all.length) this.#unread = Buffer.from(all.subarray(end));
   }
 
   /** @returns index of the first byte that is not used yet */

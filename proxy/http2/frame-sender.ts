@@ -4,31 +4,39 @@ import { HpackEncoder } from './hpack-encoder.ts';
 
 /** Frames that wait for a peer who does not read. */
 const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
+/** So much is sent without waiting for the end of the turn. */
+const BATCH_BYTES_MAX = 256 * 1024;
+/** When so much waits for the connection, sources are told to stop. */
+const CONGESTED_BYTES = 512 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 
-/** Puts frames together and sends those of one turn at once. */
+/**
+ * Puts frames together and sends those of one turn at once. One write is under way at a time: TLS takes one without a copy, and what
+ * comes meanwhile is the next.
+ */
 export class FrameSender {
   readonly encoder = new HpackEncoder();
-  readonly #writer: FrameWriter;
-  readonly #isQuiet: () => boolean;
+  readonly #connection: Connection;
+  readonly #writer = new FrameWriter();
+  readonly #owner: SenderOwner;
   #isScheduled = false;
-  readonly #flush = (): void => {
+  #isWriting = false;
+  #isCongested = false;
+  readonly #flushSoon = (): void => {
     this.#isScheduled = false;
-    this.#writer.flush();
+    if (!this.#isWriting) this.flush();
+  };
+  readonly #onWritten = (): void => {
+    this.#isWriting = false;
+    this.flush();
+    if (!this.#isCongested || this.#writer.length > 0) return;
+    this.#isCongested = false;
+    this.#owner.onRelieved();
   };
 
-  /**
-   * @param onCongested  the connection wants to be left alone until it has drained
-   * @param isQuiet      so little is going on that waiting for more frames costs more than it saves
-   */
-  constructor(connection: Connection, onCongested: () => void, isQuiet: () => boolean) {
-    this.#isQuiet = isQuiet;
-    this.#writer = new FrameWriter((bytes) => {
-      if (!connection.write(bytes)) onCongested();
-      if (connection.socket.writableLength > UNSENT_BYTES_MAX) {
-        connection.destroy(new Error(`${UNSENT_BYTES_MAX} bytes wait for a peer that does not read`));
-      }
-    });
+  constructor(connection: Connection, owner: SenderOwner) {
+    this.#connection = connection;
+    this.#owner = owner;
   }
 
   /** What is not a frame, before the first one. */
@@ -37,11 +45,27 @@ export class FrameSender {
   }
 
   send(type: number, flags: number, id: number, payload: Buffer, start = 0, end = payload.length): void {
-    this.#writer.frame(type, flags, id, payload, start, end);
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    if (this.#isQuiet()) process.nextTick(this.#flush);
-    else setImmediate(this.#flush);
+    const writer = this.#writer;
+    writer.frame(type, flags, id, payload, start, end);
+    if (this.#isWriting) {
+      if (writer.length > CONGESTED_BYTES) this.#congested();
+      return;
+    }
+    if (writer.length >= BATCH_BYTES_MAX) this.flush();
+    else if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      if (this.#owner.isQuiet()) process.nextTick(this.#flushSoon);
+      else setImmediate(this.#flushSoon);
+    }
+  }
+
+  #congested(): void {
+    const { length } = this.#writer;
+    if (length > UNSENT_BYTES_MAX)
+      this.#connection.destroy(new Error(`${length} bytes wait for a peer that does not read`));
+    if (this.#isCongested) return;
+    this.#isCongested = true;
+    this.#owner.onCongested();
   }
 
   /** @param write  fills the header block */
@@ -100,7 +124,21 @@ export class FrameSender {
     this.send(Frame.GOAWAY, 0, 0, payload);
   }
 
+  /** Sends what there is, also behind a write that is under way. */
   flush(): void {
-    this.#writer.flush();
+    const { length } = this.#writer;
+    if (length === 0) return;
+    this.#isWriting = true;
+    const isFree = this.#connection.writeOwn(this.#writer.take(), this.#onWritten);
+    this.#writer.taken(length, isFree);
   }
+}
+
+/** What a sender asks and tells. */
+export interface SenderOwner {
+  /** So little is going on that waiting for more frames costs more than it saves. */
+  isQuiet(): boolean;
+  /** Frames of streams shall wait until `onRelieved`. */
+  onCongested(): void;
+  onRelieved(): void;
 }

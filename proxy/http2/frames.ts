@@ -33,18 +33,14 @@ export const WINDOW_MAX = 2 ** 31 - 1;
 export const STREAM_ID_MAX = 2 ** 31 - 1;
 
 const BATCH_BYTES = 64 * 1024;
-/** Smaller writes are copied, so that the large buffer can be used again at once. */
-const COPY_BYTES_MAX = 8 * 1024;
+/** After so many batches that needed less, a larger memory is given back. */
+const SMALL_BATCHES = 1000;
 
-/** Gathers frames, so that many leave in one write and one TLS record. */
+/** Gathers frames, so that many leave in one write and few TLS records. */
 export class FrameWriter {
   #out = Buffer.allocUnsafeSlow(BATCH_BYTES);
   #length = 0;
-  readonly #write: (bytes: Buffer) => void;
-
-  constructor(write: (bytes: Buffer) => void) {
-    this.#write = write;
-  }
+  #smallBatches = 0;
 
   get length(): number {
     return this.#length;
@@ -52,8 +48,7 @@ export class FrameWriter {
 
   frame(type: number, flags: number, stream: number, payload: Buffer, start = 0, end = payload.length): void {
     const bytes = end - start;
-    if (this.#length + FRAME_HEAD_BYTES + bytes > this.#out.length) this.flush();
-    const out = this.#out;
+    const out = this.#reserve(FRAME_HEAD_BYTES + bytes);
     let at = this.#length;
     out[at] = bytes >>> 16;
     out[at + 1] = (bytes >>> 8) & 255;
@@ -67,19 +62,37 @@ export class FrameWriter {
   }
 
   raw(bytes: Buffer): void {
-    bytes.copy(this.#out, this.#length);
+    bytes.copy(this.#reserve(bytes.length), this.#length);
     this.#length += bytes.length;
   }
 
-  flush(): void {
-    if (this.#length === 0) return;
+  /** What was gathered, valid until the next frame. */
+  take(): Buffer {
     const bytes = this.#out.subarray(0, this.#length);
     this.#length = 0;
-    if (bytes.length <= COPY_BYTES_MAX) this.#write(Buffer.from(bytes));
-    else {
-      this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
-      this.#write(bytes);
-    }
+    return bytes;
+  }
+
+  /**
+   * After `take`, before the next frame.
+   *
+   * @param isFree  whether the memory of what was taken can be used again
+   */
+  taken(bytes: number, isFree: boolean): void {
+    if (!isFree) this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
+    else if (this.#out.length > BATCH_BYTES && bytes <= BATCH_BYTES) {
+      this.#smallBatches += 1;
+      if (this.#smallBatches > SMALL_BATCHES) this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
+    } else this.#smallBatches = 0;
+  }
+
+  #reserve(bytes: number): Buffer {
+    const needed = this.#length + bytes;
+    if (needed <= this.#out.length) return this.#out;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#out.length));
+    this.#out.copy(larger, 0, 0, this.#length);
+    this.#out = larger;
+    return larger;
   }
 }
 

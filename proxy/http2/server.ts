@@ -210,6 +210,7 @@ export class Http2Servers {
     );
     this.#servers.add(session);
     if (this.#isDraining) session.drain();
+    connection.readFast();
     connection.start(session);
     if (early.length > 0) session.onData(early);
     if (connection.isReadEnded) session.onEnd();

@@ -94,13 +94,13 @@ export class Session implements ConnectionHandler, FrameSink {
       other: new Budget(1000, 100, nowMs),
     };
     this.#reader = new FrameReader(this, !isClient);
-    this.#sender = new FrameSender(
-      connection,
-      () => {
+    this.#sender = new FrameSender(connection, {
+      isQuiet: () => this.streams.size <= QUIET_STREAMS_MAX,
+      onCongested: () => {
         this.isCongested = true;
       },
-      () => this.streams.size <= QUIET_STREAMS_MAX,
-    );
+      onRelieved: () => this.#onRelieved(),
+    });
     if (isClient) this.#sender.raw(PREFACE);
     this.#sender.sendSettings([
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
@@ -254,7 +254,9 @@ export class Session implements ConnectionHandler, FrameSink {
     this.connection.endAndClose();
   }
 
-  onDrain(): void {
+  onDrain(): void {}
+
+  #onRelieved(): void {
     this.isCongested = false;
     this.wasCongested = true;
     this.#unblock();

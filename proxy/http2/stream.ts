@@ -60,12 +60,19 @@ export class Stream {
   /** @returns false when the source should wait for `onDrain` */
   sendData(bytes: Buffer | undefined, isEnd: boolean, trailers?: string): boolean {
     if (this.isLocalDone || this.#isEndWaiting) return true;
-    if (bytes !== undefined && bytes.length > 0) this.#waiting.push(bytes);
+    let hasCopy = false;
+    if (bytes !== undefined && bytes.length > 0) {
+      // Behind others it certainly waits; else only what the windows leave over does, and is copied then.
+      hasCopy = this.#waiting.length > 0;
+      this.#waiting.push(hasCopy ? Buffer.from(bytes) : bytes);
+    }
     if (isEnd) {
       this.#isEndWaiting = true;
       this.#trailersWaiting = trailers === '' ? undefined : trailers;
     }
     this.pump();
+    const left = this.#waiting[0];
+    if (left !== undefined && !hasCopy && bytes !== undefined) this.#waiting[0] = Buffer.from(left);
     this.#isStalled = this.hasWaiting;
     return !this.#isStalled && !this.#session.isCongested;
   }

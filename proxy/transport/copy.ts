@@ -13,6 +13,8 @@ export function splice(
   early: readonly [Buffer | undefined, Buffer | undefined],
   onDone: (error: Error | undefined) => void,
 ): void {
+  a.readFast();
+  b.readFast();
   const state = new Splice(onDone);
   const fromA = new Direction(a, b, state);
   const fromB = new Direction(b, a, state);
@@ -53,7 +55,7 @@ class Direction implements ConnectionHandler {
   }
 
   onData(bytes: Buffer): void {
-    if (!this.to.write(bytes)) this.from.pause();
+    if (!this.to.writeSoon(bytes)) this.from.pause();
   }
 
   onEnd(): void {
