@@ -7,7 +7,7 @@ import type { StatAnswer } from '../../viz/metrics-api/server.ts';
 const POLL_MS = 150;
 
 /**
- * Waits until every Deployment of the namespaces has all its replicas available.
+ * Waits until every Deployment of the namespaces is rolled out.
  *
  * @param note  told what is still missing
  * @throws CommandError  naming the pods that are not ready and what they are waiting for
@@ -24,12 +24,27 @@ export async function waitForDeployments(
       namespaces.map((namespace) => cluster.list(`/apis/apps/v1/namespaces/${namespace}/deployments`)),
     );
     const deployments = lists.flat();
-    const waiting = deployments.filter((deployment) => !isAvailable(deployment));
+    const waiting = deployments.filter((deployment) => !isRolledOut(deployment));
     if (deployments.length > 0 && waiting.length === 0) return;
     note(waiting.map(({ metadata }) => metadata.name).join(', '));
     if (performance.now() > deadlineMs) throw new CommandError(await whyNotReady(cluster, namespaces, timeoutMs));
     await sleep(POLL_MS);
   }
+}
+
+/** Whether every pod of a Deployment is of its newest template and available, and those of older ones are gone. */
+export function isRolledOut({ metadata, spec, status }: ApiObject): boolean {
+  const { generation } = metadata as { generation?: number };
+  const { replicas: wanted = 1 } = spec as { replicas?: number };
+  const {
+    observedGeneration,
+    replicas = 0,
+    updatedReplicas = 0,
+    availableReplicas = 0,
+  } = (status ?? {}) as {
+    [field in 'observedGeneration' | 'replicas' | 'updatedReplicas' | 'availableReplicas']?: number;
+  };
+  return observedGeneration === generation && [replicas, updatedReplicas, availableReplicas].every((n) => n === wanted);
 }
 
 /** Waits until the metrics show requests of clients to every HTTP service: Services count them without probes of the kubelet. */
@@ -58,16 +73,6 @@ export async function waitForTraffic(
       );
     await sleep(POLL_MS * 2);
   }
-}
-
-function isAvailable(deployment: ApiObject): boolean {
-  const { replicas = 1 } = deployment['spec'] as { replicas?: number };
-  const status = (deployment['status'] ?? {}) as {
-    availableReplicas?: number;
-    updatedReplicas?: number;
-    observedGeneration?: number;
-  };
-  return (status.availableReplicas ?? 0) >= replicas && (status.updatedReplicas ?? 0) >= replicas;
 }
 
 type PodStatus = {
