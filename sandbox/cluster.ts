@@ -12,11 +12,15 @@ import { defaultImages, type Image } from './node/images.ts';
 import { startNode } from './node/node.ts';
 import { Power } from './node/power.ts';
 
+/** Folders of bundled programs, by the name of the image that they are. */
+export type Bundles = ReadonlyMap<string, string>;
+
 export type ClusterOptions = {
   readonly stateDirectory: string;
   readonly checkout: string; // folder of the repository, with the bundles in `dist`
   readonly publicListener: ListenTarget; // where the machine reaches the API server
   readonly addresses?: ClusterAddresses;
+  readonly bundles: Bundles; // besides those of the checkout
   readonly log: Logger;
 };
 
@@ -52,7 +56,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
     stateDirectory: join(stateDirectory, 'node'),
     networks,
     checkout,
-    images: images(join(checkout, 'dist')),
+    images: images(join(checkout, 'dist'), options.bundles),
     name: NODE_NAME,
     ip: nodeIP,
     dnsIP,
@@ -77,10 +81,12 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
 }
 
 /** The sandbox's usual images, with those that this checkout bundles: the mesh's own, the demo's and the tests'. */
-function images(dist: string): ReadonlyMap<string, Image> {
-  const entry = join(dist, 'tulle.cjs');
-  const bundled = (prefix: string): Image => ({
-    entrypoint: ([name = '']) => ({ argv: [process.execPath, entry, `${prefix}${name}`], consumed: 1 }),
+function images(dist: string, more: Bundles): ReadonlyMap<string, Image> {
+  const bundled = (prefix: string, folder = dist): Image => ({
+    entrypoint: ([name = '']) => ({
+      argv: [process.execPath, join(folder, 'tulle.cjs'), `${prefix}${name}`],
+      consumed: 1,
+    }),
   });
   return new Map<string, Image>([
     ...defaultImages(dist),
@@ -88,5 +94,6 @@ function images(dist: string): ReadonlyMap<string, Image> {
     // Its programs are where a person who runs a command in a pod is.
     ['tulle.dev/demo', { ...bundled('demo-'), directory: dist }],
     ['tulle.dev/test', bundled('test-')],
+    ...[...more].map(([name, folder]): [string, Image] => [name, bundled('', folder)]),
   ]);
 }

@@ -1,11 +1,11 @@
-// `main.ts --state DIRECTORY [--port PORT]`: a sandbox in the foreground, until SIGTERM or SIGINT.
+// `main.ts --state DIRECTORY [--port PORT] [--image NAME=FOLDER]...`: a sandbox in the foreground, until SIGTERM or SIGINT.
 // The same file is the outer process, in the machine's namespaces, and the inner one, in the sandbox's own.
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createLogger } from '#runtime/log.ts';
 import { onShutdown } from '#runtime/shutdown.ts';
-import { startCluster } from './cluster.ts';
+import { startCluster, type Bundles } from './cluster.ts';
 import { launch, readLaunch, type Launched } from './launch.ts';
 import { clusterAddresses, type ClusterAddresses } from './network/addresses.ts';
 import { PreflightError } from './network/preflight.ts';
@@ -18,12 +18,19 @@ const ORPHAN_MS = 2_000;
 const EXIT_USAGE = 2;
 
 /** Runs in the sandbox's namespaces: the cluster itself. */
-async function inner(launched: Launched, addresses: ClusterAddresses): Promise<void> {
+async function inner(launched: Launched, addresses: ClusterAddresses, bundles: Bundles): Promise<void> {
   const { stateDirectory } = launched;
   const log = createLogger('sandbox');
   const fd = launched.listeners.get(API_LISTENER);
   if (fd === undefined) throw new Error(`no inherited socket named ${API_LISTENER}`);
-  const cluster = await startCluster({ stateDirectory, checkout: CHECKOUT, publicListener: { fd }, addresses, log });
+  const cluster = await startCluster({
+    stateDirectory,
+    checkout: CHECKOUT,
+    publicListener: { fd },
+    addresses,
+    bundles,
+    log,
+  });
   onShutdown(log, CLOSE_MS_MAX, cluster.close);
   const fresh = join(stateDirectory, 'ready.new');
   writeFileSync(fresh, '');
@@ -31,7 +38,7 @@ async function inner(launched: Launched, addresses: ClusterAddresses): Promise<v
 }
 
 /** Runs in the machine's namespaces: starts the inner one and says when it is ready. */
-async function outer(stateDirectory: string, port: number, networks: readonly string[]): Promise<number> {
+async function outer(stateDirectory: string, port: number, settings: readonly string[]): Promise<number> {
   // The parent was killed while this process was loading, before anybody listened to `disconnect`.
   if (process.send !== undefined && !process.connected) return 1;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
@@ -64,7 +71,7 @@ async function outer(stateDirectory: string, port: number, networks: readonly st
         process.execPath,
         '--disable-warning=ExperimentalWarning',
         import.meta.filename,
-        ...networks,
+        ...settings,
       ],
       stateDirectory,
       listeners: [{ name: API_LISTENER, address: '127.0.0.1', port }],
@@ -74,6 +81,15 @@ async function outer(stateDirectory: string, port: number, networks: readonly st
     clearInterval(poll);
     if (isOrphan) rmSync(stateDirectory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
+}
+
+function bundlesOf(images: readonly string[]): Bundles {
+  return new Map(
+    images.map((image): [string, string] => {
+      const at = image.indexOf('=');
+      return [image.slice(0, at), image.slice(at + 1)];
+    }),
+  );
 }
 
 function readyFile(stateDirectory: string): string {
@@ -89,6 +105,8 @@ async function main(): Promise<void> {
       // First two numbers of a /16 each; clusters that reach each other need different ones.
       pods: { type: 'string', default: '10.42' },
       services: { type: 'string', default: '10.96' },
+      // `tulle.dev/previous=/folder/of/bundles`
+      image: { type: 'string', multiple: true, default: [] },
     },
   });
   for (const network of [values.pods, values.services]) {
@@ -97,15 +115,18 @@ async function main(): Promise<void> {
     process.exit(EXIT_USAGE);
   }
   if (launched !== undefined) {
-    await inner(launched, clusterAddresses(values.pods, values.services));
+    await inner(launched, clusterAddresses(values.pods, values.services), bundlesOf(values.image));
     return;
   }
   if (values.state === undefined) {
-    process.stderr.write('tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B]\n');
+    process.stderr.write(
+      'tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B] [--image NAME=FOLDER]\n',
+    );
     process.exit(EXIT_USAGE);
   }
-  const networks = ['--pods', values.pods, '--services', values.services];
-  process.exit(await outer(values.state, Number(values.port), networks));
+  const images = values.image.flatMap((image) => ['--image', image]);
+  const settings = ['--pods', values.pods, '--services', values.services, ...images];
+  process.exit(await outer(values.state, Number(values.port), settings));
 }
 
 main().catch((error: unknown) => {

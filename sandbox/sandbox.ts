@@ -22,6 +22,8 @@ export type SandboxOptions = {
   /** First two numbers of the /16 of the pods, and of the Services. Sandboxes that are linked have different ones. */
   readonly podNetwork?: string;
   readonly serviceNetwork?: string;
+  /** Folders of bundles (`npm run build`), inside the checkout, by the name of the image that they are. */
+  readonly images?: Readonly<Record<string, string>>;
   readonly onLine?: (line: string) => void; // what the sandbox says on standard error
   readonly signal?: AbortSignal; // gives up a start; afterwards it does nothing
 };
@@ -57,6 +59,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       addresses.podNetwork,
       '--services',
       addresses.serviceNetwork,
+      ...Object.entries(options.images ?? {}).flatMap(([name, folder]) => ['--image', `${name}=${folder}`]),
     ],
     // A process group of its own: Ctrl-C is for the caller, who then stops the sandbox in order.
     { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true },

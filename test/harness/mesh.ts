@@ -4,9 +4,9 @@ import { connect, type ApiObject, type Cluster } from '../../cli/cluster.ts';
 import { ResourcePaths } from '../../cli/resource-paths.ts';
 import { bundleAll } from '../../control-plane/install/bundle.ts';
 import { applyAll, readManifests } from '../../sandbox/demo/apply.ts';
-import { waitForDeployments } from '../../sandbox/demo/wait.ts';
-import type { SandboxOptions } from '../../sandbox/sandbox.ts';
-import { linkTestBeds, startTestBed, type TestBed } from './test-bed.ts';
+import { isRolledOut, waitForDeployments } from '../../sandbox/demo/wait.ts';
+import { previousCheckout } from './previous-build.ts';
+import { linkTestBeds, startTestBed, type TestBed, type TestBedOptions } from './test-bed.ts';
 import { until } from './until.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
@@ -26,7 +26,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** An empty cluster. */
-  static async start(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'> = {}): Promise<Mesh> {
+  static async start(options: TestBedOptions = {}): Promise<Mesh> {
     await bundleAll();
     const bed = await startTestBed(options);
     return new Mesh(bed, await connect({ kubeconfig: bed.kubeconfig }));
@@ -72,7 +72,7 @@ export class Mesh implements AsyncDisposable {
     }
   }
 
-  /** Waits until all Deployments of the namespaces are available. */
+  /** Waits until all Deployments of the namespaces are rolled out. */
   async ready(...namespaces: readonly string[]): Promise<void> {
     await waitForDeployments(this.cluster, namespaces, READY_MS, () => undefined);
   }
@@ -80,6 +80,11 @@ export class Mesh implements AsyncDisposable {
   /** Runs the command line. */
   tulle(args: readonly string[], input = ''): CommandResult {
     return this.#run(process.execPath, [join(CHECKOUT, 'cli/main.ts'), ...args], input);
+  }
+
+  /** Runs the command line of the previous build. */
+  previousTulle(args: readonly string[]): CommandResult {
+    return this.#run(process.execPath, [join(previousCheckout(), 'cli/main.ts'), ...args], '');
   }
 
   kubectl(args: readonly string[], input = ''): CommandResult {
@@ -122,23 +127,7 @@ export class Mesh implements AsyncDisposable {
       },
     };
     await this.cluster.request('PATCH', path, body, 'application/strategic-merge-patch+json');
-    await until(`the restart of ${deployment}`, READY_MS, async () => {
-      const object = await this.cluster.get(path);
-      const { replicas = 1 } = object['spec'] as { replicas?: number };
-      const status = object['status'] as {
-        observedGeneration?: number;
-        updatedReplicas?: number;
-        replicas?: number;
-        availableReplicas?: number;
-      };
-      const { generation } = object.metadata as { generation?: number };
-      return (
-        status.observedGeneration === generation &&
-        status.updatedReplicas === replicas &&
-        status.replicas === replicas &&
-        status.availableReplicas === replicas
-      );
-    });
+    await until(`the restart of ${deployment}`, READY_MS, async () => isRolledOut(await this.cluster.get(path)));
   }
 
   /** Runs a program of `test/apps` in a pod until it ends. @returns what it printed */

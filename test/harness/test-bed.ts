@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { connect } from '../../cli/cluster.ts';
 import { linkSandboxes, sandboxLog, startSandbox, type Sandbox, type SandboxOptions } from '../../sandbox/sandbox.ts';
+import { PREVIOUS_IMAGE, previousCheckout, previousImage } from './previous-build.ts';
 import { until } from './until.ts';
 
 const POWER_MS = 30_000;
@@ -14,6 +16,10 @@ export type TestBed = {
   readonly stop: () => Promise<void>;
 };
 
+export type TestBedOptions = Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'> & {
+  readonly hasPreviousBuild?: boolean; // its image is there too, under the name `PREVIOUS_IMAGE`
+};
+
 /** Set by `npm run test:cluster`: OCI archives with the images of Tulle and of the tests, separated by colons. */
 const { TULLE_TEST_IMAGES } = process.env;
 
@@ -24,16 +30,18 @@ const sandboxes = new WeakMap<TestBed, Sandbox>();
 const reboots = new WeakMap<TestBed, Reboot>();
 
 /** Starts a sandbox, or a real Kubernetes where `npm run test:cluster` runs the test. */
-export async function startTestBed(options: Pick<SandboxOptions, 'podNetwork' | 'serviceNetwork'>): Promise<TestBed> {
+export async function startTestBed({ hasPreviousBuild = false, ...options }: TestBedOptions): Promise<TestBed> {
   if (TULLE_TEST_IMAGES !== undefined) {
     const { startKubernetes } = await import('../cluster/kubernetes.ts');
     const { buildPrograms } = await import('../cluster/programs.ts');
     const programs = buildPrograms(() => undefined);
-    const kubernetes = await startKubernetes(programs, TULLE_TEST_IMAGES.split(':'));
+    const images = [...TULLE_TEST_IMAGES.split(':'), ...(hasPreviousBuild ? [previousImage()] : [])];
+    const kubernetes = await startKubernetes(programs, images);
     reboots.set(kubernetes, kubernetes.reboot);
     return kubernetes;
   }
-  const sandbox = await startSandbox(options);
+  const images = hasPreviousBuild ? { [PREVIOUS_IMAGE]: join(previousCheckout(), 'dist') } : {};
+  const sandbox = await startSandbox({ ...options, images });
   const bed = { ...sandbox, log: (lines: number): string => sandboxLog(sandbox.stateDirectory, lines) };
   sandboxes.set(bed, sandbox);
   reboots.set(bed, (random, whileDown) => rebootSandbox(sandbox.kubeconfig, random, whileDown));
