@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { WebSocketServer } from 'ws';
 import { TestServer } from '../sandbox/apiserver/test-server.ts';
+import { connect } from './cluster.ts';
 import { Folder, kubeconfig, tulle, type Outcome } from './testing.ts';
 
 describe('commands that talk to a cluster', () => {
@@ -102,4 +105,32 @@ describe('commands that talk to a cluster', () => {
     const odd = await metrics('--kubeconfig', folder.write('odd', kubeconfig({ server: 'nonsense' })));
     assert.match(oneLine(odd), /names "nonsense" as the server, which is not a URL/);
   });
+});
+
+test('a port-forward whose failure comes together with the answer to the upgrade tells it', async () => {
+  const sockets = new WebSocketServer({ noServer: true });
+  const server = createServer().on('upgrade', (request, socket, head) => {
+    socket.cork(); // one segment for all, as the API server may write it
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      // Each channel, 0 of data and 1 of errors, begins with the number of the port.
+      for (const channel of [0, 1]) webSocket.send(Buffer.of(channel, 99, 0));
+      webSocket.send(Buffer.of(1, ...Buffer.from('connection refused')));
+      socket.uncork();
+    });
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  using folder = new Folder();
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const cluster = await connect({
+    kubeconfig: folder.write('early', kubeconfig({ server: url, 'insecure-skip-tls-verify': true })),
+  });
+  try {
+    const stream = await cluster.portForward('shop', 'web', 99);
+    const [error] = (await once(stream, 'error')) as [Error];
+    assert.equal(error.message, 'port-forward to shop/web:99: connection refused');
+  } finally {
+    cluster.close();
+    for (const webSocket of sockets.clients) webSocket.terminate();
+    server.close();
+  }
 });

@@ -138,9 +138,6 @@ export class Cluster {
   async portForward(namespace: string, pod: string, port: number): Promise<Duplex> {
     const [stream, podSide] = duplexPair();
     const failure = new PassThrough();
-    failure.on('data', (chunk: Buffer) =>
-      stream.destroy(new CommandError(`port-forward to ${namespace}/${pod}:${port}: ${chunk.toString().trim()}`)),
-    );
     let socket;
     try {
       const { PortForward } = await import('@kubernetes/client-node');
@@ -148,6 +145,10 @@ export class Cluster {
     } catch (error) {
       throw new CommandError(`cannot open a port-forward to ${namespace}/${pod}:${port} (${reasonOf(error)})`);
     }
+    // Only now: a failure may come together with the answer to the upgrade, before anybody listens to the stream.
+    failure.on('data', (chunk: Buffer) =>
+      stream.destroy(new CommandError(`port-forward to ${namespace}/${pod}:${port}: ${chunk.toString().trim()}`)),
+    );
     stream.on('close', () => (typeof socket === 'function' ? socket()?.close() : socket.close()));
     return stream;
   }
