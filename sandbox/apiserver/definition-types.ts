@@ -45,14 +45,14 @@ export function storageTypeOf(definition: KubeObject): ResourceType | undefined 
 
 function versionsOf(definition: KubeObject, isWanted: (version: JsonObject) => boolean): readonly ResourceType[] {
   const versions = objects(object(definition['spec'])['versions']);
-  const storageVersion = text(versions.find((version) => version['storage'] === true)?.['name']);
+  const storage = object(versions.find((version) => version['storage'] === true));
   return versions
     .filter(isWanted)
-    .map((version) => typeOf(definition, version, storageVersion))
+    .map((version) => typeOf(definition, version, storage))
     .sort((a, b) => compareVersions(a.version, b.version));
 }
 
-function typeOf(definition: KubeObject, version: JsonObject, storageVersion: string): ResourceType {
+function typeOf(definition: KubeObject, version: JsonObject, storage: JsonObject): ResourceType {
   const names = namesOf(definition);
   const group = groupOf(definition);
   const { status, scale } = object(version['subresources']);
@@ -74,23 +74,28 @@ function typeOf(definition: KubeObject, version: JsonObject, storageVersion: str
     hasGeneration: true,
     subresources,
     verbs: STORED_VERBS,
-    custom: customOf(definition, version, storageVersion),
+    custom: customOf(definition, version, storage),
   };
 }
 
-function customOf(definition: KubeObject, version: JsonObject, storageVersion: string): CustomResource {
-  const schema = object(version['schema'])['openAPIV3Schema'];
+function customOf(definition: KubeObject, version: JsonObject, storage: JsonObject): CustomResource {
   const scale = object(version['subresources'])['scale'];
   const warning = warningOf(definition, version);
   return {
     definition: definition.metadata.name,
-    storageVersion,
-    schema: isJsonObject(schema) ? schema : ANYTHING,
+    storageVersion: text(storage['name']),
+    storageSchema: schemaOf(storage),
+    schema: schemaOf(version),
     printerColumns: objects(version['additionalPrinterColumns']).map(columnOf),
     selectableFields: objects(version['selectableFields']).map((field) => text(field['jsonPath'])),
     ...(isJsonObject(scale) ? { scale: scaleOf(scale) } : {}),
     ...(warning === undefined ? {} : { warning }),
   };
+}
+
+function schemaOf(version: JsonObject): JsonObject {
+  const schema = object(version['schema'])['openAPIV3Schema'];
+  return isJsonObject(schema) ? schema : ANYTHING;
 }
 
 function warningOf(definition: KubeObject, version: JsonObject): string | undefined {

@@ -76,13 +76,14 @@ test('custom resources are served to the generic client', async () => {
       scope: 'Cluster',
       names: { plural: 'bars', kind: 'Bar' },
       versions: [
-        { name: 'v1beta1', served: true, storage: false, schema: { openAPIV3Schema: schema } },
-        { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: schema } },
+        { name: 'v1beta1', served: true, storage: false, schema: { openAPIV3Schema: schemaOf('size', 'old') } },
+        { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: schemaOf('size') } },
       ],
     },
   });
   const api = config.makeApiClient(CustomObjectsApi);
-  const body = { apiVersion: 'demo.io/v1beta1', kind: 'Bar', metadata: { name: 'b' }, spec: { size: 2, lost: 1 } };
+  const spec = { size: 2, lost: 1, old: 3 };
+  const body = { apiVersion: 'demo.io/v1beta1', kind: 'Bar', metadata: { name: 'b' }, spec };
   await api.createClusterCustomObject({ group: 'demo.io', version: 'v1beta1', plural: 'bars', body });
   const read = (await api.getClusterCustomObject({
     group: 'demo.io',
@@ -91,11 +92,16 @@ test('custom resources are served to the generic client', async () => {
     name: 'b',
   })) as typeof body;
   assert.equal(read.apiVersion, 'demo.io/v1', 'every version shows the same object');
-  assert.deepEqual(read.spec, { size: 2 }, 'unknown fields are pruned');
+  assert.deepEqual(
+    read.spec,
+    { size: 2 },
+    'what the version of the request or the stored version does not know is pruned',
+  );
   assert.equal(client.get('bars.demo.io', undefined, 'b')?.apiVersion, 'demo.io/v1');
 });
 
-const schema = {
-  type: 'object',
-  properties: { spec: { type: 'object', properties: { size: { type: 'integer' } } } },
-};
+/** @param fields  of the specification, numbers all of them */
+function schemaOf(...fields: readonly string[]): object {
+  const properties = Object.fromEntries(fields.map((name) => [name, { type: 'integer' }]));
+  return { type: 'object', properties: { spec: { type: 'object', properties } } };
+}

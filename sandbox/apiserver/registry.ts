@@ -24,6 +24,7 @@ export type PrinterColumn = {
 export type CustomResource = {
   readonly definition: string; // name of the CustomResourceDefinition
   readonly storageVersion: string;
+  readonly storageSchema: JsonObject; // of that version
   readonly schema: JsonObject; // openAPIV3Schema, structural
   readonly printerColumns: readonly PrinterColumn[];
   readonly selectableFields: readonly string[]; // JSON paths such as `.spec.color`

@@ -1,6 +1,6 @@
 import { coreEvent, eventsView } from './event-views.ts';
 import type { KubeObject } from './object.ts';
-import { applySchemaDefaults } from './objects/structural-schema.ts';
+import { applySchemaDefaults, decodeCustom } from './objects/structural-schema.ts';
 import { apiVersionOf, resourceKey, type ResourceType } from './registry.ts';
 
 const EVENTS_GROUP = 'events.k8s.io';
@@ -22,8 +22,11 @@ export function fromStored(type: ResourceType, stored: KubeObject): KubeObject {
   return applySchemaDefaults(type.custom.schema, object) as KubeObject;
 }
 
+/** What is kept of an object: of a custom resource only the fields that the version in which it is stored knows. */
 export function toStored(type: ResourceType, object: KubeObject): KubeObject {
   if (type.group === EVENTS_GROUP) return coreEvent(object);
   if (type.custom === undefined || type.custom.storageVersion === type.version) return object;
-  return { ...object, apiVersion: apiVersionOf({ group: type.group, version: type.custom.storageVersion }) };
+  const { storageVersion, storageSchema } = type.custom;
+  const kept = decodeCustom(storageSchema, object).object as KubeObject;
+  return { ...kept, apiVersion: apiVersionOf({ group: type.group, version: storageVersion }) };
 }

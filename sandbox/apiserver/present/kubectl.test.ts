@@ -42,6 +42,7 @@ registry.setCustom('foos.demo.io', [
     custom: {
       definition: 'foos.demo.io',
       storageVersion: 'v1',
+      storageSchema: {},
       schema: {
         type: 'object',
         properties: { spec: { type: 'object', properties: { size: { type: 'integer', description: 'How big.' } } } },

@@ -27,6 +27,7 @@ function customType(description: string): ResourceType {
     custom: {
       definition: 'foos.demo.io',
       storageVersion: 'v1',
+      storageSchema: {},
       schema: { type: 'object', properties: { spec: { type: 'object', description } } },
       printerColumns: [],
       selectableFields: [],
