@@ -58,7 +58,8 @@ const echo = createTcp({ allowHalfOpen: true }, (socket) => {
   socket.on('error', () => socket.destroy());
 }).listen(9000);
 
-// Endpoints and rules still name this pod for a moment after SIGTERM: serve on until they do not.
+// Endpoints and the rules of kube-proxy still name this pod for a while after SIGTERM, seconds on a slow machine: serve on
+// until they do not.
 process.on('SIGTERM', () => {
   isEnding = true;
   setTimeout(() => {
@@ -66,5 +67,5 @@ process.on('SIGTERM', () => {
     server.close(() => process.exit(0));
     server.closeIdleConnections();
     setTimeout(() => process.exit(0), 5_000).unref();
-  }, 1_500);
+  }, 5_000);
 });

@@ -226,20 +226,25 @@ describe('what objects say about requests, in a cluster', () => {
       return (await send({ path: 'web:8080/', count: 20, headers: { 'x-version': '2' } })).bodies['web-v2'] === 20;
     });
     let isOver = false;
-    const load = shares.map(async ({ headers, body }) => {
-      for (let round = 1; ; round += 1) {
-        const report = await send({ path: 'web:8080/', count: 50, rate: 50, headers });
-        assert.deepEqual([report.statuses, report.bodies], [{ 200: 50 }, { [body]: 50 }], `round ${round}`);
-        if (isOver) return;
-      }
-    });
+    let last = ''; // of the bad objects
+    const load = Promise.all(
+      shares.map(async ({ headers, body }) => {
+        for (let round = 1; ; round += 1) {
+          const report = await send({ path: 'web:8080/', count: 50, rate: 50, headers });
+          assert.deepEqual([report.statuses, report.bodies], [{ 200: 50 }, { [body]: 50 }], `round ${round}, ${last}`);
+          if (isOver) return;
+        }
+      }),
+    );
     const wrong: unknown[] = [];
-    for (const [index, bad] of BAD_OBJECTS.entries()) {
-      const said = await whatIsSaidOf(bad, `bad-${index}`);
-      if (!bad.says.test(said)) wrong.push({ bad, said });
-    }
-    isOver = true;
-    await Promise.all(load);
+    const judged = async (): Promise<void> => {
+      for (const [index, bad] of BAD_OBJECTS.entries()) {
+        last = JSON.stringify(bad);
+        const said = await whatIsSaidOf(bad, `bad-${index}`);
+        if (!bad.says.test(said)) wrong.push({ bad, said });
+      }
+    };
+    await Promise.all([load, judged().finally(() => (isOver = true))]);
     assert.deepEqual(wrong, []);
     assert.ok(BAD_OBJECTS.length >= 50);
   });
