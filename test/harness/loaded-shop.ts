@@ -2,6 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadSummary, namespaceYaml, serviceYaml, type LoadSummary, type Mesh } from './mesh.ts';
 import { until } from './until.ts';
 
+/** For `tulle install`: what flows is mutual TLS, since nothing else is let in. */
+export const ONLY_MESHED: readonly string[] = ['--set', 'proxy.defaultInboundPolicy=all-authenticated'];
+
 /**
  * Two meshed servers and a meshed client that sends them requests, in namespace shop.
  *

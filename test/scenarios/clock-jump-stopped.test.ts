@@ -4,7 +4,7 @@ import type { ApiObject } from '../../cli/cluster.ts';
 import { IDENTITY_ANCHOR_SECRET, IDENTITY_ISSUER_SECRET, INJECTOR_CERTIFICATE_SECRET } from '#config/names.ts';
 import { parseCertificate } from '#pki/certificate.ts';
 import { decodeCertificates } from '#pki/pem.ts';
-import { startLoadedShop, trafficFlows } from '../harness/loaded-shop.ts';
+import { ONLY_MESHED, startLoadedShop, trafficFlows } from '../harness/loaded-shop.ts';
 import { Mesh, namespaceYaml, type LoadSummary } from '../harness/mesh.ts';
 import { PastCertificates } from '../harness/past-certificates.ts';
 import { rebootTestBed } from '../harness/test-bed.ts';
@@ -24,7 +24,7 @@ describe('the clock jumps 400 days ahead while everything is switched off', () =
     past = await PastCertificates.at(mesh.bed.kubeconfig, Date.now() - JUMP_MS);
     await mesh.apply(namespaceYaml('tulle', false));
     await past.makeAuthorities();
-    await mesh.apply(mesh.tulle(['install']).stdout);
+    await mesh.apply(mesh.tulle(['install', ...ONLY_MESHED]).stdout);
     await mesh.ready('tulle');
     requests = await startLoadedShop(mesh);
   });

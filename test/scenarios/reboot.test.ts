@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiObject } from '../../cli/cluster.ts';
-import { startLoadedShop, trafficFlows } from '../harness/loaded-shop.ts';
+import { ONLY_MESHED, startLoadedShop, trafficFlows } from '../harness/loaded-shop.ts';
 import { Mesh, type LoadSummary } from '../harness/mesh.ts';
 import { seededRandom } from '../harness/random.ts';
 import { rebootTestBed } from '../harness/test-bed.ts';
@@ -21,7 +21,7 @@ describe(`a node that loses its power (TULLE_SEED=${SEED})`, () => {
   let mesh: Mesh;
   let requests: () => Promise<LoadSummary>;
   before(async () => {
-    mesh = await Mesh.install();
+    mesh = await Mesh.install(ONLY_MESHED);
     requests = await startLoadedShop(mesh);
   });
   after(async () => mesh?.[Symbol.asyncDispose]());
