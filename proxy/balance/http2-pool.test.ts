@@ -130,6 +130,45 @@ test('a silent connection must show that it is alive before a request goes over 
   assert.deepEqual([app.accepted, pings[0]], [2, 2]);
 });
 
+test('what waits for a connection goes elsewhere when its endpoint is gone', async () => {
+  const app = await RawServer.start((socket) => {
+    socket.on('data', () => {});
+    setTimeout(() => socket.write(SETTINGS), 50);
+  });
+  using fixture = new Fixture(app, true);
+  const outcome = fixture.wait();
+  await eventually(() => app.accepted === 1, 'a connection');
+  fixture.pool[Symbol.dispose]();
+  const gone = (await outcome) as ProxyError;
+  assert.equal(`${gone.code}, ${gone.retry}: ${gone.message}`, 'connect-failed, safe: the endpoint is gone');
+  assert.equal(((await fixture.wait()) as ProxyError).message, gone.message, 'what comes later too');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(app.accepted, 1, 'no further connection');
+});
+
+test('a stream to an endpoint that is gone ends when its peer is dead', async () => {
+  const app = await RawServer.start((socket) => {
+    socket.on('data', () => {});
+    socket.write(SETTINGS);
+  });
+  using fixture = new Fixture(app, true);
+  const exchange = (await fixture.wait()) as ServerExchange;
+  const failed = new Promise<ProxyError>((resolve) => {
+    exchange.start(POST, '', undefined, true, {
+      inform() {},
+      respond: () => true,
+      fail: resolve,
+      resumeRequest() {},
+      switchProtocols() {},
+    });
+  });
+  fixture.pool[Symbol.dispose]();
+  const clock = setInterval(() => (fixture.nowMs += 11_000), 100);
+  const error = await failed;
+  clearInterval(clock);
+  assert.match(error.message, /no answer to a PING/);
+});
+
 test('an application is sent no PING, however long it is silent', async () => {
   let received = Buffer.alloc(0);
   const app = await RawServer.start((socket) => {

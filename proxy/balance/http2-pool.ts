@@ -19,6 +19,8 @@ export type Http2PoolOptions = {
 const SETTINGS_TIMEOUT_MS = 10_000;
 /** How long a silent connection may take to show that it is alive before another one is opened. */
 const PROBE_TIMEOUT_MS = 1000;
+/** How often what still finishes is looked at. */
+const FINISH_MS = 1000;
 /** How long a peer that did not speak HTTP/2 is remembered. */
 const REFUSED_MS = 10_000;
 /** Requests above a peer's limit of streams get further connections, up to so many. */
@@ -64,6 +66,10 @@ export class Http2Pool implements Disposable {
   }
 
   wait(waiter: Waiter): void {
+    if (this.#isClosed) {
+      waiter.onError(goneError());
+      return;
+    }
     const exchange = this.take();
     if (exchange !== undefined) {
       waiter.onClient(exchange);
@@ -92,10 +98,25 @@ export class Http2Pool implements Disposable {
     this.#serveWaiting();
   }
 
-  /** Streams in progress finish and then the connection closes. */
+  /** Streams in progress finish and then the connection closes; what waits for a connection goes elsewhere. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     for (const session of this.#sessions) session.retire();
+    this.#failWaiting(goneError());
+    this.#finish();
+  }
+
+  /**
+   * Nobody sweeps a pool that is disposed of, and yet its last streams must not wait for a peer that is dead. That one is
+   * likely, where an endpoint is gone: a silent peer is asked at once.
+   */
+  #finish(): void {
+    this.sweep();
+    const nowMs = this.#now();
+    for (const session of this.#retired) {
+      if (session.streams.size > 0 && !session.isFresh(nowMs)) session.probe(nowMs);
+    }
+    if (this.#sessions.size + this.#retired.size > 0) setTimeout(() => this.#finish(), FINISH_MS).unref();
   }
 
   #connect(): void {
@@ -170,4 +191,8 @@ export class Http2Pool implements Disposable {
       waiter.onClient(exchange);
     }
   }
+}
+
+function goneError(): ProxyError {
+  return new ProxyError('connect-failed', 'the endpoint is gone');
 }
