@@ -26,7 +26,11 @@ const malformedResponse: Malformed = (reason) => new ProxyError('server-malforme
 
 /** The fields of one head, checked. */
 class Fields {
-  readonly pseudo = new Map<string, string>();
+  method: string | undefined;
+  scheme: string | undefined;
+  authority: string | undefined;
+  path: string | undefined;
+  status: string | undefined;
   lines = '';
   host: string | undefined;
   contentLength: number | undefined;
@@ -47,9 +51,10 @@ function readFields(fields: readonly string[], allowed: ReadonlySet<string>, mal
     if (bytes > HEAD_BYTES_MAX) throw tooLarge();
     if (ILLEGAL_VALUE.test(value)) throw malformed(`the field ${JSON.stringify(name)} has a control character`);
     if (name.startsWith(':')) {
-      if (!allowed.has(name) || out.pseudo.has(name) || out.lines !== '')
+      const pseudo = PSEUDO[name];
+      if (!allowed.has(name) || pseudo === undefined || out[pseudo] !== undefined || out.lines !== '')
         throw malformed(`${JSON.stringify(name)} is out of place`);
-      out.pseudo.set(name, value);
+      out[pseudo] = value;
       continue;
     }
     if (!NAME.test(name)) throw malformed('a field name that is no token in lower case');
@@ -79,6 +84,13 @@ function readFields(fields: readonly string[], allowed: ReadonlySet<string>, mal
   return out;
 }
 
+const PSEUDO: Readonly<Record<string, 'method' | 'scheme' | 'authority' | 'path' | 'status'>> = {
+  ':method': 'method',
+  ':scheme': 'scheme',
+  ':authority': 'authority',
+  ':path': 'path',
+  ':status': 'status',
+};
 const REQUEST_PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path']);
 const RESPONSE_PSEUDO: ReadonlySet<string> = new Set([':status']);
 const NO_PSEUDO: ReadonlySet<string> = new Set();
@@ -95,12 +107,12 @@ export type Carried<H> = {
  */
 export function readRequestHead(fields: readonly string[], isEnd: boolean, isPeer: boolean): Carried<RequestHead> {
   const read = readFields(fields, REQUEST_PSEUDO, malformedRequest);
-  const method = read.pseudo.get(':method') ?? '';
-  const path = read.pseudo.get(':path') ?? '';
-  const pseudoAuthority = read.pseudo.get(':authority');
+  const method = read.method ?? '';
+  const path = read.path ?? '';
+  const pseudoAuthority = read.authority;
   if (method === 'CONNECT') throw new ProxyError('client-malformed', 'CONNECT over HTTP/2 is not supported');
   if (!METHOD.test(method)) throw malformedRequest('no valid :method');
-  if (!read.pseudo.has(':scheme')) throw malformedRequest('no :scheme');
+  if (read.scheme === undefined) throw malformedRequest('no :scheme');
   if (!TARGET.test(path) || !(path.startsWith('/') || (path === '*' && method === 'OPTIONS')))
     throw malformedRequest('no valid :path');
   if (
@@ -141,7 +153,7 @@ export function readRequestHead(fields: readonly string[], isEnd: boolean, isPee
 /** @throws ProxyError  `server-malformed` or `head-too-large` */
 export function readResponseHead(fields: readonly string[], isEnd: boolean, method: string): Carried<ResponseHead> {
   const read = readFields(fields, RESPONSE_PSEUDO, malformedResponse);
-  const text = read.pseudo.get(':status') ?? '';
+  const text = read.status ?? '';
   if (!/^[1-9]\d\d$/.test(text) || text === '101') throw malformedResponse('no valid :status');
   const status = Number(text);
   const isBodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;

@@ -46,7 +46,7 @@ export class Outbound implements Disposable {
   readonly #targets: Cache<Target>;
   readonly #servers: Http1Servers;
   readonly #http2Servers: Http2Servers;
-  readonly #dispatch: DispatchOptions;
+  readonly #dispatch: DispatchOptions & { readonly random: () => number };
   #inFlight = 0;
 
   constructor(options: OutboundOptions) {
@@ -59,6 +59,7 @@ export class Outbound implements Disposable {
     this.#dispatch = {
       failFastMs: options.failFastMs,
       now: options.now,
+      random: options.random,
       onError: (error) => options.metrics.proxyError('outbound', error.code),
       onDone: () => {
         this.#inFlight -= 1;
@@ -170,8 +171,7 @@ export class Outbound implements Disposable {
       this.#inFlight += 1;
       if (plan !== undefined) {
         const tap = (attempt: RequestHead): TapExchange | undefined => this.#options.tap.begin(attempt, origin);
-        const options = { ...this.#dispatch, random: this.#options.random };
-        const routed = new RoutedRequest(options, plan, { head, body, isEnd, tap }, response);
+        const routed = new RoutedRequest(this.#dispatch, plan, { head, body, isEnd, tap }, response);
         routed.start();
         return routed;
       }

@@ -1,25 +1,40 @@
 import type { HeaderModifier, Redirect } from '#model/filter.ts';
-import type { RequestHead as MatchedRequest } from '#model/match.ts';
+import type { MatchesPattern, RequestHead as MatchedRequest } from '#model/match.ts';
 import type { RequestHead } from '../http/head.ts';
 
 const ORIGIN = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*/;
 
-/** What routes look at. Fields are searched only when a match asks for one. */
-export function matchedRequest(head: RequestHead): Omit<MatchedRequest, 'matchesPattern'> {
-  const target = head.target.replace(ORIGIN, '');
-  const question = target.indexOf('?');
-  const path = question < 0 ? target : target.slice(0, question);
-  return {
-    method: head.method,
-    path: path === '' ? '/' : path,
-    query: question < 0 ? '' : target.slice(question + 1),
-    host: hostOf(head.authority ?? ''),
-    header: (name) => fieldValue(head.lines, name),
-  };
+/** What routes look at; what few of them ask for is worked out when one does. */
+export class MatchedHead implements MatchedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly matchesPattern: MatchesPattern;
+  readonly #head: RequestHead;
+
+  constructor(head: RequestHead, matchesPattern: MatchesPattern) {
+    const target = head.target.startsWith('/') ? head.target : head.target.replace(ORIGIN, '');
+    const question = target.indexOf('?');
+    const path = question < 0 ? target : target.slice(0, question);
+    this.#head = head;
+    this.matchesPattern = matchesPattern;
+    this.method = head.method;
+    this.path = path === '' ? '/' : path;
+    this.query = question < 0 ? '' : target.slice(question + 1);
+  }
+
+  get host(): string {
+    return (this.#head.authority ?? '').replace(/:\d*$/, '').toLowerCase();
+  }
+
+  header(name: string): string | undefined {
+    return fieldValue(this.#head.lines, name);
+  }
 }
 
-function hostOf(authority: string): string {
-  return authority.replace(/:\d*$/, '').toLowerCase();
+/** Of a redirect, which asks no pattern. */
+export function redirectedPath(head: RequestHead): Pick<MatchedRequest, 'path' | 'query'> {
+  return new MatchedHead(head, () => false);
 }
 
 /** @returns the values of all fields of a name (lower case), joined as RFC 9110 says; nothing when there is none */

@@ -127,9 +127,10 @@ export class PolicyRouteMetrics implements RouteMetrics {
   }
 
   attemptFinished(backend: ResourceRef | undefined, ending: Ending, durationMs: number): void {
+    const key = keyOf(backend);
     const labels = (): Labels => ({ ...backendLabels(backend), ...this.#labelsOf(ending) });
-    this.#backendStatuses.get(`${keyOf(backend)} ${endingKey(ending)}`, labels).value += 1;
-    this.#backendDurations.get(keyOf(backend), () => backendLabels(backend)).observe(durationMs / 1000);
+    this.#backendStatuses.get(`${key} ${endingKey(ending)}`, labels).value += 1;
+    this.#backendDurations.get(key, () => backendLabels(backend)).observe(durationMs / 1000);
   }
 
   retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void {
@@ -141,8 +142,17 @@ export class PolicyRouteMetrics implements RouteMetrics {
   }
 }
 
+/** The texts of references, which stay the same objects as long as a policy is in force. */
+const KEYS = new WeakMap<ResourceRef, string>();
+
 function keyOf(ref: ResourceRef | undefined): string {
-  return ref === undefined ? '' : formatResourceRef(ref);
+  if (ref === undefined) return '';
+  let key = KEYS.get(ref);
+  if (key === undefined) {
+    key = formatResourceRef(ref);
+    KEYS.set(ref, key);
+  }
+  return key;
 }
 
 function backendLabels(ref: ResourceRef | undefined): Labels {

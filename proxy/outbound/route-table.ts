@@ -18,7 +18,7 @@ import { isGrpcFailure } from '../grpc-status.ts';
 import type { RequestHead as HttpHead } from '../http/head.ts';
 import type { Backends, Candidate } from './backends.ts';
 import type { OutboundContext } from './context.ts';
-import { matchedRequest } from './head-edit.ts';
+import { MatchedHead } from './head-edit.ts';
 import type { IsFailure, Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
@@ -156,7 +156,7 @@ export class RouteTable implements Disposable {
 
   /** @throws ProxyError  `no-route` when nothing matches */
   find(head: HttpHead, matchesPattern: MatchesPattern): Plan {
-    const request = { ...matchedRequest(head), matchesPattern };
+    const request = new MatchedHead(head, matchesPattern);
     let best: { readonly plan: Plan; readonly score: readonly number[] } | undefined;
     for (const { score: scoreRule, plan } of this.#rules) {
       const score = scoreRule(request);

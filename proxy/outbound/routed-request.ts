@@ -8,7 +8,7 @@ import { ReplayBody } from '../http/replay.ts';
 import type { TapExchange } from '../tap/hub.ts';
 import type { Connection } from '../transport/connection.ts';
 import { pauseMs } from './breaker.ts';
-import { matchedRequest, modifyFields, redirectLocation } from './head-edit.ts';
+import { modifyFields, redirectedPath, redirectLocation } from './head-edit.ts';
 import type { Plan, PlanFilter } from './plan.ts';
 
 /** How long the rest of a response that is not wanted may take: a finished one keeps its connection. */
@@ -270,7 +270,7 @@ export class RoutedRequest implements RequestSink {
           break;
         case 'redirect': {
           const authority = this.#head.authority ?? '';
-          const location = redirectLocation(filter, matchedRequest(this.#head), authority, this.#plan.prefix);
+          const location = redirectLocation(filter, redirectedPath(this.#head), authority, this.#plan.prefix);
           return ownResponse(filter.status, `location: ${location}\r\n`);
         }
         case 'failure': {
