@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from '#runtime/log.ts';
+import { NODE_FLAGS } from '../control-plane/install/node-flags.ts';
 import { startApiServer, type ListenTarget } from './apiserver/server.ts';
 import { startControllers } from './controllers/controllers.ts';
 import { DEFAULT_ADDRESSES, type ClusterAddresses } from './network/addresses.ts';
@@ -84,7 +85,7 @@ export async function startCluster(options: ClusterOptions): Promise<RunningClus
 function images(dist: string, more: Bundles): ReadonlyMap<string, Image> {
   const bundled = (prefix: string, folder = dist): Image => ({
     entrypoint: ([name = '']) => ({
-      argv: [process.execPath, join(folder, 'tulle.cjs'), `${prefix}${name}`],
+      argv: [process.execPath, ...NODE_FLAGS, join(folder, 'tulle.cjs'), `${prefix}${name}`],
       consumed: 1,
     }),
   });

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import type { BuildResult } from 'esbuild';
 import { VERSION } from '#config/version.ts';
 import { BUNDLE_FOLDER, type BundleFile } from '../bundle.ts';
+import { NODE_FLAGS } from '../node-flags.ts';
 import { compileCache } from './compile-cache.ts';
 import { DebianLibraries } from './debian-libraries.ts';
 import { withoutSymbols } from './elf.ts';
@@ -116,7 +117,7 @@ function buildOne(request: Request, npm: NpmPackages, components: readonly NpmCo
     architecture,
     layers,
     config: {
-      entrypoint: [NODE, '--disable-warning=ExperimentalWarning', `/${APP}/tulle.cjs`],
+      entrypoint: [NODE, ...NODE_FLAGS, `/${APP}/tulle.cjs`],
       user: USER,
       environment: ['PATH=/usr/bin', 'HOME=/tmp'],
       workingFolder: '/',

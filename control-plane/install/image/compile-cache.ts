@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { NODE_FLAGS } from '../node-flags.ts';
 import { ImageError } from './image-error.ts';
 import type { TarEntry } from './tar.ts';
 
@@ -46,7 +47,7 @@ export function compileCache(node: string, folder: string, files: readonly TarEn
   const temporary = mkdtempSync(join(tmpdir(), 'tulle-image-'));
   const run = (root: string, flags: readonly string[], name: string): void => {
     const unshare = ['--user', '--map-root-user', '--net', `--root=${root}`];
-    const args = [...unshare, node, ...flags, `/${folder}/tulle.cjs`, name];
+    const args = [...unshare, node, ...NODE_FLAGS, ...flags, `/${folder}/tulle.cjs`, name];
     const { error, status, stderr } = spawnSync('unshare', args, {
       env: ENVIRONMENT,
       encoding: 'utf8',
