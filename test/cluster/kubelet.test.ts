@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
+import { askPod } from '../harness/pod-http.ts';
 import { isRealKubernetes } from '../harness/test-bed.ts';
 import { until } from '../harness/until.ts';
 
 type ContainerStatus = {
   readonly name: string;
   readonly restartCount: number;
+  readonly resources?: { readonly limits?: Readonly<Record<string, string>> };
   readonly state?: {
     readonly running?: { readonly startedAt: string };
     readonly terminated?: { readonly exitCode: number };
@@ -15,6 +17,7 @@ type ContainerStatus = {
 };
 type PodStatus = {
   readonly phase?: string;
+  readonly conditions?: readonly { readonly type: string; readonly status: string }[];
   readonly containerStatuses?: readonly ContainerStatus[];
   readonly initContainerStatuses?: readonly ContainerStatus[];
 };
@@ -104,6 +107,88 @@ describe('meshed pods on a real node', { skip: !isRealKubernetes && 'needs a rea
     assert.equal(proxy?.restartCount, 0);
     assert.ok(proxy?.state?.running !== undefined);
     await mesh.remove('/api/v1/namespaces/works/pods/hungry');
+  });
+
+  describe('probes of the kubelet', () => {
+    const often = { periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 60 };
+    const probed = (name: string, args: readonly string[], probe: object, annotations: object = {}): string => {
+      const probes = Object.fromEntries(
+        ['startupProbe', 'readinessProbe', 'livenessProbe'].map((kind) => [kind, { ...probe, ...often }]),
+      );
+      const whole = JSON.parse(pod(name, { containers: [{ name: 'app', image: IMAGE, args, ...probes }] })) as {
+        metadata: object;
+      };
+      return JSON.stringify({ ...whole, metadata: { ...whole.metadata, annotations } });
+    };
+    const isReady = async (name: string): Promise<boolean> => {
+      const { conditions = [] } = await statusOf(name);
+      return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+    };
+    const denied = { 'config.linkerd.io/default-inbound-policy': 'deny' };
+    for (const [name, args, probe, annotations] of [
+      ['exec', ['server'], { exec: { command: ['/usr/bin/node', '-e', ''] } }, {}],
+      ['http', ['server'], { httpGet: { path: '/', port: 8080 } }, {}],
+      ['http-denied', ['server'], { httpGet: { path: '/', port: 8080 } }, denied],
+      ['tcp', ['server'], { tcpSocket: { port: 9000 } }, {}],
+      ['grpc', ['grpc-server', '50051'], { grpc: { port: 50_051 } }, {}],
+    ] as const) {
+      test(`${name}: a meshed pod becomes ready, and is not restarted`, async () => {
+        await mesh.apply(probed(`probed-${name}`, args, probe, annotations));
+        await until('the pod', 90_000, () => isReady(`probed-${name}`));
+        const { containerStatuses = [] } = await statusOf(`probed-${name}`);
+        assert.deepEqual(
+          containerStatuses.map(({ restartCount }) => restartCount),
+          [0],
+        );
+        await mesh.remove(`/api/v1/namespaces/works/pods/probed-${name}`);
+      });
+    }
+
+    test('one that the application fails is not passed by its proxy', async () => {
+      await mesh.apply(probed('failing', ['server'], { httpGet: { path: '/status/500', port: 8080 } }));
+      await until('the word of the kubelet', 90_000, async () => {
+        const events = await mesh.cluster.list('/api/v1/namespaces/works/events');
+        return events.some(
+          (event) =>
+            (event['involvedObject'] as { name?: string }).name === 'failing' &&
+            /Startup probe failed: HTTP probe failed with statuscode: 500/.test(String(event['message'])),
+        );
+      });
+      assert.equal(await isReady('failing'), false);
+      await mesh.remove('/api/v1/namespaces/works/pods/failing');
+    });
+  });
+
+  test('the proxy has the resources that its annotations say, and one that has too little of them says so', async () => {
+    const limited = (name: string, memory: string): string => {
+      const whole = JSON.parse(pod(name, { containers: [{ name: 'app', image: IMAGE, args: ['server'] }] })) as {
+        metadata: object;
+      };
+      const annotations = {
+        'config.linkerd.io/proxy-cpu-limit': '500m',
+        'config.linkerd.io/proxy-memory-request': '8Mi',
+        'config.linkerd.io/proxy-memory-limit': memory,
+      };
+      return JSON.stringify({ ...whole, metadata: { ...whole.metadata, annotations } });
+    };
+    await mesh.apply(limited('limited', '128Mi'));
+    await until('the pod', 90_000, async () => (await statusOf('limited')).phase === 'Running');
+    const { initContainerStatuses = [] } = await statusOf('limited');
+    // What the container runtime was told, not what the pod asks for.
+    const { resources } = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy') ?? {};
+    assert.deepEqual(resources?.limits, { cpu: '500m', memory: '128Mi' });
+    await mesh.apply(limited('tight', '16Mi'));
+    await until('the check to say why', 90_000, () => {
+      const { status, stdout } = mesh.tulle(['check', '--proxy', '-n', 'works', '--wait', '2s']);
+      return status !== 0 && /works\/tight: container linkerd-proxy: it was killed for using more memory/.test(stdout);
+    });
+    for (const name of ['limited', 'tight']) await mesh.remove(`/api/v1/namespaces/works/pods/${name}`);
+  });
+
+  test('a port-forward to a port that nobody listens on fails with its reason', async () => {
+    const [server] = await mesh.pods('works', 'app=server');
+    const failed = askPod(mesh, 'works', server?.metadata.name ?? '', 9, {});
+    await assert.rejects(failed, /port-forward to works\/server-\S+:9: .*connection refused/s);
   });
 
   test('the proxy runs as its own user with a read-only root and without privileges', async () => {

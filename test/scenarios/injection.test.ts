@@ -94,6 +94,38 @@ describe('injection in a cluster', () => {
     await mesh.remove('/apis/policy.linkerd.io/v1beta3/namespaces/shop/servers/server');
   });
 
+  test('a Job of a CronJob completes with its sidecar', async () => {
+    const path = '/apis/batch/v1/namespaces/shop';
+    await apply({
+      apiVersion: 'batch/v1',
+      kind: 'CronJob',
+      metadata: { name: 'report', namespace: 'shop' },
+      spec: {
+        schedule: '@every 5s',
+        concurrencyPolicy: 'Forbid',
+        successfulJobsHistoryLimit: 100,
+        jobTemplate: {
+          spec: { template: template('report', ['whoami', 'http://server:8080/'], { restartPolicy: 'Never' }) },
+        },
+      },
+    });
+    await until('one of its Jobs to complete', DEADLINE_MS, async () => {
+      const jobs = await mesh.cluster.list(`${path}/jobs`);
+      const done = jobs.filter(({ metadata, status }) => {
+        return metadata.name.startsWith('report-') && (status as { succeeded?: number }).succeeded === 1;
+      });
+      return done.length > 0;
+    });
+    const pods = (await mesh.pods('shop', 'app=report')).filter(
+      ({ status }) => (status as { phase?: string }).phase === 'Succeeded',
+    );
+    for (const pod of pods) {
+      assert.ok(isMeshed(pod), pod.metadata.name);
+      assert.match(await mesh.logs('shop', pod.metadata.name, 'app'), /^200 .*default\.shop\.serviceaccount\.identity/);
+    }
+    await mesh.remove(`${path}/cronjobs/report`);
+  });
+
   test('pods of a StatefulSet, a DaemonSet and of nobody are meshed and become ready', async () => {
     const serves = { ...template('many', ['server']) };
     const selector = { matchLabels: { app: 'many' } };
