@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
 import { askPod } from '../harness/pod-http.ts';
@@ -8,7 +10,7 @@ import { until } from '../harness/until.ts';
 type ContainerStatus = {
   readonly name: string;
   readonly restartCount: number;
-  readonly resources?: { readonly limits?: Readonly<Record<string, string>> };
+  readonly containerID?: string; // `containerd://…`
   readonly state?: {
     readonly running?: { readonly startedAt: string };
     readonly terminated?: { readonly exitCode: number };
@@ -25,6 +27,13 @@ type PodStatus = {
 const IMAGE = 'tulle.dev/test:0.1.0';
 /** Uses memory until there is none. */
 const HUNGRY = 'const kept = []; setInterval(() => kept.push(Buffer.alloc(16 * 1024 * 1024, 1)), 50)';
+
+/** What the kernel holds a container to. */
+function limitOf(containerID: string, controller: string, file: string): number {
+  const cwd = join('/sys/fs/cgroup', controller);
+  const [path = 'nothing'] = globSync(`**/${containerID.replace(/.*\//, '')}/${file}`, { cwd });
+  return Number(readFileSync(join(cwd, path), 'utf8'));
+}
 
 /** What only a real kubelet and a real container runtime can show. */
 describe('meshed pods on a real node', { skip: !isRealKubernetes && 'needs a real Kubernetes' }, () => {
@@ -174,9 +183,14 @@ describe('meshed pods on a real node', { skip: !isRealKubernetes && 'needs a rea
     await mesh.apply(limited('limited', '128Mi'));
     await until('the pod', 90_000, async () => (await statusOf('limited')).phase === 'Running');
     const { initContainerStatuses = [] } = await statusOf('limited');
-    // What the container runtime was told, not what the pod asks for.
-    const { resources } = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy') ?? {};
-    assert.deepEqual(resources?.limits, { cpu: '500m', memory: '128Mi' });
+    const { containerID = '' } = initContainerStatuses.find(({ name }) => name === 'linkerd-proxy') ?? {};
+    assert.deepEqual(
+      [
+        limitOf(containerID, 'memory', 'memory.limit_in_bytes'),
+        limitOf(containerID, 'cpu', 'cpu.cfs_quota_us'), // of 100,000 µs
+      ],
+      [128 * 1024 * 1024, 50_000],
+    );
     await mesh.apply(limited('tight', '16Mi'));
     await until('the check to say why', 90_000, () => {
       const { status, stdout } = mesh.tulle(['check', '--proxy', '-n', 'works', '--wait', '2s']);
