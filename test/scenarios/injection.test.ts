@@ -127,18 +127,30 @@ describe('injection in a cluster', () => {
   });
 
   test('pods of a StatefulSet, a DaemonSet and of nobody are meshed and become ready', async () => {
-    const serves = { ...template('many', ['server']) };
-    const selector = { matchLabels: { app: 'many' } };
-    const metadata = { name: 'many', namespace: 'shop' };
+    // Each selects its own: a DaemonSet adopts pods that its selector matches, and deletes those that are too many.
+    const parts = (kind: string): { metadata: object; selector: object; template: object } => {
+      const labels = { app: 'many', kind };
+      return {
+        metadata: { name: 'many', namespace: 'shop', labels },
+        selector: { matchLabels: labels },
+        template: { ...template('many', ['server']), metadata: { labels } },
+      };
+    };
+    const [stateful, daemon, bare] = [parts('stateful'), parts('daemon'), parts('bare')];
     await apply(
       {
         apiVersion: 'apps/v1',
         kind: 'StatefulSet',
-        metadata,
-        spec: { replicas: 1, serviceName: 'many', selector, template: serves },
+        metadata: stateful.metadata,
+        spec: { replicas: 1, serviceName: 'many', selector: stateful.selector, template: stateful.template },
       },
-      { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata, spec: { selector, template: serves } },
-      { apiVersion: 'v1', kind: 'Pod', ...serves, metadata: { ...metadata, labels: { app: 'many' } } },
+      {
+        apiVersion: 'apps/v1',
+        kind: 'DaemonSet',
+        metadata: daemon.metadata,
+        spec: { selector: daemon.selector, template: daemon.template },
+      },
+      { apiVersion: 'v1', kind: 'Pod', ...bare.template, metadata: bare.metadata },
     );
     await until('three meshed pods to be ready', DEADLINE_MS, async () => {
       const pods = await mesh.pods('shop', 'app=many');
