@@ -3,6 +3,7 @@ import { ChunkDecoder } from '../http/chunked.ts';
 import type { ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ErrorCode } from './errors.ts';
+import type { Field } from './field.ts';
 import { readResponseHead, readTrailers, writeRequestHead } from './head.ts';
 import type { Session } from './session.ts';
 import type { Stream, StreamFailure, StreamHandler } from './stream.ts';
@@ -53,7 +54,7 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
     this.#stream?.reset(ErrorCode.CANCEL);
   }
 
-  onFields(fields: readonly string[], isEnd: boolean): void {
+  onFields(fields: readonly Field[], isEnd: boolean): void {
     const sink = this.#sink;
     if (sink === undefined) return;
     try {

@@ -2,24 +2,13 @@ import { STATUS_CODES } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import { isAuthority, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
+import type { Field } from './field.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
 
 /** Names the version of a message that is carried for HTTP/1. Source: linkerd2-proxy `proxy/http/src/orig_proto.rs`. */
 const ORIG_PROTO = 'l5d-orig-proto';
-const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-// eslint-disable-next-line no-control-regex -- these are what is looked for
-const ILLEGAL_VALUE = /[\0-\x08\x0a-\x1f\x7f]/;
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
-/** Belong to one HTTP/1 connection; RFC 9113 section 8.2.2 makes a message with one of them malformed. */
-const CONNECTION_FIELDS: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'upgrade',
-]);
-
 type Malformed = (reason: string) => ProxyError;
 const malformedRequest: Malformed = (reason) => new ProxyError('client-malformed', `malformed request: ${reason}`);
 const malformedResponse: Malformed = (reason) => new ProxyError('server-malformed', `malformed response: ${reason}`);
@@ -39,46 +28,55 @@ class Fields {
   proxyError: string | undefined;
 }
 
-function readFields(fields: readonly string[], allowed: ReadonlySet<string>, malformed: Malformed): Fields {
+function readFields(fields: readonly Field[], allowed: ReadonlySet<string>, malformed: Malformed): Fields {
   const out = new Fields();
-  if (fields.length / 2 > FIELD_COUNT_MAX) throw tooLarge();
+  if (fields.length > FIELD_COUNT_MAX) throw tooLarge();
   let bytes = 0;
   let cookies = '';
-  for (let at = 0; at < fields.length; at += 2) {
-    const name = fields[at] as string;
-    const value = fields[at + 1] as string;
+  for (const field of fields) {
+    const { name, value } = field;
     bytes += name.length + value.length + 4;
     if (bytes > HEAD_BYTES_MAX) throw tooLarge();
-    if (ILLEGAL_VALUE.test(value)) throw malformed(`the field ${JSON.stringify(name)} has a control character`);
-    if (name.startsWith(':')) {
-      const pseudo = PSEUDO[name];
-      if (!allowed.has(name) || pseudo === undefined || out[pseudo] !== undefined || out.lines !== '')
-        throw malformed(`${JSON.stringify(name)} is out of place`);
-      out[pseudo] = value;
-      continue;
+    if (!field.isLegalValue) throw malformed(`the field ${JSON.stringify(name)} has a control character`);
+    switch (field.kind) {
+      case 'plain':
+        out.lines += field.line;
+        break;
+      case 'pseudo': {
+        const pseudo = PSEUDO[name];
+        if (!allowed.has(name) || pseudo === undefined || out[pseudo] !== undefined || out.lines !== '')
+          throw malformed(`${JSON.stringify(name)} is out of place`);
+        out[pseudo] = value;
+        break;
+      }
+      case 'illegal':
+        throw malformed('a field name that is no token in lower case');
+      case 'connection':
+        throw malformed(`the field ${name} does not belong in HTTP/2`);
+      case 'mesh':
+        if (name === ORIG_PROTO) out.origProto = value;
+        else if (name === 'l5d-require-id') out.requiredIdentity = value.trim();
+        else if (name === 'l5d-proxy-error') out.proxyError = value.trim();
+        break;
+      case 'cookie':
+        cookies = cookies === '' ? value : `${cookies}; ${value}`;
+        break;
+      case 'te':
+        if (value.trim().toLowerCase() !== 'trailers') throw malformed('TE other than trailers');
+        out.lines += field.line;
+        break;
+      case 'host':
+        if (out.host !== undefined) throw malformed('more than one Host');
+        out.host = value.trim();
+        out.lines += field.line;
+        break;
+      case 'content-length':
+        if (out.contentLength !== undefined) throw malformed('more than one Content-Length');
+        if (!/^\d{1,15}$/.test(value)) throw malformed('a Content-Length that is no number');
+        out.contentLength = Number(value);
+        out.lines += field.line;
+        break;
     }
-    if (!NAME.test(name)) throw malformed('a field name that is no token in lower case');
-    if (CONNECTION_FIELDS.has(name)) throw malformed(`the field ${name} does not belong in HTTP/2`);
-    if (name.startsWith('l5d-')) {
-      if (name === ORIG_PROTO) out.origProto = value;
-      else if (name === 'l5d-require-id') out.requiredIdentity = value.trim();
-      else if (name === 'l5d-proxy-error') out.proxyError = value.trim();
-      continue;
-    }
-    if (name === 'cookie') {
-      cookies = cookies === '' ? value : `${cookies}; ${value}`;
-      continue;
-    }
-    if (name === 'te' && value.trim().toLowerCase() !== 'trailers') throw malformed('TE other than trailers');
-    if (name === 'host') {
-      if (out.host !== undefined) throw malformed('more than one Host');
-      out.host = value.trim();
-    } else if (name === 'content-length') {
-      if (out.contentLength !== undefined) throw malformed('more than one Content-Length');
-      if (!/^\d{1,15}$/.test(value)) throw malformed('a Content-Length that is no number');
-      out.contentLength = Number(value);
-    }
-    out.lines += `${name}: ${value}\r\n`;
   }
   if (cookies !== '') out.lines += `cookie: ${cookies}\r\n`;
   return out;
@@ -105,7 +103,7 @@ export type Carried<H> = {
  * @param isPeer  the client is a verified proxy: `l5d-orig-proto` is believed
  * @throws ProxyError  `client-malformed` or `head-too-large`
  */
-export function readRequestHead(fields: readonly string[], isEnd: boolean, isPeer: boolean): Carried<RequestHead> {
+export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer: boolean): Carried<RequestHead> {
   const read = readFields(fields, REQUEST_PSEUDO, malformedRequest);
   const method = read.method ?? '';
   const path = read.path ?? '';
@@ -151,7 +149,7 @@ export function readRequestHead(fields: readonly string[], isEnd: boolean, isPee
 }
 
 /** @throws ProxyError  `server-malformed` or `head-too-large` */
-export function readResponseHead(fields: readonly string[], isEnd: boolean, method: string): Carried<ResponseHead> {
+export function readResponseHead(fields: readonly Field[], isEnd: boolean, method: string): Carried<ResponseHead> {
   const read = readFields(fields, RESPONSE_PSEUDO, malformedResponse);
   const text = read.status ?? '';
   if (!/^[1-9]\d\d$/.test(text) || text === '101') throw malformedResponse('no valid :status');
@@ -174,7 +172,7 @@ export function readResponseHead(fields: readonly string[], isEnd: boolean, meth
 }
 
 /** @returns the fields as lines, each with its CRLF. @throws ProxyError */
-export function readTrailers(fields: readonly string[], side: 'client' | 'server'): string {
+export function readTrailers(fields: readonly Field[], side: 'client' | 'server'): string {
   return readFields(fields, NO_PSEUDO, side === 'client' ? malformedRequest : malformedResponse).lines;
 }
 

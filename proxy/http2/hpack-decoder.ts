@@ -1,5 +1,6 @@
 import { ErrorCode, Http2Error } from './errors.ts';
-import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, STATIC_TABLE, type Entry } from './hpack-table.ts';
+import { Field } from './field.ts';
+import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, EntryQueue, STATIC_TABLE } from './hpack-table.ts';
 import { decodeHuffman } from './huffman.ts';
 
 /** Largest integer that is of use: lengths and indexes are far below. */
@@ -7,7 +8,7 @@ const INTEGER_MAX = 2 ** 24;
 
 /** Reads header blocks (RFC 7541). Strings are latin1. One per connection. */
 export class HpackDecoder {
-  readonly #table: Entry[] = []; // newest last; at most DYNAMIC_BYTES_MAX / ENTRY_OVERHEAD
+  readonly #table = new EntryQueue<Field>();
   #tableBytes = 0;
   #tableBytesMax = DYNAMIC_BYTES_MAX;
   #block: Buffer = Buffer.alloc(0);
@@ -17,7 +18,7 @@ export class HpackDecoder {
    * @param onField  called for each field, in order
    * @throws Http2Error  COMPRESSION_ERROR: the connection cannot go on
    */
-  decode(block: Buffer, onField: (name: string, value: string) => void): void {
+  decode(block: Buffer, onField: (field: Field) => void): void {
     this.#block = block;
     this.#at = 0;
     let mayResize = true;
@@ -30,22 +31,20 @@ export class HpackDecoder {
       }
       mayResize = false;
       if ((first & 0x80) !== 0) {
-        const { name, value } = this.#entry(this.#integer(7));
-        onField(name, value);
+        onField(this.#entry(this.#integer(7)));
         continue;
       }
       const isIndexed = (first & 0x40) !== 0;
       const index = this.#integer(isIndexed ? 6 : 4);
       const name = index === 0 ? this.#string() : this.#entry(index).name;
-      const value = this.#string();
-      if (isIndexed) this.#insert({ name, value });
-      onField(name, value);
+      const field = new Field(name, this.#string());
+      if (isIndexed) this.#insert(field);
+      onField(field);
     }
   }
 
-  #entry(index: number): Entry {
-    const entry =
-      index < DYNAMIC_START ? STATIC_TABLE[index - 1] : this.#table[this.#table.length - 1 - (index - DYNAMIC_START)];
+  #entry(index: number): Field {
+    const entry = index < DYNAMIC_START ? STATIC_TABLE[index - 1] : this.#table.newest(index - DYNAMIC_START);
     if (entry === undefined) throw compression(`index ${index} is in no table`);
     return entry;
   }
@@ -82,7 +81,7 @@ export class HpackDecoder {
     return text;
   }
 
-  #insert(entry: Entry): void {
+  #insert(entry: Field): void {
     const bytes = sizeOf(entry);
     this.#evict(this.#tableBytesMax - bytes);
     if (bytes > this.#tableBytesMax) return;
@@ -105,7 +104,7 @@ export class HpackDecoder {
   }
 }
 
-function sizeOf({ name, value }: Entry): number {
+function sizeOf({ name, value }: Field): number {
   return name.length + value.length + ENTRY_OVERHEAD;
 }
 

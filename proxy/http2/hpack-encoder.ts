@@ -1,4 +1,4 @@
-import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, STATIC_TABLE } from './hpack-table.ts';
+import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, EntryQueue, STATIC_TABLE } from './hpack-table.ts';
 
 /** Fields with longer text are not worth a place in the table. */
 const INDEXED_BYTES_MAX = 1024;
@@ -22,7 +22,7 @@ export class HpackEncoder {
   #out = Buffer.allocUnsafeSlow(4096);
   #length = 0;
   readonly #byLine = new Map<string, number>(); // absolute index, of insertion
-  readonly #queue: { readonly line: string; readonly bytes: number }[] = []; // oldest first
+  readonly #queue = new EntryQueue<{ readonly line: string; readonly bytes: number }>();
   #tableBytes = 0;
   #tableBytesMax = DYNAMIC_BYTES_MAX;
   #insertions = 0;

@@ -6,6 +6,7 @@ import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { errorHead } from '../http/respond.ts';
 import type { Connection } from '../transport/connection.ts';
 import { ErrorCode } from './errors.ts';
+import type { Field } from './field.ts';
 import { readRequestHead, readTrailers, writeResponseHead } from './head.ts';
 import { Session } from './session.ts';
 import type { Stream, StreamFailure, StreamHandler } from './stream.ts';
@@ -34,7 +35,7 @@ class ServedStream implements StreamHandler, ResponseSink {
     this.#stream = stream;
   }
 
-  onFields(fields: readonly string[], isEnd: boolean): void {
+  onFields(fields: readonly Field[], isEnd: boolean): void {
     if (this.#isDone) return;
     try {
       if (this.#request !== undefined) {

@@ -302,7 +302,7 @@ for (const [name, fields] of REFUSED) {
       .filter(({ type }) => type === Frame.HEADERS)
       .map(({ payload }) => {
         const seen: string[] = [];
-        decoder.decode(payload, (field, value) => seen.push(`${field} ${value}`));
+        decoder.decode(payload, ({ name, value }) => seen.push(`${name} ${value}`));
         return seen[0];
       });
     assert.deepEqual(answers, [':status 400', ':status 200']);
@@ -352,7 +352,7 @@ test(`header blocks are read as they were written, and mutated ones refused or r
     for (const [name, value] of fields) encoder.field(name, value);
     const bytes = Buffer.from(encoder.finish());
     const read: (readonly [string, string])[] = [];
-    decoder.decode(bytes, (name, value) => read.push([name, value]));
+    decoder.decode(bytes, ({ name, value }) => read.push([name, value]));
     assert.deepEqual(read, fields, `FUZZ_SEED=${seed}, round ${round}`);
     if (bytes.length === 0) continue;
     bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
@@ -372,7 +372,7 @@ test('Huffman text of the examples of RFC 7541 is read', () => {
     '828684be5886a8eb10649cbf',
     '828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf',
   ]) {
-    decoder.decode(Buffer.from(hex, 'hex'), (name, value) => read.push(`${name} ${value}`));
+    decoder.decode(Buffer.from(hex, 'hex'), ({ name, value }) => read.push(`${name} ${value}`));
   }
   assert.deepEqual(
     read.filter((text) => !text.startsWith(':method') && !text.startsWith(':scheme')),

@@ -2,6 +2,7 @@ import { HEAD_BYTES_MAX } from '../http/limits.ts';
 import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { Budget } from './budget.ts';
 import { calm, ErrorCode, Http2Error, protocol } from './errors.ts';
+import type { Field } from './field.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
 import {
@@ -359,8 +360,8 @@ export class Session implements ConnectionHandler, FrameSink {
   }
 
   onBlock(id: number, block: Buffer, isEnd: boolean): void {
-    const fields: string[] = [];
-    this.#decoder.decode(block, (name, value) => fields.push(name, value));
+    const fields: Field[] = [];
+    this.#decoder.decode(block, (field) => fields.push(field));
     const stream = this.streams.get(id);
     if (stream !== undefined) {
       if (stream.isRemoteDone)

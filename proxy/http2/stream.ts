@@ -1,4 +1,5 @@
 import { ErrorCode } from './errors.ts';
+import type { Field } from './field.ts';
 import type { Session } from './session.ts';
 
 /** Why a stream ended before its time. */
@@ -13,9 +14,9 @@ export type StreamFailure = {
 export interface StreamHandler {
   /**
    * A head, interim head or trailers.
-   * @param fields  names and values in turn, in lower case and latin1
+   * @param fields  in latin1
    */
-  onFields(fields: readonly string[], isEnd: boolean): void;
+  onFields(fields: readonly Field[], isEnd: boolean): void;
   /** @returns false when the peer should wait until `Stream.resume` */
   onData(bytes: Buffer, isEnd: boolean): boolean;
   /** There is room again after `Stream.sendData` returned false. */

@@ -26,7 +26,9 @@ const PASSING: RequestSink = { send: () => true, resumeResponse() {}, abort() {}
  * One request on a route: filters, choice of backend, retries and timeouts. Every attempt is a `Dispatch` of its own,
  * whose responses come to an `Attempt`.
  */
-export class RoutedRequest implements RequestSink {
+export class RoutedRequest implements RequestSink, DispatchOptions {
+  readonly failFastMs: number;
+  readonly now: () => number;
   readonly #options: DispatchOptions;
   readonly #random: () => number;
   readonly #plan: Plan;
@@ -59,6 +61,8 @@ export class RoutedRequest implements RequestSink {
     client: ResponseSink,
   ) {
     this.#options = options;
+    this.failFastMs = options.failFastMs;
+    this.now = options.now;
     this.#random = options.random;
     this.#plan = plan;
     this.#head = request.head;
@@ -85,6 +89,17 @@ export class RoutedRequest implements RequestSink {
     if (this.#body.isEnded) this.#arm('response', timeouts.responseMs, 'response-timeout', 'no complete response');
     this.#tick();
     this.#tryOnce();
+  }
+
+  /** Of an attempt, whose errors and end are looked at here. */
+  onError(): void {}
+
+  onDone(): void {}
+
+  /** Whether an attempt may send again what may have reached an application. */
+  mayRepeat(): boolean {
+    const { retry } = this.#plan;
+    return retry === undefined || retry.budget.withdraw(this.now());
   }
 
   send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
@@ -208,17 +223,7 @@ export class RoutedRequest implements RequestSink {
     const timeoutMs = canRepeat ? retry.timeoutMs : undefined;
     const attempt = new Attempt(this, way.ref, this.#options.now, head.isHttp2, timeoutMs);
     const body = { body: this.#body.content, isEnd: this.#body.isEnded };
-    const dispatch = new Dispatch(
-      {
-        ...this.#options,
-        onError: () => {},
-        onDone: () => {},
-        mayRepeat: () => retry === undefined || retry.budget.withdraw(this.#options.now()),
-      },
-      way.destination,
-      { head, fields: '', ...body, tap: this.#tap(head) },
-      attempt,
-    );
+    const dispatch = new Dispatch(this, way.destination, { head, fields: '', ...body, tap: this.#tap(head) }, attempt);
     attempt.dispatch = dispatch;
     this.#attempt = attempt;
     this.#dispatch = dispatch;
