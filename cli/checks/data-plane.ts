@@ -162,6 +162,11 @@ export function dataPlaneChecks(
               const { nodeName } = pod['spec'] as { readonly nodeName?: string };
               return waitsForRedirect(pod) ? [`${names([pod])} waits for the agent on node ${nodeName}`] : [];
             });
+            if (found.length > 0 && !(await isRedirectedByNode()))
+              throw new Finding(
+                found.slice(0, MAX_NAMED).join('\n'),
+                'there are no agents (cni.enabled is false): restart the workload, with `tulle inject --manual` again where that made it, or `tulle upgrade --linkerd-cni-enabled`',
+              );
             report(found);
           },
         },

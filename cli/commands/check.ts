@@ -34,6 +34,8 @@ export const check: Command = {
       throw new UsageError('--pre and --proxy exclude each other: --pre is for a cluster without Tulle');
     if (flags['linkerd-cni-enabled'] === true && flags['pre'] !== true)
       throw new UsageError('--linkerd-cni-enabled needs --pre: afterwards the values of the installation say so');
+    if (optionalText(flags, 'namespace') !== undefined && flags['proxy'] !== true)
+      throw new UsageError('--namespace needs --proxy: without it no namespace of yours is looked at');
     const deadlineMs = waitMs(textFlag(flags, 'wait'));
     const cluster = await connect(flags);
     const report = new Report(terminal, textFlag(flags, 'output') as ReportFormat);

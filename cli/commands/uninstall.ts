@@ -1,6 +1,6 @@
-import { defaultValues } from '#config/values.ts';
+import { defaultValues, type Values } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { renderGatewayApiCrds } from '../../control-plane/install/render.ts';
+import { renderCrds, renderGatewayApiCrds } from '../../control-plane/install/render.ts';
 import { connect, type Cluster } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, textFlag, type Command } from '../command.ts';
 import { extensions, installedObjects, meshedPods } from '../lifecycle/owned-objects.ts';
@@ -14,6 +14,7 @@ export const uninstall: Command = {
   details:
     'It refuses while extensions or pods with a proxy are there, and names them. With --force such pods keep serving: their\n' +
     'proxies go on with what they know until their certificates end (24 h by default), so restart them soon after.\n' +
+    'Policies, ServiceProfiles and TrafficSplits go with the definitions of their kinds; how many there are is told.\n' +
     'Definitions of Gateway API stay: they and the routes of their kinds belong to the cluster.',
   flags: {
     ...CLUSTER_FLAGS,
@@ -34,6 +35,9 @@ export const uninstall: Command = {
         ({ metadata }) => gateway.has(metadata.name),
       );
       if (kept.length > 0) terminal.err(`note: these stay: ${kept.map(({ metadata }) => metadata.name).join(', ')}\n`);
+      const going = await objectsOfOwnKinds(cluster, { ...defaultValues(VERSION), namespace });
+      if (going.length > 0)
+        terminal.err(`warning: with their definitions these are deleted too: ${going.join(', ')}\n`);
       terminal.out(manifestText(objects, flags));
       return 0;
     } finally {
@@ -41,6 +45,27 @@ export const uninstall: Command = {
     }
   },
 };
+
+/** What users made of the kinds that are removed: `2 servers.policy.linkerd.io`. */
+async function objectsOfOwnKinds(cluster: Cluster, values: Values): Promise<readonly string[]> {
+  const counts = await Promise.all(
+    renderCrds(values).map(async ({ metadata, spec }) => {
+      const { group, names, versions } = spec as {
+        readonly group: string;
+        readonly names: { readonly plural: string };
+        readonly versions: readonly { readonly name: string; readonly storage: boolean }[];
+      };
+      const version = versions.find(({ storage }) => storage)?.name ?? '';
+      if (
+        (await cluster.find(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${metadata.name}`)) === undefined
+      )
+        return '';
+      const { length } = await cluster.list(`/apis/${group}/${version}/${names.plural}`);
+      return length === 0 ? '' : `${length} ${metadata.name}`;
+    }),
+  );
+  return counts.filter((text) => text !== '');
+}
 
 /** @throws CommandError  naming extensions and pods, with what to do about each */
 async function refuseWhileUsed(cluster: Cluster, namespace: string): Promise<void> {

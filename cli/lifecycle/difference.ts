@@ -61,9 +61,12 @@ function compare(path: string, wanted: unknown, live: unknown, applied: unknown,
     else changes.push({ path: below, from: undefined, to: value });
   }
   if (!isMap(applied)) return;
-  for (const key of Object.keys(applied)) {
-    if (!Object.hasOwn(wanted, key) && Object.hasOwn(live, key))
-      changes.push({ path: joined(path, key), from: live[key], to: undefined });
+  for (const [key, before] of Object.entries(applied)) {
+    if (Object.hasOwn(wanted, key) || !Object.hasOwn(live, key)) continue;
+    const below = joined(path, key);
+    // Of a map only what was applied goes. kubectl notes empty annotations where a manifest has none.
+    if (isMap(before) && isMap(live[key])) compare(below, {}, live[key], before, changes);
+    else changes.push({ path: below, from: live[key], to: undefined });
   }
 }
 

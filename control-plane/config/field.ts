@@ -13,7 +13,9 @@ export type Field =
 /** Source: RFC 1123 label and subdomain. */
 const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** A level, or Linkerd's `module=level,...`. */
-const LOG_FILTER = /^[a-z0-9_:]+(=[a-z]+)?(,[a-z0-9_:]+(=[a-z]+)?)*$/i;
+/** What the proxies accept: they do not start with anything else. */
+const LOG_FILTER =
+  /^([a-z0-9_:]+=)?(off|error|warn|info|debug|trace)(,([a-z0-9_:]+=)?(off|error|warn|info|debug|trace))*$/i;
 /** Host with an optional port, then path components. Source: distribution `reference`. */
 const IMAGE_NAME = /^[a-z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?(:\d+(?=\/))?(\/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)*$/;
 const IMAGE_TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
@@ -29,7 +31,10 @@ const matching =
 export const isLabel = matching(LABEL, 'use a name of a-z, 0-9 and dashes, of at most 63 characters');
 export const isImage = matching(IMAGE_NAME, 'use a name without tag, such as registry.example/tulle');
 export const isTag = matching(IMAGE_TAG, 'use the tag of an image, such as 1.2.3');
-export const isLogFilter = matching(LOG_FILTER, 'use a level such as info, or warn,linkerd=debug');
+export const isLogFilter = matching(
+  LOG_FILTER,
+  'use off, error, warn, info, debug or trace, or several as in warn,linkerd=debug',
+);
 export const isQuantity = matching(QUANTITY, 'use a quantity such as 100m, 0.5, 64Mi or 1Gi');
 
 export function isDnsName(text: string): string | undefined {

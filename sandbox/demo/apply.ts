@@ -32,8 +32,12 @@ export async function applyAll(cluster: Cluster, objects: readonly Manifest[]): 
   }
 }
 
-/** With the annotation by which a later `kubectl apply` of the same manifest knows what was applied; without it kubectl warns. */
+/**
+ * With the annotation by which a later `kubectl apply` of the same manifest knows what was applied; without it kubectl warns. As kubectl
+ * writes it: with annotations, if empty ones.
+ */
 function withLastApplied(object: Manifest): Manifest {
-  const annotations = { ...object.metadata.annotations, [LAST_APPLIED]: `${JSON.stringify(object)}\n` };
-  return { ...object, metadata: { ...object.metadata, annotations } };
+  const { annotations = {}, ...metadata } = object.metadata;
+  const applied = `${JSON.stringify({ ...object, metadata: { annotations, ...metadata } })}\n`;
+  return { ...object, metadata: { ...object.metadata, annotations: { ...annotations, [LAST_APPLIED]: applied } } };
 }

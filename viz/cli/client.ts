@@ -29,6 +29,10 @@ export const VIZ_FLAGS = {
   },
 } as const satisfies Flags;
 
+/** What the metrics API keeps. */
+const WINDOW_MS_MIN = 15_000;
+const WINDOW_MS_MAX = 600_000;
+
 /** The form of what a viz command shows. */
 export const OUTPUT_FLAG = {
   type: 'string',
@@ -49,11 +53,16 @@ export function namespaceOf(flags: FlagValues, cluster: Cluster): string | undef
 
 /** @throws UsageError  naming the flag */
 export function windowMsOf(flags: FlagValues): number {
+  const text = textFlag(flags, 'time-window');
+  let windowMs: number;
   try {
-    return parseDurationMs(textFlag(flags, 'time-window'));
+    windowMs = parseDurationMs(text);
   } catch (error) {
     throw new UsageError(`--time-window: ${error instanceof Error ? error.message : String(error)}`);
   }
+  if (windowMs < WINDOW_MS_MIN || windowMs > WINDOW_MS_MAX)
+    throw new UsageError(`--time-window is ${text}: use 15s to 10m`);
+  return windowMs;
 }
 
 /**
