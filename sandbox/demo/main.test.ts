@@ -130,7 +130,7 @@ test('the sandbox as a program says how it is called', async () => {
   const code = await new Promise((resolve) => child.once('close', resolve));
   assert.deepEqual(
     [code, err],
-    [2, 'tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B]\n'],
+    [2, 'tulle: usage: main.ts --state DIRECTORY [--port PORT] [--pods A.B] [--services A.B] [--image NAME=FOLDER]\n'],
   );
 });
 
