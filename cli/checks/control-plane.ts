@@ -16,6 +16,7 @@ import { VERSION } from '#config/version.ts';
 import { renderCrds } from '../../control-plane/install/render.ts';
 import type { Cluster } from '../cluster.ts';
 import { installedValues, type InstalledValues } from '../installed-values.ts';
+import { publishedAnchorsPem } from '../published-anchors.ts';
 import { reasonOf } from '../reason.ts';
 import { Finding, type Category, type Check } from './check.ts';
 import { certificateChecks } from './certificates.ts';
@@ -184,8 +185,7 @@ function onlyWhere(applies: () => Promise<boolean>, check: Check): Check {
 }
 
 async function trustAnchors(cluster: Cluster, namespace: string): Promise<readonly X509Certificate[]> {
-  const object = await cluster.find(`/api/v1/namespaces/${namespace}/configmaps/${TRUST_ROOTS_CONFIG_MAP}`);
-  const pem = (object?.['data'] as Record<string, string> | undefined)?.[TRUST_ROOTS_KEY];
+  const pem = await publishedAnchorsPem(cluster, namespace);
   if (pem === undefined)
     throw new Finding(
       `config map ${TRUST_ROOTS_CONFIG_MAP} has no ${TRUST_ROOTS_KEY}: the identity process has not made the trust anchor yet`,

@@ -25,7 +25,7 @@ import { CommandError } from '../command.ts';
 import { installedValues } from '../installed-values.ts';
 import { adminPort, askPod } from '../pod-http.ts';
 import { reasonOf } from '../reason.ts';
-import { Finding, type Category } from './check.ts';
+import { Finding, report, type Category } from './check.ts';
 import { misplacedSettingChecks } from './misplaced-settings.ts';
 import { podProblem } from './pod-problems.ts';
 import { proxyAnchorChecks } from './proxy-anchors.ts';
@@ -237,12 +237,6 @@ export function dataPlaneChecks(
       ],
     },
   ];
-}
-
-/** @throws Finding  when there is something to report */
-function report(found: readonly string[]): void {
-  const more = found.length > MAX_NAMED ? [`and ${found.length - MAX_NAMED} more`] : [];
-  if (found.length > 0) throw new Finding([...found.slice(0, MAX_NAMED), ...more].join('\n'));
 }
 
 type Status = {

@@ -1,15 +1,15 @@
-import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import { asList, asObject, asText } from '#k8s/json.ts';
 import type { Certificate } from '#pki/certificate.ts';
 import { readTrustAnchors } from '#pki/trust-anchors.ts';
 import { PROXY_CONTAINER } from '../../injector/decision.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
+import { publishedAnchorsPem } from '../published-anchors.ts';
 import { reasonOf } from '../reason.ts';
-import { Finding, type Check } from './check.ts';
+import { report, type Check } from './check.ts';
 
 const DAY_MS = 86_400_000;
 const SOON_DAYS = 30;
-const MAX_NAMED = 10;
 const VARIABLE = 'LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS';
 
 /**
@@ -23,21 +23,20 @@ export function proxyAnchorChecks(
   now: () => number = Date.now,
 ): readonly Check[] {
   /** @throws Finding  naming the pods with a problem */
-  const report = async (problemOf: (anchorsPem: string) => string | undefined): Promise<void> => {
+  const reportPods = async (problemOf: (anchorsPem: string) => string | undefined): Promise<void> => {
     const found = (await proxies()).flatMap((pod) => {
       const pem = anchorsOf(pod);
       const problem = pem === undefined ? undefined : problemOf(pem);
       return problem === undefined ? [] : [`${pod.metadata.namespace}/${pod.metadata.name}: ${problem}`];
     });
-    const more = found.length > MAX_NAMED ? [`and ${found.length - MAX_NAMED} more`] : [];
-    if (found.length > 0) throw new Finding([...found.slice(0, MAX_NAMED), ...more].join('\n'));
+    report(found);
   };
   return [
     {
       description: 'data plane proxies trust an anchor that holds',
       hint: '`kubectl rollout restart` their workloads: a pod is given its trust anchors when it is made. When the anchors of the control plane have ended too, renew those first',
       severity: 'error',
-      run: () => report((pem) => problemNow(pem, now())),
+      run: () => reportPods((pem) => problemNow(pem, now())),
     },
     {
       description: 'data plane proxies have trust anchors that last',
@@ -46,7 +45,9 @@ export function proxyAnchorChecks(
       run: async () => {
         const current = await currentAnchors(cluster, controlNamespace);
         if (current === undefined) return 'skip';
-        return report((pem) => (problemNow(pem, now()) === undefined ? problemLater(pem, current, now()) : undefined));
+        return reportPods((pem) =>
+          problemNow(pem, now()) === undefined ? problemLater(pem, current, now()) : undefined,
+        );
       },
     },
   ];
@@ -76,8 +77,7 @@ function problemLater(pem: string, current: readonly Certificate[], nowMs: numbe
 
 /** Undefined when they cannot be read, which a check of its own tells. */
 async function currentAnchors(cluster: Cluster, namespace: string): Promise<readonly Certificate[] | undefined> {
-  const object = await cluster.find(`/api/v1/namespaces/${namespace}/configmaps/${TRUST_ROOTS_CONFIG_MAP}`);
-  const pem = asText(asObject(object?.['data'])[TRUST_ROOTS_KEY]);
+  const pem = await publishedAnchorsPem(cluster, namespace);
   try {
     return pem === undefined ? undefined : readTrustAnchors(pem, TRUST_ROOTS_CONFIG_MAP);
   } catch {

@@ -1,7 +1,7 @@
-import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { asObject, asText } from '#k8s/json.ts';
+import { asObject } from '#k8s/json.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import { INJECT_ANNOTATION } from '../../injector/decision.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
@@ -20,6 +20,7 @@ import {
 } from '../command.ts';
 import { injectYaml, type Injected, type PodOfWorkload } from '../inject-yaml.ts';
 import { installedValues } from '../installed-values.ts';
+import { publishedAnchorsPem } from '../published-anchors.ts';
 import { noObjects, readManifestSources } from '../manifest-files.ts';
 
 /** Flags that become `config.linkerd.io/<name>` annotations. */
@@ -93,11 +94,11 @@ async function sidecarMaker(flags: FlagValues): Promise<(workload: PodOfWorkload
   try {
     const controlNamespace = textFlag(flags, 'tulle-namespace');
     const { values } = await installedValues(cluster, controlNamespace);
-    const roots = `configmaps/${TRUST_ROOTS_CONFIG_MAP}`;
-    const published = await cluster.find(`/api/v1/namespaces/${controlNamespace}/${roots}`);
-    const trustAnchorsPem = asText(asObject(published?.['data'])[TRUST_ROOTS_KEY]);
+    const trustAnchorsPem = await publishedAnchorsPem(cluster, controlNamespace);
     if (trustAnchorsPem === undefined)
-      throw new CommandError(`there are no trust anchors yet (${roots} in ${controlNamespace}): see \`tulle check\``);
+      throw new CommandError(
+        `there are no trust anchors yet (configmaps/${TRUST_ROOTS_CONFIG_MAP} in ${controlNamespace}): see \`tulle check\``,
+      );
     const namespaces = new Namespaces();
     namespaces.reset((await cluster.list('/api/v1/namespaces')).flatMap((object) => NAMESPACES.parse(object) ?? []));
     const fallback = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;

@@ -1,7 +1,6 @@
-import { IDENTITY_ISSUER_SECRET, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { IDENTITY_ISSUER_SECRET, TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
 import { isSupported, minorsBehind, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
-import { asObject, asText } from '#k8s/json.ts';
 import type { Certificate } from '#pki/certificate.ts';
 import { readTrustAnchors } from '#pki/trust-anchors.ts';
 import { givenIdentityManifests, type GivenIdentity } from '../../control-plane/install/manifests/given-identity.ts';
@@ -10,6 +9,7 @@ import { connect, type Cluster } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, textFlag, UsageError, type Command, type FlagValues } from '../command.ts';
 import { hasIdentityFiles, IDENTITY_FLAGS, readIdentityFiles, warnOfKeys, withIssuer } from '../identity-files.ts';
 import { installedValues } from '../installed-values.ts';
+import { publishedAnchorsPem } from '../published-anchors.ts';
 import { reasonOf } from '../reason.ts';
 import { leftovers } from '../lifecycle/owned-objects.ts';
 import { formatPlan, planDocument, planOf } from '../lifecycle/plan.ts';
@@ -84,8 +84,7 @@ export const upgrade: Command = {
 /** @throws UsageError, CommandError  when what the files hold cannot be used in this installation */
 async function givenIdentity(cluster: Cluster, namespace: string, flags: FlagValues): Promise<GivenIdentity> {
   if (!hasIdentityFiles(flags)) return readIdentityFiles(flags, Date.now());
-  const published = await cluster.find(`/api/v1/namespaces/${namespace}/configmaps/${TRUST_ROOTS_CONFIG_MAP}`);
-  const pem = asText(asObject(published?.['data'])[TRUST_ROOTS_KEY]);
+  const pem = await publishedAnchorsPem(cluster, namespace);
   const given = readIdentityFiles(flags, Date.now(), pem === undefined ? [] : publishedAnchors(pem, namespace));
   if (given.issuer === undefined) return given;
   const secret = await cluster.find(`/api/v1/namespaces/${namespace}/secrets/${IDENTITY_ISSUER_SECRET}`);

@@ -1,5 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
+import { listen } from './listen.ts';
 
 export type AdminOptions = {
   readonly port: number;
@@ -42,21 +43,7 @@ export async function startAdmin(options: AdminOptions): Promise<Server> {
   });
   server.requestTimeout = 10_000;
   server.maxConnections = 256;
-  const listen = (host: string | undefined): Promise<void> =>
-    new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(options.port, host, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-  try {
-    await listen(options.host);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (options.host !== '::' || (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL')) throw error;
-    await listen('0.0.0.0'); // a kernel without IPv6
-  }
+  await listen(server, { port: options.port, ...(options.host === undefined ? {} : { host: options.host }) });
   return server;
 }
 

@@ -1,4 +1,5 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { listen } from '#runtime/listen.ts';
 import { originalDestination, type OriginalDestination } from '#netlink/original-destination.ts';
 
 /** Where accepted connections wanted to go. Tests put their own here. */
@@ -16,12 +17,6 @@ export const kernelDestination: FindDestination = (socket) => {
 };
 
 const BACKLOG = 4096;
-
-/** Whether listening failed since the pod has no addresses of that family. */
-export function isFamilyMissing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL' || code === 'EINVAL';
-}
 
 export type ListenerOptions = {
   readonly host: string;
@@ -55,24 +50,9 @@ export class Listener implements Disposable {
    * @throws the listen error (`EADDRINUSE` and the like)
    */
   static async listen(options: ListenerOptions): Promise<Listener> {
-    try {
-      return await Listener.#listen(options);
-    } catch (error) {
-      if (options.host !== '::' || !isFamilyMissing(error)) throw error;
-      return Listener.#listen({ ...options, host: '0.0.0.0' });
-    }
-  }
-
-  static async #listen(options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(options);
     const server = listener.#server;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host: options.host, port: options.port, backlog: BACKLOG }, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
+    await listen(server, { host: options.host, port: options.port, backlog: BACKLOG });
     listener.port = (server.address() as AddressInfo).port;
     server.on('error', () => {}); // accepting can fail for one connection (EMFILE); the next one may work
     return listener;

@@ -39,9 +39,9 @@ export function installRedirect(options: RedirectOptions): RedirectLayout {
 /** Whether the current network namespace has a redirect program. */
 export function isRedirected(): boolean {
   using netfilter = new Netlink('netfilter');
-  return Object.values(REDIRECT_LAYOUTS)
-    .flat()
-    .some((family) => hasChains(netfilter, { family, name: TABLE_NAME }));
+  return [...new Set(Object.values(REDIRECT_LAYOUTS).flat())].some((family) =>
+    hasChains(netfilter, { family, name: TABLE_NAME }),
+  );
 }
 
 function applyFirstSupported(netfilter: Netlink, options: RedirectOptions): RedirectLayout {

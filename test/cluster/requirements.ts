@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { absentPackages, installPackages, type DebianPackages } from '../harness/debian-packages.ts';
 
 /** This machine cannot run a real Kubernetes. The message says what is missing and how to get it. */
 export class Unsupported extends Error {}
 
 /** What each program is needed for, by the Debian package that has it. */
-const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+const PACKAGES: DebianPackages = {
   containerd: ['/usr/bin/containerd', '/usr/bin/ctr'],
   runc: ['/usr/sbin/runc'],
   'containernetworking-plugins': ['/usr/lib/cni/bridge', '/usr/lib/cni/host-local', '/usr/lib/cni/portmap'],
@@ -15,7 +16,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 };
 const CAP_NET_ADMIN = 12n;
 const CAP_SYS_ADMIN = 21n;
-const INSTALL_MS = 600_000;
 
 /**
  * Makes sure that a cluster can run here. As root on Debian, packages that are absent are installed.
@@ -35,17 +35,11 @@ export function requireCluster(note: (text: string) => void): void {
   }
   if (goProgram() === undefined) problems.push('Go 1.24 or newer, which builds Kubernetes');
   if (problems.length > 0) throw new Unsupported(`it needs ${problems.join(', and ')}`);
-  const absent = absentPackages();
+  const absent = absentPackages(PACKAGES);
   if (absent.length === 0) return;
   note(`installing Debian packages: ${absent.join(' ')}`);
-  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  for (const args of [
-    ['-qq', 'update'],
-    ['-qq', 'install', '--yes', '--no-install-recommends', ...absent],
-  ]) {
-    spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env: environment, timeout: INSTALL_MS });
-  }
-  const still = absentPackages();
+  installPackages(absent);
+  const still = absentPackages(PACKAGES);
   if (still.length > 0) throw new Unsupported(`it needs the Debian packages ${still.join(' ')}: install them`);
 }
 
@@ -54,12 +48,6 @@ export function goProgram(): string | undefined {
   return ['go', '/usr/local/go/bin/go', '/usr/lib/go/bin/go'].find(
     (program) => spawnSync(program, ['version'], { timeout: 30_000 }).status === 0,
   );
-}
-
-function absentPackages(): readonly string[] {
-  return Object.entries(PACKAGES)
-    .filter(([, files]) => !files.every((file) => existsSync(file)))
-    .map(([name]) => name);
 }
 
 function hasCapability(bit: bigint): boolean {
