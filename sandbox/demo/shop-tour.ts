@@ -41,7 +41,10 @@ async function hideFailures(stage: Stage): Promise<void> {
   stage.say(
     `The checkout still fails one in ten: the client's proxy has sent ${retries} orders once more, successfully.`,
   );
-  await stage.tulle(vizStat, ['deploy/checkout', '-n', 'shop'], /^checkout .* \d\d\.\d\d%/m);
+  const stat = ['deploy/checkout', '-n', 'shop'];
+  const lessThanAll = /^checkout .* \d\d\.\d\d%/m;
+  await stage.waitFor(vizStat, stat, lessThanAll);
+  await stage.tulle(vizStat, stat, lessThanAll);
 }
 
 /** Orders that a retry of the front page's proxy has saved. */

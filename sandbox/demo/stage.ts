@@ -52,6 +52,24 @@ export class Stage implements Disposable {
     if (!expected.test(said)) throw new CommandError(`\`${line}\` does not show what it should (${expected.source})`);
   }
 
+  /**
+   * Runs a command, silently and again, until it shows what is expected: measurements arrive with the next scrape of the metrics.
+   *
+   * @throws CommandError  with what it showed last, when it did not in time
+   */
+  async waitFor(command: Command, argv: readonly string[], expected: RegExp): Promise<void> {
+    const deadlineMs = performance.now() + EFFECT_TIMEOUT_MS;
+    for (;;) {
+      const said = await this.output(command, argv);
+      if (expected.test(said)) return;
+      if (performance.now() > deadlineMs)
+        throw new CommandError(
+          `\`${this.#line('tulle', command, argv)}\` does not show what it should (${expected.source}): ${said.trim()}`,
+        );
+      await sleep(RETRY_MS);
+    }
+  }
+
   /** Applies what a command prints, in another cluster or in this one. */
   async pipe(command: Command, argv: readonly string[], to: Stage): Promise<void> {
     this.#options.terminal.out(`$ ${this.#line('tulle', command, argv)} |\n    ${to.#kubectl('apply -f -')}\n`);
