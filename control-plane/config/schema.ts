@@ -90,6 +90,10 @@ const SCHEMA_OF_VALUES: SchemaOf<Values> = {
     help: 'What happens to new pods while no injector answers: Ignore starts them without a proxy, Fail refuses them.',
     choices: ['Ignore', 'Fail'],
   },
+  allowL5dRequestHeaders: {
+    type: 'switch',
+    help: 'Requests on routes may ask for timeouts and retries by header fields (l5d-timeout, l5d-retry-http).',
+  },
   cni: {
     help: 'How connections of pods are redirected to their proxies.',
     group: {

@@ -32,6 +32,7 @@ export type Values = {
     readonly issuer: 'own' | 'external'; // who makes the issuer: we, or somebody else
   };
   readonly webhookFailurePolicy: 'Ignore' | 'Fail';
+  readonly allowL5dRequestHeaders: boolean; // requests may ask for timeouts and retries of their own
   readonly cni: {
     readonly enabled: boolean; // an agent on each node redirects pods, and not an init container of each
   };
@@ -83,6 +84,7 @@ export function defaultValues(version: string): Values {
     singleProcess: false,
     identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s', issuer: 'own' },
     webhookFailurePolicy: 'Ignore',
+    allowL5dRequestHeaders: false,
     cni: { enabled: false },
     repair: { enabled: true },
     proxy: {

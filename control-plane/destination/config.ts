@@ -25,6 +25,7 @@ export type DestinationConfig = {
   readonly defaultInboundPolicy: DefaultInboundPolicy;
   readonly opaquePorts: PortSet;
   readonly isH2UpgradeEnabled: boolean;
+  readonly allowsRequestHeaders: boolean;
   readonly shutdownGraceMs: number;
 };
 
@@ -71,6 +72,7 @@ export function readDestinationConfig(environment: Readonly<Record<string, strin
       'use ports and ranges, separated by commas',
     ) ?? { ranges: [] },
     isH2UpgradeEnabled: env.boolean('TULLE_H2_UPGRADE', true),
+    allowsRequestHeaders: env.boolean('TULLE_ALLOW_L5D_REQUEST_HEADERS', defaults.allowL5dRequestHeaders),
     shutdownGraceMs: env.durationMs('TULLE_SHUTDOWN_GRACE', '10s', 0),
   };
   env.check();

@@ -1,7 +1,13 @@
-import { parseDurationMs } from '#runtime/duration.ts';
+import { parseSimpleDurationMs } from '#runtime/duration.ts';
 import type { Backoff } from '#model/backoff.ts';
 import type { FailureAccrual } from '#model/failure-accrual.ts';
-import { GRPC_RETRY_CONDITIONS, type GrpcRetry, type HttpRetry, type StatusRange } from '#model/retry.ts';
+import {
+  parseGrpcRetryCondition,
+  parseStatusRange,
+  REQUESTED_RETRY,
+  type GrpcRetry,
+  type HttpRetry,
+} from '#model/retry.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import { Problems } from './problem.ts';
 
@@ -13,11 +19,6 @@ export type TrafficAnnotations = {
   readonly httpRetry?: HttpRetry;
   readonly grpcRetry?: GrpcRetry;
 };
-
-/** Linkerd's figures for retries that annotations switch on. */
-const MAX_REQUEST_BYTES = 65_536;
-const RETRY_BACKOFF: Backoff = { minMs: 25, maxMs: 250, jitterRatio: 1 };
-const RETRIES_DEFAULT = 1;
 
 const ACCRUAL = 'balancer.linkerd.io/failure-accrual';
 const ALPHA = 'balancer.alpha.linkerd.io/failure-accrual';
@@ -59,19 +60,16 @@ function readTimeouts(annotations: Annotations, problems: Problems): Timeouts | 
 }
 
 function readRetry(annotations: Annotations, problems: Problems) {
-  const statuses = listOf(annotations, 'retry.linkerd.io/http', problems, statusRange);
-  const codes = listOf(annotations, 'retry.linkerd.io/grpc', problems, (text) =>
-    GRPC_RETRY_CONDITIONS.find((condition) => condition === text),
-  );
+  const statuses = listOf(annotations, 'retry.linkerd.io/http', problems, parseStatusRange);
+  const codes = listOf(annotations, 'retry.linkerd.io/grpc', problems, parseGrpcRetryCondition);
   const limit = integerOf(annotations, 'retry.linkerd.io/limit', problems, 0, 65_535);
   const timeoutMs = durationOf(annotations, 'retry.linkerd.io/timeout', problems);
   if (statuses === undefined && codes === undefined && !limit && timeoutMs === undefined) return undefined;
   return {
     statuses,
     codes,
-    maxRetries: limit || RETRIES_DEFAULT,
-    maxRequestBytes: MAX_REQUEST_BYTES,
-    backoff: RETRY_BACKOFF,
+    ...REQUESTED_RETRY,
+    ...(limit && { maxRetries: limit }),
     ...(timeoutMs !== undefined && timeoutMs > 0 && { timeoutMs }),
   };
 }
@@ -110,10 +108,9 @@ function readAccrual(annotations: Annotations, problems: Problems): FailureAccru
 function durationOf(annotations: Annotations, name: string, problems: Problems): number | undefined {
   const text = annotations[name];
   if (text === undefined) return undefined;
-  if (!/^(?:0|\d+(?:ms|s|m|h|d))$/.test(text.trim())) {
-    return problems.add(name, `"${text}" is not a duration: write an integer and a unit, such as 300ms, 10s or 5m`);
-  }
-  return parseDurationMs(text);
+  const durationMs = parseSimpleDurationMs(text);
+  if (durationMs !== undefined) return durationMs;
+  return problems.add(name, `"${text}" is not a duration: write an integer and a unit, such as 300ms, 10s or 5m`);
 }
 
 function integerOf(
@@ -155,14 +152,4 @@ function listOf<T>(
     if (value === undefined) problems.add(name, `"${part.trim()}" is not a condition of retries`);
     return value === undefined ? [] : [value];
   });
-}
-
-function statusRange(text: string): StatusRange | undefined {
-  if (text === '5xx') return { min: 500, max: 599 };
-  if (text === 'gateway-error') return { min: 502, max: 504 };
-  const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text);
-  if (match === null) return undefined;
-  const min = Number(match[1]);
-  const max = Number(match[2] ?? match[1]);
-  return min <= max ? { min, max } : undefined;
 }

@@ -19,6 +19,7 @@ export type ServiceParent = {
 export type RouteContext = {
   readonly parent: Backend; // for rules without backendRefs
   readonly clusterDomain: string;
+  readonly allowsRequestHeaders: boolean; // requests may override timeouts and retries
   readonly serviceOf: (namespace: string, name: string) => Service | undefined;
 };
 

@@ -38,7 +38,7 @@ export function compileGrpcRoute(
       distribution: readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
       timeouts: timeoutsOf(own, inherited, {}, undefined),
       ...(retry && { retry }),
-      allowsRequestHeaders: false,
+      allowsRequestHeaders: context.allowsRequestHeaders,
     };
   });
   const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', problems.fatal);

@@ -50,7 +50,7 @@ export function compileHttpRoute(
         ? { kind: 'empty' }
         : readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
       ...limitsOf(own, inherited, timeouts, attemptMs),
-      allowsRequestHeaders: false,
+      allowsRequestHeaders: context.allowsRequestHeaders,
     };
   });
   const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', problems.fatal);

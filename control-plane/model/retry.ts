@@ -30,3 +30,25 @@ export const GRPC_RETRY_CONDITIONS = [
 
 /** A status code of gRPC that may be retried, spelled as in the annotation `retry.linkerd.io/grpc`. */
 export type GrpcRetryCondition = (typeof GRPC_RETRY_CONDITIONS)[number];
+
+/** Retries that an annotation or a request switches on, as far as it does not say otherwise. Source: Linkerd. */
+export const REQUESTED_RETRY = {
+  maxRetries: 1,
+  maxRequestBytes: 65_536,
+  backoff: { minMs: 25, maxMs: 250, jitterRatio: 1 },
+} as const;
+
+/** Reads `5xx`, `gateway-error`, `503` or `500-504`. */
+export function parseStatusRange(text: string): StatusRange | undefined {
+  if (text === '5xx') return { min: 500, max: 599 };
+  if (text === 'gateway-error') return { min: 502, max: 504 };
+  const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(text);
+  if (match === null) return undefined;
+  const min = Number(match[1]);
+  const max = Number(match[2] ?? match[1]);
+  return min <= max ? { min, max } : undefined;
+}
+
+export function parseGrpcRetryCondition(text: string): GrpcRetryCondition | undefined {
+  return GRPC_RETRY_CONDITIONS.find((condition) => condition === text);
+}

@@ -15,7 +15,12 @@ import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
 import { judgeRoute } from './route-status.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'dialects', 'testdata');
-const SETTINGS = { clusterDomain: 'cluster.local', clusterNetworks: [], opaquePorts: { ranges: [] } };
+const SETTINGS = {
+  clusterDomain: 'cluster.local',
+  clusterNetworks: [],
+  opaquePorts: { ranges: [] },
+  allowsRequestHeaders: false,
+};
 
 function custom(document: unknown): CustomObject {
   const { apiVersion, kind } = asObject(document);

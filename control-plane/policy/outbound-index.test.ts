@@ -6,12 +6,15 @@ import { ResourceStore } from '#k8s/resource-store.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parseAddress, parseNetwork } from '#model/address.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
+import { customKind } from '#k8s/resources/custom-object.ts';
 import { OutboundIndex, type OutboundState } from './outbound-index.ts';
+import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
 
 const SETTINGS = {
   clusterDomain: 'cluster.local',
   clusterNetworks: [parseNetwork('10.0.0.0/8')!],
   opaquePorts: { ranges: [[6379, 6379]] as const },
+  allowsRequestHeaders: false,
 };
 
 function setUp() {
@@ -121,4 +124,27 @@ test('policies are complete as linkerd2-proxy demands', () => {
   const opaque = kind.value.opaque?.routes[0]?.rules[0]?.backends?.kind;
   assert.ok(opaque?.$case === 'firstAvailable');
   assert.deepEqual(opaque.value.backends[0]?.backend, backend);
+});
+
+test('requests may ask for timeouts and retries where the installation says so, and only on routes that somebody wrote', () => {
+  for (const allowsRequestHeaders of [false, true]) {
+    const services = new ResourceStore<Service>();
+    const routes = new RouteIndex(services);
+    const index = new OutboundIndex(services, { ...SETTINGS, allowsRequestHeaders }, routes);
+    for (const [nth, name] of ['web', 'plain'].entries()) {
+      const metadata = { namespace: 'shop', name };
+      services.apply(SERVICES.parse({ metadata, spec: { clusterIP: `10.96.0.${nth}`, ports: [{ port: 80 }] } })!);
+    }
+    const [kind] = ROUTE_KINDS;
+    const parentRefs = [{ group: '', kind: 'Service', name: 'web', port: 80 }];
+    const route = { metadata: { namespace: 'shop', name: 'r' }, spec: { parentRefs, rules: [{}] } };
+    routes.stores[0]?.apply(customKind(kind, kind.versions[0]).parse(route)!);
+    const allowed = (ip: string): boolean | undefined => {
+      const { protocol } = policyOf(index.watchAddress(parseAddress(ip)!, 80).slot.value);
+      assert.ok(protocol.kind === 'detect');
+      return protocol.routes[0]?.rules[0]?.allowsRequestHeaders;
+    };
+    assert.equal(allowed('10.96.0.0'), allowsRequestHeaders);
+    assert.equal(allowed('10.96.0.1'), false);
+  }
 });

@@ -20,6 +20,7 @@ export type OutboundSettings = {
   readonly clusterDomain: string;
   readonly clusterNetworks: readonly Network[];
   readonly opaquePorts: PortSet; // of Services without an annotation
+  readonly allowsRequestHeaders: boolean; // requests on routes may override timeouts and retries
 };
 
 /** The policy of a target now, or why there is none. */
@@ -87,7 +88,7 @@ export class OutboundIndex {
 
   #ofService(service: Service, portNumber: number, clientNamespace: string | undefined): OutboundState {
     const { namespace, name } = service;
-    const { clusterDomain, opaquePorts } = this.#settings;
+    const { clusterDomain, opaquePorts, allowsRequestHeaders } = this.#settings;
     const ref = { type: 'resource', group: 'core', kind: 'Service', name, namespace, port: portNumber } as const;
     const port = service.ports.find((one) => one.port === portNumber && one.protocol === 'TCP');
     if (port === undefined) {
@@ -101,7 +102,12 @@ export class OutboundIndex {
       isOpaque: hasPort(opaquePortsOfService(service, opaquePorts), portNumber),
       routes: this.#routes.attached(service, port),
       clientNamespace,
-      context: { parent, clusterDomain, serviceOf: (ns, backend) => this.#services.get(ns, backend) },
+      context: {
+        parent,
+        clusterDomain,
+        allowsRequestHeaders,
+        serviceOf: (ns, backend) => this.#services.get(ns, backend),
+      },
     });
     return { kind: 'policy', policy: { ref, protocol } };
   }

@@ -36,10 +36,10 @@ export function judgeRoute(object: CustomObject, context: StatusContext): readon
 }
 
 function compile(object: CustomObject, { services, clusterDomain }: StatusContext): CompiledRoute<unknown> {
-  // What becomes of rules without backends does not matter here.
+  // What becomes of rules without backends, and what requests may ask for, does not matter here.
   const parent: Backend = { ref: { type: 'default', name: 'parent' }, target: { kind: 'none' } };
   const serviceOf = (namespace: string, name: string): Service | undefined => services.get(namespace, name);
-  const context: RouteContext = { parent, clusterDomain, serviceOf };
+  const context: RouteContext = { parent, clusterDomain, allowsRequestHeaders: false, serviceOf };
   return object.kind === 'GRPCRoute' ? compileGrpcRoute(object, context) : compileHttpRoute(object, context);
 }
 

@@ -27,6 +27,15 @@ export function parseDurationMs(text: string): number {
   return rounded;
 }
 
+/**
+ * Milliseconds of one integer with one unit, or of `0`: the form of Linkerd's annotations and request headers.
+ *
+ * @returns nothing for any other text
+ */
+export function parseSimpleDurationMs(text: string): number | undefined {
+  return /^(?:0|\d{1,9}(?:ms|s|m|h|d))$/.test(text.trim()) ? parseDurationMs(text) : undefined;
+}
+
 /** Age as kubectl prints it (`45s`, `12m`, `3h20m`, `5d`). Source: apimachinery `duration.HumanDuration`. */
 export function formatAge(ageMs: number): string {
   const seconds = Math.max(0, Math.floor(ageMs / 1000));

@@ -26,7 +26,20 @@ export type RequestHead = {
   readonly upgrade: string | undefined;
   /** Identity that the endpoint must have (`l5d-require-id`). */
   readonly requiredIdentity: string | undefined;
+  /** The fields that ask for timeouts and retries (`OVERRIDE_FIELDS`), each with its CRLF. */
+  readonly overrides: string | undefined;
 };
+
+/** Fields by which an application asks for timeouts and retries of a request. They are never passed on. */
+export const OVERRIDE_FIELDS: ReadonlySet<string> = new Set([
+  'l5d-request-timeout',
+  'l5d-response-timeout',
+  'l5d-retry-grpc',
+  'l5d-retry-http',
+  'l5d-retry-limit',
+  'l5d-retry-timeout',
+  'l5d-timeout',
+]);
 
 export type ResponseHead = {
   readonly status: number;
@@ -62,6 +75,7 @@ class Fields {
   upgrade: string | undefined;
   keepAliveMs: number | undefined;
   requiredIdentity: string | undefined;
+  overrides: string | undefined;
   proxyError: string | undefined;
   /** Further fields that Connection names, lower case. */
   named: string[] | undefined;
@@ -100,6 +114,7 @@ export function parseRequestHead(text: string): RequestHead {
     isPersistent: isHttp11 && !fields.hasClose,
     upgrade,
     requiredIdentity: fields.requiredIdentity,
+    overrides: fields.overrides,
   };
 }
 
@@ -216,6 +231,8 @@ function applyField(
     const lower = name.toLowerCase();
     if (lower === 'l5d-require-id') fields.requiredIdentity = text.slice(from, to).trim();
     else if (lower === 'l5d-proxy-error') fields.proxyError = text.slice(from, to).trim();
+    else if (OVERRIDE_FIELDS.has(lower))
+      fields.overrides = `${fields.overrides ?? ''}${lower}:${text.slice(from, to)}\r\n`;
     return false;
   }
   return true;

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { ProxyError } from '../errors.ts';
-import { isAuthority, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { isAuthority, OVERRIDE_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
 import type { Field } from './field.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
@@ -25,6 +25,7 @@ class Fields {
   contentLength: number | undefined;
   origProto: string | undefined;
   requiredIdentity: string | undefined;
+  overrides: string | undefined;
   proxyError: string | undefined;
 }
 
@@ -57,6 +58,7 @@ function readFields(fields: readonly Field[], allowed: ReadonlySet<string>, malf
         if (name === ORIG_PROTO) out.origProto = value;
         else if (name === 'l5d-require-id') out.requiredIdentity = value.trim();
         else if (name === 'l5d-proxy-error') out.proxyError = value.trim();
+        else if (OVERRIDE_FIELDS.has(name)) out.overrides = `${out.overrides ?? ''}${field.line}`;
         break;
       case 'cookie':
         cookies = cookies === '' ? value : `${cookies}; ${value}`;
@@ -143,6 +145,7 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
       isPersistent: true,
       upgrade: undefined,
       requiredIdentity: read.requiredIdentity,
+      overrides: read.overrides,
     },
     contentLength: read.contentLength,
   };

@@ -40,6 +40,8 @@ export type Plan = {
   readonly budget: RetryBudget | undefined; // that requests count for
   readonly metrics: RouteMetrics;
   readonly isFailure: IsFailure; // as responses are classified
+  /** Of retries that a request asks for itself; absent: what it asks for does not count. */
+  readonly overrideBudget: RetryBudget | undefined;
   /** Chooses for each attempt anew. */
   readonly choose: () => Way | ProxyError;
   /** Path prefix of the rule, for redirects. */

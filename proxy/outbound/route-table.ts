@@ -11,7 +11,7 @@ import {
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ProfileRoute, RequestCondition, ResponseClass, ResponseCondition } from '#model/profile-route.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
-import type { GrpcRetryCondition, Retry } from '#model/retry.ts';
+import type { Retry } from '#model/retry.ts';
 import type { GrpcMatch } from '#model/route.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcFailure } from '../grpc-status.ts';
@@ -20,6 +20,7 @@ import type { Backends, Candidate } from './backends.ts';
 import type { OutboundContext } from './context.ts';
 import { MatchedHead } from './head-edit.ts';
 import type { IsFailure, Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
+import { retriedAnswers } from './retried-answers.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
 
@@ -76,7 +77,17 @@ export class RouteTable implements Disposable {
             }
           : undefined;
       const timeouts = route?.timeoutMs === undefined ? {} : { requestMs: route.timeoutMs };
-      return { filters: [], timeouts, retry, budget, metrics, isFailure, choose, prefix: '/' };
+      return {
+        filters: [],
+        timeouts,
+        retry,
+        budget,
+        metrics,
+        isFailure,
+        overrideBudget: undefined,
+        choose,
+        prefix: '/',
+      };
     };
     const rules = routes.map((route, index) => {
       const holds = requestCondition(route.condition);
@@ -108,7 +119,9 @@ export class RouteTable implements Disposable {
         for (const rule of route.rules) {
           const choose = distribute(rule.distribution, grpcFilters, backends, context.random);
           const retry =
-            rule.retry === undefined ? undefined : retryPlan(rule.retry, grpcFailure(rule.retry.conditions), budget);
+            rule.retry === undefined
+              ? undefined
+              : retryPlan(rule.retry, retriedAnswers([], rule.retry.conditions), budget);
           const filters = grpcFilters(rule.filters);
           rules.push({
             score: (request) => scoreOf(route.hosts, request, grpcScore(rule.matches, request)),
@@ -119,6 +132,7 @@ export class RouteTable implements Disposable {
               budget,
               metrics,
               isFailure: isServerFailure,
+              overrideBudget: rule.allowsRequestHeaders ? budget : undefined,
               choose,
               prefix: '/',
             },
@@ -133,8 +147,7 @@ export class RouteTable implements Disposable {
       for (const rule of route.rules) {
         const choose = distribute(rule.distribution, (filters) => filters, backends, context.random);
         const ranges = rule.retry?.conditions ?? [];
-        const isRetried: IsFailure = (status) => ranges.some(({ min, max }) => status >= min && status <= max);
-        const retry = rule.retry === undefined ? undefined : retryPlan(rule.retry, isRetried, budget);
+        const retry = rule.retry === undefined ? undefined : retryPlan(rule.retry, retriedAnswers(ranges, []), budget);
         const { filters, timeouts, matches } = rule;
         rules.push({
           score: (request) => scoreOf(route.hosts, request, bestMatch(matches, request)),
@@ -145,6 +158,7 @@ export class RouteTable implements Disposable {
             budget,
             metrics,
             isFailure: isServerFailure,
+            overrideBudget: rule.allowsRequestHeaders ? budget : undefined,
             choose,
             prefix: prefixOf(matches),
           },
@@ -209,19 +223,6 @@ function grpcScore(matches: readonly GrpcMatch[], request: RequestHead): readonl
 
 function grpcFilters(filters: readonly GrpcFilter[]): readonly PlanFilter[] {
   return filters.map((filter) => (filter.kind === 'failure' ? { ...filter, kind: 'grpc-failure' } : filter));
-}
-
-const GRPC_CODES: Readonly<Record<GrpcRetryCondition, number>> = {
-  cancelled: 1,
-  'deadline-exceeded': 4,
-  'resource-exhausted': 8,
-  internal: 13,
-  unavailable: 14,
-};
-
-function grpcFailure(conditions: readonly GrpcRetryCondition[]): IsFailure {
-  const codes = new Set(conditions.map((condition) => GRPC_CODES[condition]));
-  return (_status, grpcStatus) => grpcStatus !== undefined && codes.has(grpcStatus);
 }
 
 const isServerFailure: IsFailure = (status, grpcStatus) => status >= 500 || isGrpcFailure(grpcStatus);

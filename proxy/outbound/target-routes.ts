@@ -14,6 +14,7 @@ import { Backends } from './backends.ts';
 import type { OutboundContext } from './context.ts';
 import { FirstAnswer, type Discovery } from './discovery.ts';
 import type { Plan, Way } from './plan.ts';
+import { overridden, readOverrides } from './request-overrides.ts';
 import { RouteTable } from './route-table.ts';
 import type { WatchedService } from './watched-service.ts';
 
@@ -34,6 +35,7 @@ export class TargetRoutes implements Disposable {
   #policy: OutboundPolicy | undefined;
   #invalid: ProxyError | undefined; // why there is no policy
   #fingerprint = '';
+  #hasIgnored = false; // fields of requests
   #table: RouteTable | undefined;
   #coming: RouteTable | undefined;
   #adoption: Promise<void> | undefined;
@@ -65,7 +67,10 @@ export class TargetRoutes implements Disposable {
 
   /** @throws ProxyError */
   find(head: RequestHead): Plan | undefined {
-    if (this.#table !== undefined) return this.#table.find(head, this.#context.patterns.matches);
+    if (this.#table !== undefined) {
+      const plan = this.#table.find(head, this.#context.patterns.matches);
+      return head.overrides === undefined ? plan : this.#override(plan, head.overrides);
+    }
     if (this.#invalid !== undefined) throw this.#invalid;
     return undefined;
   }
@@ -132,6 +137,18 @@ export class TargetRoutes implements Disposable {
     this.#answer.arrived();
   }
 
+  #override(plan: Plan, fields: string): Plan {
+    if (plan.overrideBudget === undefined) return plan;
+    const { overrides, ignored } = readOverrides(fields);
+    if (ignored.length > 0 && !this.#hasIgnored) {
+      // Once for each policy: a client that goes on asking does not fill the log.
+      this.#hasIgnored = true;
+      const target = formatSocketAddress(this.#address, this.#port);
+      this.#context.log.warn({ target, ignored }, 'a request asks for timeouts or retries that cannot be understood');
+    }
+    return overridden(plan, overrides, plan.overrideBudget);
+  }
+
   #rebuild(): void {
     const profile = this.#profile;
     const policy = this.#policy;
@@ -161,6 +178,7 @@ export class TargetRoutes implements Disposable {
   #replace(table: RouteTable | undefined): void {
     if (this.#coming !== table) this.#coming?.[Symbol.dispose]();
     this.#coming = undefined;
+    this.#hasIgnored = false;
     const old = this.#table;
     this.#table = table;
     old?.[Symbol.dispose]();

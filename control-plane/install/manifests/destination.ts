@@ -71,6 +71,7 @@ export function destinationComponent(values: Values): Component {
       { name: 'TULLE_CLUSTER_NETWORKS', value: values.clusterNetworks.join(',') },
       { name: 'TULLE_DEFAULT_INBOUND_POLICY', value: values.proxy.defaultInboundPolicy },
       { name: 'TULLE_OPAQUE_PORTS', value: values.proxy.opaquePorts },
+      { name: 'TULLE_ALLOW_L5D_REQUEST_HEADERS', value: String(values.allowL5dRequestHeaders) },
     ],
     configMaps: [],
     hasIdentityToken: true,
