@@ -4,9 +4,10 @@ import { DecodeError } from '#api/decode/decode-error.ts';
 import { decodeProfile } from '#api/decode/destination.ts';
 import { decodeOutboundPolicy } from '#api/decode/outbound.ts';
 import { encodeProfile } from '#api/encode/destination.ts';
+import { encodeDuration } from '#api/encode/duration.ts';
 import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
 import { DestinationProfile } from '#api/gen/destination.ts';
-import { OutboundPolicy as OutboundPolicyMessage } from '#api/gen/outbound.ts';
+import { HttpRoute_Filter, OutboundPolicy as OutboundPolicyMessage } from '#api/gen/outbound.ts';
 import type { Backend } from '#model/backend.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
@@ -41,11 +42,16 @@ const HTTP: HttpRoute = {
         { kind: 'response-headers', add: [], set: [{ name: 'x-c', value: '\xe9' }], remove: [] },
         { kind: 'redirect', scheme: 'https', host: 'b', port: 8443, path: { kind: 'full', path: '/n' }, status: 302 },
         { kind: 'failure', status: 503, message: 'no', ratio: { numerator: 1, denominator: 2 } },
+        { kind: 'rewrite', host: 'one.example.org', path: { kind: 'prefix', prefix: '' } },
+        { kind: 'rewrite', path: { kind: 'full', path: '/all' } },
+        { kind: 'mirror', backend: WEB },
+        { kind: 'mirror', backend: WEB, ratio: { numerator: 25, denominator: 50 } },
+        { kind: 'delay', delayMs: 1500, ratio: { numerator: 1, denominator: 100 } },
       ],
       distribution: {
         kind: 'random-available',
         backends: [
-          { backend: WEB, filters: [], weight: 90 },
+          { backend: WEB, filters: [{ kind: 'rewrite', host: 'b' }], weight: 90 },
           { backend: MISSING, filters: [{ kind: 'failure', status: 500, message: 'no such Service' }], weight: 10 },
         ],
       },
@@ -68,7 +74,11 @@ const GRPC: GrpcRoute = {
   rules: [
     {
       matches: [{ service: 'a.B', method: 'C', headers: [] }, { headers: [] }],
-      filters: [{ kind: 'failure', code: 14, message: 'no' }],
+      filters: [
+        { kind: 'failure', code: 14, message: 'no' },
+        { kind: 'mirror', backend: WEB },
+        { kind: 'delay', delayMs: 20 },
+      ],
       distribution: { kind: 'first-available', backends: [{ backend: WEB, filters: [] }] },
       timeouts: {},
       retry: { maxRetries: 1, maxRequestBytes: 65_536, conditions: ['cancelled', 'unavailable'] },
@@ -148,6 +158,11 @@ test('an outbound policy that cannot be understood is refused as a whole, with t
     [/detect\.http2: missing/, (m) => void (detectOf(m).http2 = undefined)],
     [/routes\[0\]\.metadata: missing/, (m) => void (routeOf(m).metadata = undefined)],
     [/rules\[0\]\.backends\.kind/, (m) => void (ruleOf(m).backends = undefined)],
+    [/filters\[0\]\.path: .* is not a path/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/a?b'))],
+    [/filters\[0\]\.path: .*\\r\\n.* is not a path/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/a\r\nx: y'))],
+    [/filters\[0\]\.host: .* is not a host name/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/', 'a b'))],
+    [/filters\[0\]\.backend: missing/, (m) => void (ruleOf(m).filters[0] = mirrorOf(undefined))],
+    [/filters\[0\]\.delay: 60001 ms is more/, (m) => void (ruleOf(m).filters[0] = delayOf(60_001))],
     [/filters\[0\]: unknown/, (m) => void (ruleOf(m).filters[0] = { kind: undefined })],
     [/conditions: missing/, (m) => void (ruleOf(m).retry!.conditions = undefined)],
     [/599-500/, (m) => void (ruleOf(m).retry!.conditions!.statusRanges = [{ start: 599, end: 500 }])],
@@ -164,6 +179,23 @@ test('an outbound policy that cannot be understood is refused as a whole, with t
       String(field),
     );
   }
+});
+
+function rewriteOf(path: string, host = ''): HttpRoute_Filter {
+  return { kind: { $case: 'urlRewrite', value: { host, path: { replace: { $case: 'full', value: path } } } } };
+}
+
+function mirrorOf(backend: undefined): HttpRoute_Filter {
+  return { kind: { $case: 'requestMirror', value: { backend, ratio: undefined } } };
+}
+
+function delayOf(delayMs: number): HttpRoute_Filter {
+  return { kind: { $case: 'delay', value: { delay: encodeDuration(delayMs), ratio: undefined } } };
+}
+
+test('filters of our own have numbers far from those of linkerd2-proxy-api', () => {
+  const message = HttpRoute_Filter.encode(rewriteOf('/a')).finish();
+  assert.equal(Buffer.from(message).toString('hex'), 'c23e0612040a022f61');
 });
 
 function detectOf(message: OutboundPolicyMessage) {

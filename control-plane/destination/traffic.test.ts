@@ -109,7 +109,7 @@ test('kinds come and go at run time; each object changes what is streamed when i
   );
   await client.create('services', serviceObject('gone', '10.96.0.9', [{ port: 80 }]) as never);
   await t.policyEndsSaying('the missing backend', /not found/);
-  await client.create(gateway, route('bad', [{ filters: [{ type: 'URLRewrite', urlRewrite: { hostname: 'x' } }] }]));
+  await client.create(gateway, route('bad', [{ filters: [{ type: 'CORS', cors: { allowOrigins: ['*'] } }] }]));
   await eventually('the refusal', () => t.conditions(gateway, 'bad').startsWith('Accepted=False/UnsupportedValue'));
   await t.policySays('the good route still', /gone\.shop\.svc/);
 

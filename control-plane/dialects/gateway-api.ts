@@ -2,9 +2,11 @@ import { asList, asNumber, asObject, asText, type JsonObject } from '#k8s/json.t
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import type { Backend, Distribution } from '#model/backend.ts';
+import type { Mirror } from '#model/filter.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import type { Problem, Problems } from './problem.ts';
+import { readShare } from './route-parts.ts';
 
 /** A Service that a route names as its parent. */
 export type ServiceParent = {
@@ -62,11 +64,20 @@ export function serviceParents({ spec, namespace }: CustomObject): readonly Serv
   });
 }
 
-/** Services that the backendRefs of a route name, by `namespace/name`: the translation depends on them. */
+/** Services that backendRefs and mirrors of a route name, by `namespace/name`: the translation depends on them. */
 export function backendServices({ spec, namespace }: CustomObject): readonly string[] {
+  const mirrorsOf = ({ filters }: JsonObject): readonly JsonObject[] =>
+    asList(filters).map((filter) => asObject(asObject(asObject(filter)['requestMirror'])['backendRef']));
   return asList(spec['rules'])
-    .flatMap((rule) => asList(asObject(rule)['backendRefs']).map(asObject))
-    .map((fields) => `${asText(fields['namespace']) ?? namespace}/${asText(fields['name']) ?? ''}`);
+    .map(asObject)
+    .flatMap((rule) => {
+      const refs = asList(rule['backendRefs']).map(asObject);
+      return [...refs, ...mirrorsOf(rule), ...refs.flatMap(mirrorsOf)];
+    })
+    .flatMap(({ namespace: own, name }) => {
+      const service = asText(name);
+      return service === undefined ? [] : [`${asText(own) ?? namespace}/${service}`];
+    });
 }
 
 export function routeRef({ group, kind, name, namespace }: CustomObject): ResourceRef {
@@ -104,6 +115,30 @@ export function readBackends<F>(
   });
   // With all weights 0 nobody is to be asked: Gateway API answers as for a rule without usable backends.
   return backends.every(({ weight }) => weight === 0) ? { kind: 'empty' } : { kind: 'random-available', backends };
+}
+
+/**
+ * Reads a RequestMirror. As for backendRefs of Services in a mesh, another namespace needs no ReferenceGrant.
+ *
+ * @returns nothing when its backend cannot be used: Gateway API wants it dropped, and ResolvedRefs to say so
+ */
+export function readMirror(
+  value: unknown,
+  field: string,
+  object: CustomObject,
+  context: RouteContext,
+  problems: RouteProblems,
+): Mirror | undefined {
+  const fields = asObject(value);
+  const ratio = readShare(fields, field, problems.fatal);
+  const { backend, failure } = readBackend(
+    asObject(fields['backendRef']),
+    `${field}.backendRef`,
+    object,
+    context,
+    problems,
+  );
+  return failure === undefined ? { kind: 'mirror', backend, ...(ratio && { ratio }) } : undefined;
 }
 
 function readBackend(

@@ -3,7 +3,14 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { GrpcFilter } from '#model/filter.ts';
 import type { GrpcMatch, GrpcRoute, GrpcRule } from '#model/route.ts';
 import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
-import { readBackends, routeRef, type CompiledRoute, type RouteContext, type RouteProblems } from './gateway-api.ts';
+import {
+  readBackends,
+  readMirror,
+  routeRef,
+  type CompiledRoute,
+  type RouteContext,
+  type RouteProblems,
+} from './gateway-api.ts';
 import { timeoutsOf } from './http-route.ts';
 import { Problems } from './problem.ts';
 import { readHeaderMatches, readHosts, readModifier } from './route-parts.ts';
@@ -27,7 +34,12 @@ export function compileGrpcRoute(
     const rule = asObject(value);
     const field = `spec.rules[${index}]`;
     const filtersOf = (filters: unknown, name: string): readonly GrpcFilter[] =>
-      asList(filters).flatMap((one, nth) => readFilter(one, `${name}[${nth}]`, problems.fatal) ?? []);
+      asList(filters).flatMap((one, nth) => {
+        const at = `${name}[${nth}]`;
+        const fields = asObject(one);
+        if (fields['type'] !== 'RequestMirror') return readFilter(fields, at, problems.fatal) ?? [];
+        return readMirror(fields['requestMirror'], `${at}.requestMirror`, object, context, problems) ?? [];
+      });
     const failure = (message: string): GrpcFilter => ({ kind: 'failure', code: UNAVAILABLE, message });
     const matches = asList(rule['matches']);
     return {
@@ -58,8 +70,7 @@ function readMatch(fields: JsonObject, field: string, problems: Problems): GrpcM
   };
 }
 
-function readFilter(value: unknown, field: string, problems: Problems): GrpcFilter | undefined {
-  const fields = asObject(value);
+function readFilter(fields: JsonObject, field: string, problems: Problems): GrpcFilter | undefined {
   const type = asText(fields['type']) ?? '';
   const name = 'requestHeaderModifier';
   if (type === 'RequestHeaderModifier') {

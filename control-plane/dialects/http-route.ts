@@ -1,4 +1,4 @@
-import { asList, asObject, asText } from '#k8s/json.ts';
+import { asList, asObject, asText, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { HttpFilter } from '#model/filter.ts';
 import type { HttpRetry } from '#model/retry.ts';
@@ -7,6 +7,7 @@ import type { Timeouts } from '#model/timeouts.ts';
 import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
 import {
   readBackends,
+  readMirror,
   readTimeouts,
   routeRef,
   type CompiledRoute,
@@ -14,7 +15,7 @@ import {
   type RouteProblems,
 } from './gateway-api.ts';
 import { Problems } from './problem.ts';
-import { readHosts, readHttpMatch, readModifier, readRedirect } from './route-parts.ts';
+import { readHosts, readHttpMatch, readModifier, readRedirect, readRewrite } from './route-parts.ts';
 
 /** Gateway API: what a rule means whose `matches` are left out. */
 const EVERYTHING = [{ path: { type: 'PathPrefix', value: '/' } }];
@@ -34,8 +35,16 @@ export function compileHttpRoute(
   const rules = asList(object.spec['rules'] ?? [{}]).map((value, index): HttpRule => {
     const rule = asObject(value);
     const field = `spec.rules[${index}]`;
-    const filtersOf = (filters: unknown, name: string): readonly HttpFilter[] =>
-      asList(filters).flatMap((one, nth) => readFilter(one, `${name}[${nth}]`, problems.fatal) ?? []);
+    const filtersOf = (values: unknown, name: string): readonly HttpFilter[] => {
+      const read = asList(values).flatMap((one, nth) => {
+        const at = `${name}[${nth}]`;
+        const fields = asObject(one);
+        if (fields['type'] !== 'RequestMirror') return readFilter(fields, at, problems.fatal) ?? [];
+        return readMirror(fields['requestMirror'], `${at}.requestMirror`, object, context, problems) ?? [];
+      });
+      checkRewrite(read, rule, name, problems.fatal);
+      return read;
+    };
     const failure = (message: string): HttpFilter => ({ kind: 'failure', status: 500, message });
     const matches = asList(rule['matches']);
     const filters = filtersOf(rule['filters'], `${field}.filters`);
@@ -90,8 +99,23 @@ export function timeoutsOf(
   return Object.keys(fromRule).length > 0 ? fromRule : (inherited.timeouts ?? {});
 }
 
-function readFilter(value: unknown, field: string, problems: Problems): HttpFilter | undefined {
-  const fields = asObject(value);
+/** What the schema of Gateway API demands, for API servers that have an older one. */
+function checkRewrite(filters: readonly HttpFilter[], rule: JsonObject, field: string, problems: Problems): void {
+  const [rewrite, second] = filters.filter((filter) => filter.kind === 'rewrite');
+  const redirect = filters.find((filter) => filter.kind === 'redirect');
+  if (second !== undefined) problems.add(field, 'URLRewrite can be used only once');
+  if (rewrite !== undefined && redirect !== undefined) {
+    problems.add(field, 'URLRewrite and RequestRedirect cannot be used together');
+  }
+  if (rewrite?.path?.kind !== 'prefix' && redirect?.path?.kind !== 'prefix') return;
+  const [match, other] = asList(rule['matches'] ?? EVERYTHING).map(asObject);
+  const type = asText(asObject(match?.['path'])['type']) ?? 'PathPrefix';
+  if (other !== undefined || type !== 'PathPrefix') {
+    problems.add(field, 'ReplacePrefixMatch needs exactly one match, of type PathPrefix');
+  }
+}
+
+function readFilter(fields: JsonObject, field: string, problems: Problems): HttpFilter | undefined {
   const type = asText(fields['type']) ?? '';
   switch (type) {
     case 'RequestHeaderModifier': {
@@ -104,6 +128,8 @@ function readFilter(value: unknown, field: string, problems: Problems): HttpFilt
     }
     case 'RequestRedirect':
       return { kind: 'redirect', ...readRedirect(fields['requestRedirect'], `${field}.requestRedirect`, problems) };
+    case 'URLRewrite':
+      return { kind: 'rewrite', ...readRewrite(fields['urlRewrite'], `${field}.urlRewrite`, problems) };
     default:
       return problems.add(`${field}.type`, `filters of type "${type}" are not supported`);
   }

@@ -1,5 +1,5 @@
 import { asList, asNumber, asObject, asText, type JsonObject } from '#k8s/json.ts';
-import type { HeaderModifier, HeaderValue, PathModifier, Redirect } from '#model/filter.ts';
+import type { HeaderModifier, HeaderValue, PathModifier, Ratio, Redirect, Rewrite } from '#model/filter.ts';
 import type { HeaderMatch, HostMatch, HttpMatch, PathMatch, QueryParamMatch } from '#model/match.ts';
 import type { Problems } from './problem.ts';
 import { regexProblem } from './regular-expression.ts';
@@ -7,6 +7,8 @@ import { regexProblem } from './regular-expression.ts';
 const TOKEN = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}$/;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
 const NAME = /^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/;
+/** What may stand in a URL between the host and the query. */
+const PATH = /^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/;
 
 /** Reads one element of `rules[].matches` of an HTTPRoute. */
 export function readHttpMatch(fields: JsonObject, field: string, problems: Problems): HttpMatch {
@@ -123,10 +125,42 @@ export function readRedirect(value: unknown, field: string, problems: Problems):
   };
 }
 
+export function readRewrite(value: unknown, field: string, problems: Problems): Rewrite {
+  const fields = asObject(value);
+  const host = asText(fields['hostname']);
+  if (host !== undefined && !NAME.test(host)) problems.add(`${field}.hostname`, `"${host}" is not a host name`);
+  const path = readPathModifier(asObject(fields['path']), `${field}.path`, problems);
+  return { ...(host !== undefined && { host }), ...(path && { path }) };
+}
+
 function readPathModifier(fields: JsonObject, field: string, problems: Problems): PathModifier | undefined {
   const type = asText(fields['type']);
   if (type === undefined) return undefined;
-  if (type === 'ReplaceFullPath') return { kind: 'full', path: asText(fields['replaceFullPath']) ?? '/' };
-  if (type === 'ReplacePrefixMatch') return { kind: 'prefix', prefix: asText(fields['replacePrefixMatch']) ?? '/' };
+  const pathOf = (key: string): string => {
+    const path = asText(fields[key]) ?? '';
+    if (path !== '' && !PATH.test(path)) problems.add(`${field}.${key}`, `"${path}" is not a path that begins with /`);
+    return path;
+  };
+  if (type === 'ReplaceFullPath') return { kind: 'full', path: pathOf('replaceFullPath') || '/' };
+  if (type === 'ReplacePrefixMatch') return { kind: 'prefix', prefix: pathOf('replacePrefixMatch') };
   return problems.add(`${field}.type`, `"${type}" is not ReplaceFullPath or ReplacePrefixMatch`);
 }
+
+/** The share that `percent` or `fraction` of a RequestMirror name. @returns nothing: all requests */
+export function readShare(fields: JsonObject, field: string, problems: Problems): Ratio | undefined {
+  const { percent, fraction } = fields;
+  if (percent !== undefined && fraction !== undefined) {
+    return problems.add(`${field}.percent`, 'cannot be used together with fraction');
+  }
+  if (percent === undefined && fraction === undefined) return undefined;
+  const { numerator, denominator } = percent === undefined ? asObject(fraction) : { numerator: percent };
+  const name = percent === undefined ? 'fraction' : 'percent';
+  const part = asNumber(numerator) ?? -1;
+  const whole = denominator === undefined ? 100 : (asNumber(denominator) ?? 0);
+  const isShare = Number.isInteger(part) && Number.isInteger(whole) && part >= 0 && part <= whole && whole > 0;
+  if (!isShare || whole > SHARE_MAX) return problems.add(`${field}.${name}`, `${part} of ${whole} is no share`);
+  return { numerator: part, denominator: whole };
+}
+
+/** Of an int32, as Gateway API has it. */
+const SHARE_MAX = 2 ** 31 - 1;

@@ -1,12 +1,17 @@
+import type { Backend } from './backend.ts';
+
 /** What a rule changes or answers. Filters run in order. Source: linkerd2-proxy-api `outbound.HttpRoute.Filter`. */
 export type HttpFilter =
   | ({ readonly kind: 'request-headers' } & HeaderModifier)
   | ({ readonly kind: 'response-headers' } & HeaderModifier)
   | ({ readonly kind: 'redirect' } & Redirect)
+  | ({ readonly kind: 'rewrite' } & Rewrite)
+  | Mirror
+  | Delay
   | HttpFailure;
 
 /** Source: linkerd2-proxy-api `outbound.GrpcRoute.Filter`. */
-export type GrpcFilter = ({ readonly kind: 'request-headers' } & HeaderModifier) | GrpcFailure;
+export type GrpcFilter = ({ readonly kind: 'request-headers' } & HeaderModifier) | Mirror | Delay | GrpcFailure;
 
 /** Source: linkerd2-proxy-api `outbound.OpaqueRoute.Filter`: the connection is closed. */
 export type OpaqueFilter = { readonly kind: 'forbidden' } | { readonly kind: 'invalid'; readonly message: string };
@@ -29,9 +34,32 @@ export type Redirect = {
   readonly status: number; // 3xx
 };
 
+/** What the server sees of the URL instead of what the client asked for; the query stays. Gateway API: HTTPURLRewriteFilter. */
+export type Rewrite = {
+  readonly host?: string; // of the Host field, without port
+  readonly path?: PathModifier;
+};
+
+/** Of a path in ASCII without query. `prefix` replaces what the rule matched, and may be empty. */
 export type PathModifier =
   | { readonly kind: 'full'; readonly path: string }
   | { readonly kind: 'prefix'; readonly prefix: string };
+
+/** A copy of the request, as it is at this place in the order, goes there too; its response is dropped. */
+export type Mirror = {
+  readonly kind: 'mirror';
+  readonly backend: Backend;
+  readonly ratio?: Ratio; // absent: every request
+};
+
+/** Holds the request back before it goes on, for tests of what waits for it. */
+export type Delay = {
+  readonly kind: 'delay';
+  readonly delayMs: number; // at most DELAY_MS_MAX
+  readonly ratio?: Ratio; // absent: every request
+};
+
+export const DELAY_MS_MAX = 60_000;
 
 /** Answers with a failure instead of passing the request on. */
 export type HttpFailure = {

@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
 import { OutboundPolicy as OutboundPolicyMessage } from '#api/gen/outbound.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
+import { customKind } from '#k8s/resources/custom-object.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parseAddress, parseNetwork } from '#model/address.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
-import { customKind } from '#k8s/resources/custom-object.ts';
 import { OutboundIndex, type OutboundState } from './outbound-index.ts';
 import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
 
@@ -19,11 +19,12 @@ const SETTINGS = {
 
 function setUp() {
   const services = new ResourceStore<Service>();
-  const index = new OutboundIndex(services, SETTINGS);
-  const apply = (name: string, ports: readonly object[], annotations: object = {}): void => {
+  const routes = new RouteIndex(services);
+  const index = new OutboundIndex(services, SETTINGS, routes);
+  const apply = (name: string, ports: readonly object[], annotations: object = {}, clusterIP = '10.96.0.7'): void => {
     const service = SERVICES.parse({
       metadata: { namespace: 'shop', name, annotations },
-      spec: { clusterIP: '10.96.0.7', ports },
+      spec: { clusterIP, ports },
     });
     assert.ok(service);
     services.apply(service);
@@ -31,6 +32,7 @@ function setUp() {
   };
   return {
     services,
+    routes,
     index,
     apply,
     watch: (ip: string, port: number) => index.watchAddress(parseAddress(ip)!, port).slot,
@@ -147,4 +149,30 @@ test('requests may ask for timeouts and retries where the installation says so, 
     assert.equal(allowed('10.96.0.0'), allowsRequestHeaders);
     assert.equal(allowed('10.96.0.1'), false);
   }
+});
+
+test('a mirror, of a rule or on the way to a backend, is in the policy as soon as its Service is there', () => {
+  const { apply, watch, routes } = setUp();
+  apply('web', [{ port: 80 }]);
+  const mirror = (name: string): object => ({
+    type: 'RequestMirror',
+    requestMirror: { backendRef: { name, port: 80 } },
+  });
+  const backend = { name: 'web', port: 80, filters: [mirror('second')] };
+  const route = customKind(ROUTE_KINDS[0], 'v1').parse({
+    metadata: { namespace: 'shop', name: 'r' },
+    spec: {
+      parentRefs: [{ group: '', kind: 'Service', name: 'web' }],
+      rules: [{ filters: [mirror('first')], backendRefs: [backend] }],
+    },
+  });
+  assert.ok(route);
+  routes.stores[0]?.apply(route);
+  const slot = watch('10.96.0.7', 80);
+  const mirrors = (): number => JSON.stringify(policyOf(slot.value)).split('"kind":"mirror"').length - 1;
+  assert.equal(mirrors(), 0);
+  apply('first', [{ port: 80 }], {}, '10.96.0.8');
+  assert.equal(mirrors(), 1);
+  apply('second', [{ port: 80 }], {}, '10.96.0.9');
+  assert.equal(mirrors(), 2);
 });

@@ -19,7 +19,8 @@ export type OutboundRouteFamilies = Readonly<
     | 'retryRequests'
     | 'retrySuccesses'
     | 'retryLimitExceeded'
-    | 'retryOverflow',
+    | 'retryOverflow'
+    | 'mirrored',
     Family
   >
 > & { readonly durations: Family<HistogramSeries>; readonly backendDurations: Family<HistogramSeries> };
@@ -112,6 +113,10 @@ export class TrafficMetrics {
       retrySuccesses: this.#counter(`${retry}_successes_total`, 'Retries that succeeded.'),
       retryLimitExceeded: this.#counter(`${retry}_limit_exceeded_total`, 'Failures after the last retry.'),
       retryOverflow: this.#counter(`${retry}_overflow_total`, 'Retries that the budget did not allow.'),
+      mirrored: this.#counter(
+        `${route}_mirror_requests_total`,
+        'Copies of requests, by mirror and what became of them.',
+      ),
     };
   }
 

@@ -16,6 +16,7 @@ import type { TapExchange, TapOrigin } from '../tap/hub.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import type { OutboundContext } from './context.ts';
+import { Mirrors } from './mirror.ts';
 import type { Plan } from './plan.ts';
 import { RoutedRequest } from './routed-request.ts';
 import type { Discovery } from './discovery.ts';
@@ -46,7 +47,7 @@ export class Outbound implements Disposable {
   readonly #targets: Cache<Target>;
   readonly #servers: Http1Servers;
   readonly #http2Servers: Http2Servers;
-  readonly #dispatch: DispatchOptions & { readonly random: () => number };
+  readonly #dispatch: DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors };
   #inFlight = 0;
 
   constructor(options: OutboundOptions) {
@@ -60,6 +61,7 @@ export class Outbound implements Disposable {
       failFastMs: options.failFastMs,
       now: options.now,
       random: options.random,
+      mirrors: new Mirrors(options),
       onError: (error) => options.metrics.proxyError('outbound', error.code),
       onDone: () => {
         this.#inFlight -= 1;

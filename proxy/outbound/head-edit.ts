@@ -1,4 +1,4 @@
-import type { HeaderModifier, Redirect } from '#model/filter.ts';
+import type { HeaderModifier, PathModifier, Redirect, Rewrite } from '#model/filter.ts';
 import type { MatchesPattern, RequestHead as MatchedRequest } from '#model/match.ts';
 import type { RequestHead } from '../http/head.ts';
 
@@ -80,10 +80,44 @@ export function redirectLocation(
   const isDefaultPort = port === undefined || port === (scheme === 'https' ? 443 : 80);
   const host = redirect.host ?? authority.replace(/:\d*$/, '');
   const query = request.query === '' ? '' : `?${request.query}`;
-  return `${scheme}://${host}${isDefaultPort ? '' : `:${port}`}${redirectPath(redirect, request.path, prefix)}${query}`;
+  return `${scheme}://${host}${isDefaultPort ? '' : `:${port}`}${modifiedPath(redirect.path, request.path, prefix)}${query}`;
 }
 
-function redirectPath({ path }: Redirect, old: string, prefix: string): string {
+/**
+ * What the server sees of the URL instead of what the client asked for.
+ *
+ * @param prefix  of the path, that the rule matched
+ */
+export function rewriteHead(head: RequestHead, { host, path }: Rewrite, prefix: string): RequestHead {
+  // A tunnel and the server as a whole have no path, and a tunnel's authority is its target.
+  if (head.method === 'CONNECT') return head;
+  const target = path === undefined || head.target === '*' ? head.target : rewrittenTarget(head.target, path, prefix);
+  const authority = host ?? head.authority;
+  const absolute = host === undefined ? target : target.replace(AUTHORITY, `$1${host}`);
+  const firstEnd = head.lines.indexOf('\r\n') + 2;
+  const version = head.isHttp11 ? 'HTTP/1.1' : 'HTTP/1.0';
+  const fields = head.lines.slice(firstEnd);
+  const lines = `${head.method} ${absolute} ${version}\r\n${host === undefined ? fields : withHost(fields, host)}`;
+  return { ...head, target: absolute, authority, lines };
+}
+
+/** The scheme of an absolute target, and its authority. */
+const AUTHORITY = /^([A-Za-z][A-Za-z0-9+\-.]*:\/\/)[^/?#]*/;
+
+function rewrittenTarget(target: string, path: PathModifier, prefix: string): string {
+  const origin = ORIGIN.exec(target)?.[0] ?? '';
+  const question = target.indexOf('?', origin.length);
+  const end = question < 0 ? target.length : question;
+  const old = target.slice(origin.length, end);
+  return `${origin}${modifiedPath(path, old === '' ? '/' : old, prefix)}${target.slice(end)}`;
+}
+
+function withHost(fields: string, host: string): string {
+  const kept = fields.split('\r\n').filter((line) => line !== '' && !isNamed(line, 'host'));
+  return [`host: ${host}`, ...kept].map((line) => `${line}\r\n`).join('');
+}
+
+function modifiedPath(path: PathModifier | undefined, old: string, prefix: string): string {
   if (path === undefined) return old;
   if (path.kind === 'full') return path.path;
   const rest = old.startsWith(prefix) ? old.slice(prefix.length) : old;

@@ -1,17 +1,19 @@
 import type { Backoff } from '#model/backoff.ts';
-import type { HttpFilter } from '#model/filter.ts';
+import type { HttpFilter, Mirror, Ratio } from '#model/filter.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import type { Destination } from '../balance/destination.ts';
 import type { ProxyError } from '../errors.ts';
 import type { OutboundEndpoint } from './endpoint.ts';
+import type { MirrorPlan } from './mirror.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import type { RouteMetrics } from './route-metrics.ts';
 
 /** A failure of gRPC travels as a response of status 200. */
 export type PlanFilter =
-  | HttpFilter
-  | { readonly kind: 'grpc-failure'; readonly code: number; readonly message: string };
+  | Exclude<HttpFilter, Mirror>
+  | MirrorPlan
+  | { readonly kind: 'grpc-failure'; readonly code: number; readonly message: string; readonly ratio?: Ratio };
 
 /** One way that a request may go. */
 export type Way = {
@@ -44,6 +46,6 @@ export type Plan = {
   readonly overrideBudget: RetryBudget | undefined;
   /** Chooses for each attempt anew. */
   readonly choose: () => Way | ProxyError;
-  /** Path prefix of the rule, for redirects. */
+  /** Path prefix of the rule: what redirects and rewrites replace. */
   readonly prefix: string;
 };

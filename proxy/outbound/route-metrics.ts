@@ -63,6 +63,16 @@ export type Ending = {
   readonly error: string;
 };
 
+/** What became of a copy of a request. All but the first three: it was not sent. */
+export type MirrorResult =
+  | 'answered'
+  | 'failed' // without a complete response
+  | 'timeout'
+  | 'busy' // too many copies were on their way
+  | 'too_large' // a body of more than 64 KiB
+  | 'incomplete' // the client went away, or the request failed, before its body was complete
+  | 'tunnel'; // CONNECT or an upgrade
+
 /** What is counted of the requests of one route, whatever becomes of them. */
 export interface RouteMetrics extends Disposable {
   /** The response to the client is complete, or the proxy failed it. */
@@ -71,6 +81,7 @@ export interface RouteMetrics extends Disposable {
   attempt(backend: ResourceRef | undefined): void;
   attemptFinished(backend: ResourceRef | undefined, ending: Ending, durationMs: number): void;
   retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void;
+  mirrored(backend: ResourceRef, result: MirrorResult): void;
 }
 
 /** Families `outbound_http_route_*` or `outbound_grpc_route_*`: routes of the outbound policy. */
@@ -82,6 +93,7 @@ export class PolicyRouteMetrics implements RouteMetrics {
   readonly #backendRequests: Kept<Series>;
   readonly #backendStatuses: Kept<Series>;
   readonly #backendDurations: Kept<HistogramSeries>;
+  readonly #mirrored: Kept<Series>;
   readonly #retries: Readonly<Record<'requests' | 'successes' | 'limit_exceeded' | 'overflow', Kept<Series>>>;
 
   /** @param labelsOf  `httpLabels` or `grpcLabels`, as the families are */
@@ -99,6 +111,7 @@ export class PolicyRouteMetrics implements RouteMetrics {
     this.#backendRequests = new Kept(families.backendRequests, base);
     this.#backendStatuses = new Kept(families.backendStatuses, base);
     this.#backendDurations = new Kept(families.backendDurations, base);
+    this.#mirrored = new Kept(families.mirrored, base);
     this.#retries = {
       requests: new Kept(families.retryRequests, front),
       successes: new Kept(families.retrySuccesses, front),
@@ -111,6 +124,7 @@ export class PolicyRouteMetrics implements RouteMetrics {
       this.#backendRequests,
       this.#backendStatuses,
       this.#backendDurations,
+      this.#mirrored,
       ...Object.values(this.#retries),
     ];
   }
@@ -135,6 +149,10 @@ export class PolicyRouteMetrics implements RouteMetrics {
 
   retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void {
     this.#retries[what].get('', NONE).value += 1;
+  }
+
+  mirrored(backend: ResourceRef, result: MirrorResult): void {
+    this.#mirrored.get(`${keyOf(backend)} ${result}`, () => ({ ...backendLabels(backend), result })).value += 1;
   }
 
   [Symbol.dispose](): void {
@@ -246,6 +264,9 @@ export class ProfileRouteMetrics implements RouteMetrics {
     const skipped = what === 'requests' ? '' : what === 'overflow' ? 'no_budget' : 'limit_exceeded';
     this.#retryable.get(skipped, () => ({ skipped })).value += 1;
   }
+
+  /** A ServiceProfile mirrors nothing. */
+  mirrored(): void {}
 
   [Symbol.dispose](): void {
     for (const one of this.#kept) one[Symbol.dispose]();

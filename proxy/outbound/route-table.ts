@@ -1,5 +1,5 @@
 import type { Distribution } from '#model/backend.ts';
-import type { GrpcFilter } from '#model/filter.ts';
+import type { GrpcFilter, HttpFilter, Mirror } from '#model/filter.ts';
 import {
   bestHost,
   bestMatch,
@@ -19,6 +19,7 @@ import type { RequestHead as HttpHead } from '../http/head.ts';
 import type { Backends, Candidate } from './backends.ts';
 import type { OutboundContext } from './context.ts';
 import { MatchedHead } from './head-edit.ts';
+import type { MirrorPlan } from './mirror.ts';
 import type { IsFailure, Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
 import { retriedAnswers } from './retried-answers.ts';
 import { RetryBudget } from './retry-budget.ts';
@@ -116,13 +117,15 @@ export class RouteTable implements Disposable {
       for (const route of protocol.routes) {
         const metrics = new PolicyRouteMetrics(context.metrics.outboundGrpcRoutes, policy.ref, route.ref, grpcLabels);
         all.push(metrics);
+        const filtersOf = (filters: readonly GrpcFilter[]): readonly PlanFilter[] =>
+          grpcFilters(filters, backends, metrics);
         for (const rule of route.rules) {
-          const choose = distribute(rule.distribution, grpcFilters, backends, context.random);
+          const choose = distribute(rule.distribution, filtersOf, backends, context.random);
           const retry =
             rule.retry === undefined
               ? undefined
               : retryPlan(rule.retry, retriedAnswers([], rule.retry.conditions), budget);
-          const filters = grpcFilters(rule.filters);
+          const filters = filtersOf(rule.filters);
           rules.push({
             score: (request) => scoreOf(route.hosts, request, grpcScore(rule.matches, request)),
             plan: {
@@ -144,11 +147,14 @@ export class RouteTable implements Disposable {
     for (const route of protocol.routes) {
       const metrics = new PolicyRouteMetrics(context.metrics.outboundHttpRoutes, policy.ref, route.ref, httpLabels);
       all.push(metrics);
+      const filtersOf = (filters: readonly HttpFilter[]): readonly PlanFilter[] =>
+        filters.map((filter) => (filter.kind === 'mirror' ? mirrorPlan(filter, backends, metrics) : filter));
       for (const rule of route.rules) {
-        const choose = distribute(rule.distribution, (filters) => filters, backends, context.random);
+        const choose = distribute(rule.distribution, filtersOf, backends, context.random);
         const ranges = rule.retry?.conditions ?? [];
         const retry = rule.retry === undefined ? undefined : retryPlan(rule.retry, retriedAnswers(ranges, []), budget);
-        const { filters, timeouts, matches } = rule;
+        const { timeouts, matches } = rule;
+        const filters = filtersOf(rule.filters);
         rules.push({
           score: (request) => scoreOf(route.hosts, request, bestMatch(matches, request)),
           plan: {
@@ -221,8 +227,16 @@ function grpcScore(matches: readonly GrpcMatch[], request: RequestHead): readonl
   return best;
 }
 
-function grpcFilters(filters: readonly GrpcFilter[]): readonly PlanFilter[] {
-  return filters.map((filter) => (filter.kind === 'failure' ? { ...filter, kind: 'grpc-failure' } : filter));
+function grpcFilters(filters: readonly GrpcFilter[], backends: Backends, metrics: RouteMetrics): readonly PlanFilter[] {
+  return filters.map((filter) => {
+    if (filter.kind === 'mirror') return mirrorPlan(filter, backends, metrics);
+    return filter.kind === 'failure' ? { ...filter, kind: 'grpc-failure' } : filter;
+  });
+}
+
+function mirrorPlan({ backend, ratio }: Mirror, backends: Backends, metrics: RouteMetrics): MirrorPlan {
+  const { way } = backends.candidate(backend.target, backend.ref, [], 1);
+  return { kind: 'mirror', ref: backend.ref, ...(ratio && { ratio }), way, metrics };
 }
 
 const isServerFailure: IsFailure = (status, grpcStatus) => status >= 500 || isGrpcFailure(grpcStatus);

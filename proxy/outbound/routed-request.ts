@@ -1,3 +1,4 @@
+import type { Ratio } from '#model/filter.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
@@ -8,8 +9,9 @@ import { ReplayBody } from '../http/replay.ts';
 import type { TapExchange } from '../tap/hub.ts';
 import type { Connection } from '../transport/connection.ts';
 import { pauseMs } from './breaker.ts';
-import { modifyFields, redirectedPath, redirectLocation } from './head-edit.ts';
-import type { Plan, PlanFilter } from './plan.ts';
+import { modifyFields, redirectedPath, redirectLocation, rewriteHead } from './head-edit.ts';
+import type { MirroredRequest, MirrorPlan, Mirrors } from './mirror.ts';
+import type { Plan, PlanFilter, Way } from './plan.ts';
 
 /** How long the rest of a response that is not wanted may take: a finished one keeps its connection. */
 const DISCARD_MS = 1000;
@@ -31,16 +33,21 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   readonly now: () => number;
   readonly #options: DispatchOptions;
   readonly #random: () => number;
+  readonly #mirrors: Mirrors;
   readonly #plan: Plan;
   readonly #client: ResponseSink;
   readonly #tap: (head: RequestHead) => TapExchange | undefined;
   readonly #body: ReplayBody;
   readonly #startedMs: number;
   readonly #responseFilters: PlanFilter[] = [];
-  readonly #timers: Partial<Record<'request' | 'response' | 'idle' | 'backoff', NodeJS.Timeout>> = {};
+  readonly #timers: Partial<Record<'request' | 'response' | 'idle' | 'backoff' | 'delay', NodeJS.Timeout>> = {};
   #head: RequestHead;
   #dispatch: RequestSink & { abort(cause?: ProxyError): void } = PASSING;
   #attempt: Attempt | undefined;
+  #mirrored: MirroredRequest[] | undefined;
+  #delayMs = 0; // that filters ask for
+  #isHeld = false; // by a delay: what comes waits here
+  #trailers = ''; // that came meanwhile
   #retries = 0;
   #status = 0; // of the response that is passed on
   #grpcStatus: number | undefined; // of it
@@ -49,7 +56,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   #isOver = false;
 
   constructor(
-    options: DispatchOptions & { readonly random: () => number },
+    options: DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors },
     plan: Plan,
     request: {
       readonly head: RequestHead;
@@ -64,6 +71,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     this.failFastMs = options.failFastMs;
     this.now = options.now;
     this.#random = options.random;
+    this.#mirrors = options.mirrors;
     this.#plan = plan;
     this.#head = request.head;
     this.#tap = request.tap;
@@ -81,14 +89,15 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     metrics.request();
     budget?.deposit(this.#startedMs);
     const refused = this.#filter(filters);
-    if (refused !== undefined) {
+    if (refused !== undefined && this.#delayMs === 0) {
       this.#answer(refused);
       return;
     }
     this.#arm('request', timeouts.requestMs, 'request-timeout', 'no complete response');
     if (this.#body.isEnded) this.#arm('response', timeouts.responseMs, 'response-timeout', 'no complete response');
     this.#tick();
-    this.#tryOnce();
+    if (this.#delayMs === 0) this.#tryOnce();
+    else this.#hold(() => (refused === undefined ? this.#tryOnce() : this.#answer(refused)));
   }
 
   /** Of an attempt, whose errors and end are looked at here. */
@@ -105,12 +114,18 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
     if (this.#isOver) return true;
     // A body with trailers is sent once.
-    if (trailers !== '') this.#body.drop();
+    if (trailers !== '' && !this.#isHeld) this.#body.drop();
     this.#tick();
-    if (body !== undefined) this.#body.add(body);
+    if (this.#mirrored !== undefined) for (const copy of this.#mirrored) copy.add(body, isEnd, trailers);
+    if (this.#isHeld) this.#body.hold(body, isEnd);
+    else if (body !== undefined) this.#body.add(body);
     this.#body.isEnded = isEnd;
     if (isEnd) {
       this.#arm('response', this.#plan.timeouts.responseMs, 'response-timeout', 'no complete response');
+    }
+    if (this.#isHeld) {
+      this.#trailers = trailers;
+      return false;
     }
     const hasRoom = this.#dispatch.send(body, isEnd, trailers);
     if (isEnd && this.#isResponseDone) this.#finish();
@@ -204,8 +219,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   }
 
   #tryOnce(): void {
-    const { metrics, retry, choose } = this.#plan;
-    const way = choose();
+    const way = this.#plan.choose();
     if (way instanceof ProxyError) {
       this.#fail(way);
       return;
@@ -214,22 +228,49 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     const answered = this.#filter(way.filters);
     const head = this.#head;
     this.#head = original;
-    if (answered !== undefined) {
-      this.#answer(answered);
-      return;
-    }
+    if (this.#delayMs > 0) {
+      this.#hold(() => (answered === undefined ? this.#send(way, head) : this.#answer(answered)));
+    } else if (answered !== undefined) this.#answer(answered);
+    else this.#send(way, head);
+  }
+
+  #send(way: Way, head: RequestHead): void {
+    const { metrics, retry } = this.#plan;
     metrics.attempt(way.ref);
     const canRepeat = retry !== undefined && this.#retries < retry.maxRetries;
     const timeoutMs = canRepeat ? retry.timeoutMs : undefined;
     const attempt = new Attempt(this, way.ref, this.#options.now, head.isHttp2, timeoutMs);
-    const body = { body: this.#body.content, isEnd: this.#body.isEnded };
+    const trailers = this.#trailers;
+    const body = { body: this.#body.content, isEnd: this.#body.isEnded && trailers === '' };
     const dispatch = new Dispatch(this, way.destination, { head, fields: '', ...body, tap: this.#tap(head) }, attempt);
     attempt.dispatch = dispatch;
     this.#attempt = attempt;
     this.#dispatch = dispatch;
     this.#body.trim();
-    if (retry === undefined) this.#body.drop();
+    if (retry === undefined || trailers !== '') this.#body.drop();
     dispatch.attempt();
+    if (trailers !== '') dispatch.send(undefined, true, trailers);
+  }
+
+  /** Goes on after the delay that filters ask for. */
+  #hold(next: () => void): void {
+    this.#isHeld = true;
+    this.#timers.delay = setTimeout(() => {
+      this.#isHeld = false;
+      next();
+    }, this.#delayMs);
+    this.#delayMs = 0;
+  }
+
+  #mirror(plan: MirrorPlan): void {
+    // Once, however many attempts are made.
+    if (this.#mirrored?.some((copy) => copy.plan === plan) === true) return;
+    const copy = this.#mirrors.begin(plan, this.#head, this.#body.content, this.#body.isEnded, this.#tap);
+    if (copy !== undefined) (this.#mirrored ??= []).push(copy);
+  }
+
+  #isChosen(ratio: Ratio | undefined): boolean {
+    return ratio === undefined || this.#random() * ratio.denominator < ratio.numerator;
   }
 
   #isRetried(error: ProxyError): boolean {
@@ -278,14 +319,26 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
           const location = redirectLocation(filter, redirectedPath(this.#head), authority, this.#plan.prefix);
           return ownResponse(filter.status, `location: ${location}\r\n`);
         }
+        case 'rewrite':
+          this.#head = rewriteHead(this.#head, filter, this.#plan.prefix);
+          break;
+        case 'mirror':
+          if (this.#isChosen(filter.ratio)) this.#mirror(filter);
+          break;
+        case 'delay':
+          if (this.#isChosen(filter.ratio)) this.#delayMs += filter.delayMs;
+          break;
         case 'failure': {
           const { ratio, status, message } = filter;
-          if (ratio !== undefined && this.#random() * ratio.denominator >= ratio.numerator) break;
+          if (!this.#isChosen(ratio)) break;
           return { ...ownResponse(status, ''), proxyError: `injected: ${plainText(message)}` };
         }
         case 'grpc-failure': {
+          if (!this.#isChosen(filter.ratio)) break;
+          const message = plainText(filter.message);
           const fields = `content-type: application/grpc\r\ngrpc-status: ${filter.code}\r\n`;
-          return ownResponse(200, `${fields}grpc-message: ${plainText(filter.message)}\r\n`);
+          const response = ownResponse(200, `${fields}grpc-message: ${message.replaceAll('%', '%25')}\r\n`);
+          return { ...response, proxyError: `injected: ${message}` };
         }
       }
     }
@@ -341,6 +394,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     if (this.#isOver) return;
     this.#isOver = true;
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    if (this.#mirrored !== undefined) for (const copy of this.#mirrored) copy.stop();
     this.#attempt?.end(undefined);
     this.#body.drop();
     this.#options.onDone();

@@ -95,12 +95,16 @@ export const BAD_OBJECTS: readonly BadObject[] = [
     /matches\[0\]\.queryParams\[0\]\.value.*"\*"/,
   ),
   httpRoute(
-    filtered({ type: 'URLRewrite', urlRewrite: { hostname: 'a.example' } }),
-    /filters\[0\]\.type: filters of type "URLRewrite" are not supported/,
+    filtered({ type: 'URLRewrite', urlRewrite: { hostname: 'not a host' } }),
+    /urlRewrite\.hostname.*"not a host"/,
   ),
   httpRoute(
-    filtered({ type: 'RequestMirror', requestMirror: { backendRef: { name: 'web-v2', port: 8080 } } }),
-    /filters\[0\]\.type: filters of type "RequestMirror" are not supported/,
+    filtered({ type: 'CORS', cors: { allowOrigins: ['*'] } }),
+    /filters\[0\]\.type: filters of type "CORS" are not supported/,
+  ),
+  httpRoute(
+    filtered({ type: 'RequestMirror', requestMirror: { backendRef: { name: 'gone', port: 8080 } } }),
+    /BackendNotFound: .*requestMirror\.backendRef: Service depot\/gone not found/,
   ),
   httpRoute(
     filtered({ type: 'RequestRedirect', requestRedirect: { scheme: 'ftp' } }),

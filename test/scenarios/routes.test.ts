@@ -204,6 +204,54 @@ describe('what objects say about requests, in a cluster', () => {
     });
   });
 
+  test('an HTTPRoute rewrites host and path, and copies requests to as many mirrors as it names', async () => {
+    const mirrorOf = (name: string, more: object = {}): object => ({
+      type: 'RequestMirror',
+      requestMirror: { backendRef: { name, port: 8080 }, ...more },
+    });
+    const path = { type: 'ReplacePrefixMatch', replacePrefixMatch: '/rewritten' };
+    const toV1 = [{ name: 'web-v1', port: 8080 }];
+    await mesh.apply(
+      routeYaml('filters', [
+        {
+          matches: [{ path: { type: 'PathPrefix', value: '/old' } }],
+          filters: [{ type: 'URLRewrite', urlRewrite: { hostname: 'one.example.org', path } }],
+          backendRefs: toV1,
+        },
+        {
+          matches: [{ path: { type: 'PathPrefix', value: '/all' } }],
+          filters: [mirrorOf('web-v2'), mirrorOf('trio')],
+          backendRefs: toV1,
+        },
+        {
+          matches: [{ path: { type: 'PathPrefix', value: '/half' } }],
+          filters: [mirrorOf('web-v2', { fraction: { numerator: 25, denominator: 50 } })],
+          backendRefs: toV1,
+        },
+        { backendRefs: toV1 },
+      ]),
+    );
+    await until('the route to act', ACTS_MS, async () => {
+      await send({ path: 'web:8080/old/first' });
+      return ((await countsOf('web-v1'))['/rewritten/first'] ?? 0) > 0;
+    });
+    const refused = await refusedRoutes(mesh.cluster, 'depot');
+    assert.deepEqual(
+      refused.filter(({ name }) => name === 'filters'),
+      [],
+    );
+    assert.deepEqual((await send({ path: 'web:8080/all/1', count: 50 })).bodies, { 'web-v1': 50 });
+    assert.deepEqual((await send({ path: 'web:8080/half/1', count: 500 })).bodies, { 'web-v1': 500 });
+    const copied = async (app: string, what: string): Promise<number> => (await countsOf(app))[what] ?? 0;
+    await until('every copy', 10_000, async () => {
+      const ofAll = [await copied('web-v2', '/all/1'), await copied('trio', '/all/1')];
+      return ofAll.every((count) => count === 50) && (await copied('web-v2', '/half/1')) >= 250 - 56;
+    });
+    const half = await copied('web-v2', '/half/1');
+    assert.ok(half <= 250 + 56, `${half} of 500 were copied`); // five standard deviations
+    await mesh.remove('/apis/gateway.networking.k8s.io/v1/namespaces/depot/httproutes/filters');
+  });
+
   test('each of many bad objects is refused or said to be bad, with field and reason, and nothing else is affected', async () => {
     const services = [
       { name: 'headless', spec: { clusterIP: 'None', ports: [{ port: 8080 }] } },

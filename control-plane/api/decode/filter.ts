@@ -1,19 +1,28 @@
 import { Scheme_Registered, type Headers } from '#api/gen/http_types.ts';
-import type { RequestHeaderModifier, RequestRedirect } from '#api/gen/http_route.ts';
-import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter } from '#api/gen/outbound.ts';
-import type {
-  GrpcFilter,
-  HeaderModifier,
-  HeaderValue,
-  HttpFilter,
-  OpaqueFilter,
-  PathModifier,
-  Ratio,
-  Redirect,
+import type { RequestDelay, RequestHeaderModifier, RequestRedirect, UrlRewrite } from '#api/gen/http_route.ts';
+import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter, RequestMirror } from '#api/gen/outbound.ts';
+import {
+  DELAY_MS_MAX,
+  type Delay,
+  type GrpcFilter,
+  type HeaderModifier,
+  type HeaderValue,
+  type HttpFilter,
+  type Mirror,
+  type OpaqueFilter,
+  type PathModifier,
+  type Ratio,
+  type Redirect,
+  type Rewrite,
 } from '#model/filter.ts';
+import { decodeBackend } from './backend.ts';
 import { DecodeError } from './decode-error.ts';
+import { decodeDurationMs } from './duration.ts';
 
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** What may stand in a request line between the host and the query. */
+const PATH = /^[\x21\x22\x24-\x3e\x40-\x7e]*$/;
+const HOST = /^[A-Za-z0-9\-._]{0,253}$/;
 /** Fields that frame the message: a route must not touch them. */
 const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'connection', 'trailer', 'te']);
 
@@ -26,6 +35,12 @@ export function decodeHttpFilter({ kind }: HttpRoute_Filter, field: string): Htt
       return { kind: 'response-headers', ...decodeModifier(kind.value, field) };
     case 'redirect':
       return { kind: 'redirect', ...decodeRedirect(kind.value, field) };
+    case 'urlRewrite':
+      return { kind: 'rewrite', ...decodeRewrite(kind.value, field) };
+    case 'requestMirror':
+      return decodeMirror(kind.value, field);
+    case 'delay':
+      return decodeDelay(kind.value, field);
     case 'failureInjector': {
       const { status, message, ratio } = kind.value;
       if (status < 100 || status > 599) throw new DecodeError(`${field}.status`, `${status} is not an HTTP status`);
@@ -36,9 +51,18 @@ export function decodeHttpFilter({ kind }: HttpRoute_Filter, field: string): Htt
 
 export function decodeGrpcFilter({ kind }: GrpcRoute_Filter, field: string): GrpcFilter {
   if (kind === undefined) throw new DecodeError(field, 'unknown kind of filter');
-  if (kind.$case === 'requestHeaderModifier') return { kind: 'request-headers', ...decodeModifier(kind.value, field) };
-  const { code, message, ratio } = kind.value;
-  return { kind: 'failure', code, message, ...decodeRatio(ratio, field) };
+  switch (kind.$case) {
+    case 'requestHeaderModifier':
+      return { kind: 'request-headers', ...decodeModifier(kind.value, field) };
+    case 'requestMirror':
+      return decodeMirror(kind.value, field);
+    case 'delay':
+      return decodeDelay(kind.value, field);
+    case 'failureInjector': {
+      const { code, message, ratio } = kind.value;
+      return { kind: 'failure', code, message, ...decodeRatio(ratio, field) };
+    }
+  }
 }
 
 export function decodeOpaqueFilter({ kind }: OpaqueRoute_Filter, field: string): OpaqueFilter {
@@ -51,6 +75,28 @@ function decodeRatio(ratio: Ratio | undefined, field: string): { readonly ratio?
   const { numerator, denominator } = ratio;
   if (denominator === 0) throw new DecodeError(`${field}.ratio.denominator`, '0');
   return { ratio: { numerator, denominator } };
+}
+
+function decodeMirror({ backend, ratio }: RequestMirror, field: string): Mirror {
+  return { kind: 'mirror', backend: decodeBackend(backend, `${field}.backend`), ...decodeRatio(ratio, field) };
+}
+
+function decodeDelay({ delay, ratio }: RequestDelay, field: string): Delay {
+  const delayMs = decodeDurationMs(delay, `${field}.delay`);
+  if (delayMs > DELAY_MS_MAX) throw new DecodeError(`${field}.delay`, `${delayMs} ms is more than ${DELAY_MS_MAX}`);
+  return { kind: 'delay', delayMs, ...decodeRatio(ratio, field) };
+}
+
+function decodeRewrite({ host, path }: UrlRewrite, field: string): Rewrite {
+  return {
+    ...(host !== '' && { host: decodeHostName(host, `${field}.host`) }),
+    ...(path !== undefined && { path: decodePath(path, `${field}.path`) }),
+  };
+}
+
+function decodeHostName(host: string, field: string): string {
+  if (!HOST.test(host)) throw new DecodeError(field, `${JSON.stringify(host)} is not a host name`);
+  return host;
 }
 
 function decodeModifier({ add, set, remove }: RequestHeaderModifier, field: string): HeaderModifier {
@@ -84,7 +130,7 @@ function decodeRedirect({ scheme, host, path, port, status }: RequestRedirect, f
   }
   return {
     ...(scheme !== undefined && { scheme: decodeScheme(scheme, `${field}.scheme`) }),
-    ...(host !== '' && { host }),
+    ...(host !== '' && { host: decodeHostName(host, `${field}.host`) }),
     ...(port !== 0 && { port }),
     ...(path !== undefined && { path: decodePath(path, `${field}.path`) }),
     status: status === 0 ? 301 : status,
@@ -99,5 +145,6 @@ function decodeScheme({ type }: NonNullable<RequestRedirect['scheme']>, field: s
 
 function decodePath({ replace }: NonNullable<RequestRedirect['path']>, field: string): PathModifier {
   if (replace === undefined) throw new DecodeError(field, 'unknown kind of path modifier');
+  if (!PATH.test(replace.value)) throw new DecodeError(field, `${JSON.stringify(replace.value)} is not a path`);
   return replace.$case === 'full' ? { kind: 'full', path: replace.value } : { kind: 'prefix', prefix: replace.value };
 }

@@ -9,18 +9,16 @@ import type {
   HttpRoute_Retry,
   OpaqueRoute as OpaqueRouteMessage,
 } from '#api/gen/outbound.ts';
-import type { Backend, BackendTarget, Distribution, RouteBackend } from '#model/backend.ts';
-import type { ResourceRef } from '#model/resource-ref.ts';
+import type { Distribution, RouteBackend } from '#model/backend.ts';
 import type { GrpcRetry, GrpcRetryCondition, HttpRetry, Retry, StatusRange } from '#model/retry.ts';
 import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
+import { decodeBackend, decodeRef } from './backend.ts';
 import { decodeBackoff } from './backoff.ts';
 import { DecodeError } from './decode-error.ts';
-import { decodeEndpoint } from './destination.ts';
 import { decodeDurationMs } from './duration.ts';
 import { decodeGrpcFilter, decodeHttpFilter, decodeOpaqueFilter } from './filter.ts';
 import { decodeHeader, decodeHost, decodeHttpMatch } from './match.ts';
-import { decodeResourceRef } from './meta.ts';
 
 const MAX_RETRIES = 65_535;
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -71,16 +69,6 @@ export function decodeOpaqueRoute(message: OpaqueRouteMessage, field: string): O
   };
 }
 
-/** Outbound objects are named in full. */
-function decodeRef(message: Parameters<typeof decodeResourceRef>[0], field: string): ResourceRef {
-  const ref = decodeResourceRef(message, field);
-  if (ref.type === 'default') return ref;
-  if (ref.group === '') throw new DecodeError(`${field}.resource.group`, 'empty');
-  if (ref.kind === '') throw new DecodeError(`${field}.resource.kind`, 'empty');
-  if (ref.namespace === undefined) throw new DecodeError(`${field}.resource.namespace`, 'empty');
-  return ref;
-}
-
 function decodeGrpcMatch({ rpc, headers }: GrpcRouteMatch, field: string): GrpcMatch {
   if (rpc === undefined) throw new DecodeError(`${field}.rpc`, 'missing');
   return {
@@ -127,26 +115,6 @@ function decodeDistribution<F, G>(
     weight,
   }));
   return { kind: 'random-available', backends: list };
-}
-
-function decodeBackend(message: BackendMessage | undefined, field: string): Backend {
-  if (message === undefined) throw new DecodeError(field, 'missing');
-  if (message.queue?.failfastTimeout === undefined) throw new DecodeError(`${field}.queue.failfast_timeout`, 'missing');
-  return { ref: decodeRef(message.metadata, `${field}.metadata`), target: decodeTarget(message.kind, field) };
-}
-
-function decodeTarget(kind: BackendMessage['kind'], field: string): BackendTarget {
-  if (kind === undefined) return { kind: 'none' };
-  if (kind.$case === 'forward') return { kind: 'forward', endpoint: decodeEndpoint(kind.value, `${field}.forward`) };
-  const path = kind.value.discovery?.kind?.value.path ?? '';
-  if (path === '') throw new DecodeError(`${field}.balancer.discovery`, 'missing');
-  const { load } = kind.value;
-  if (load === undefined) throw new DecodeError(`${field}.balancer.load`, 'missing or unknown');
-  if (load.$case === 'peakEwma') {
-    decodeDurationMs(load.value.defaultRtt, `${field}.balancer.load.default_rtt`);
-    decodeDurationMs(load.value.decay, `${field}.balancer.load.decay`);
-  }
-  return { kind: 'balancer', authority: path };
 }
 
 function decodeTimeouts(

@@ -1,16 +1,20 @@
 import type { Headers } from '#api/gen/http_types.ts';
 import { Scheme_Registered } from '#api/gen/http_types.ts';
-import type { RequestHeaderModifier, RequestRedirect } from '#api/gen/http_route.ts';
-import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter } from '#api/gen/outbound.ts';
+import type { RequestDelay, RequestHeaderModifier, RequestRedirect } from '#api/gen/http_route.ts';
+import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter, RequestMirror } from '#api/gen/outbound.ts';
 import type {
+  Delay,
   GrpcFilter,
   HeaderModifier,
   HeaderValue,
   HttpFilter,
+  Mirror,
   OpaqueFilter,
   PathModifier,
   Redirect,
 } from '#model/filter.ts';
+import { encodeBackend } from './backend.ts';
+import { encodeDuration } from './duration.ts';
 
 export function encodeHttpFilter(filter: HttpFilter): HttpRoute_Filter {
   switch (filter.kind) {
@@ -20,6 +24,14 @@ export function encodeHttpFilter(filter: HttpFilter): HttpRoute_Filter {
       return { kind: { $case: 'responseHeaderModifier', value: encodeModifier(filter) } };
     case 'redirect':
       return { kind: { $case: 'redirect', value: encodeRedirect(filter) } };
+    case 'rewrite': {
+      const { host = '', path } = filter;
+      return { kind: { $case: 'urlRewrite', value: { host, path: path && encodePath(path) } } };
+    }
+    case 'mirror':
+      return { kind: { $case: 'requestMirror', value: encodeMirror(filter) } };
+    case 'delay':
+      return { kind: { $case: 'delay', value: encodeDelay(filter) } };
     case 'failure': {
       const { status, message, ratio } = filter;
       return { kind: { $case: 'failureInjector', value: { status, message, ratio } } };
@@ -28,16 +40,31 @@ export function encodeHttpFilter(filter: HttpFilter): HttpRoute_Filter {
 }
 
 export function encodeGrpcFilter(filter: GrpcFilter): GrpcRoute_Filter {
-  if (filter.kind === 'request-headers') {
-    return { kind: { $case: 'requestHeaderModifier', value: encodeModifier(filter) } };
+  switch (filter.kind) {
+    case 'request-headers':
+      return { kind: { $case: 'requestHeaderModifier', value: encodeModifier(filter) } };
+    case 'mirror':
+      return { kind: { $case: 'requestMirror', value: encodeMirror(filter) } };
+    case 'delay':
+      return { kind: { $case: 'delay', value: encodeDelay(filter) } };
+    case 'failure': {
+      const { code, message, ratio } = filter;
+      return { kind: { $case: 'failureInjector', value: { code, message, ratio } } };
+    }
   }
-  const { code, message, ratio } = filter;
-  return { kind: { $case: 'failureInjector', value: { code, message, ratio } } };
 }
 
 export function encodeOpaqueFilter(filter: OpaqueFilter): OpaqueRoute_Filter {
   if (filter.kind === 'forbidden') return { kind: { $case: 'forbidden', value: {} } };
   return { kind: { $case: 'invalid', value: { message: filter.message } } };
+}
+
+function encodeMirror({ backend, ratio }: Mirror): RequestMirror {
+  return { backend: encodeBackend(backend), ratio };
+}
+
+function encodeDelay({ delayMs, ratio }: Delay): RequestDelay {
+  return { delay: encodeDuration(delayMs), ratio };
 }
 
 function encodeModifier({ add, set, remove }: HeaderModifier): RequestHeaderModifier {

@@ -9,20 +9,16 @@ import type {
   HttpRoute_Retry,
   OpaqueRoute as OpaqueRouteMessage,
 } from '#api/gen/outbound.ts';
-import type { Backend, BackendTarget, Distribution } from '#model/backend.ts';
+import type { Backend, Distribution } from '#model/backend.ts';
 import type { GrpcRetry, HttpRetry, Retry } from '#model/retry.ts';
 import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
+import { encodeBackend } from './backend.ts';
 import { encodeBackoff } from './backoff.ts';
-import { encodeEndpoint } from './destination.ts';
 import { encodeDuration } from './duration.ts';
 import { encodeGrpcFilter, encodeHttpFilter, encodeOpaqueFilter } from './filter.ts';
 import { encodeHeader, encodeHost, encodeHttpMatch } from './match.ts';
 import { encodeResourceRef } from './meta.ts';
-
-/** Linkerd's figures. linkerd2-proxy takes its queues from its own settings, but refuses a policy without them. */
-const QUEUE = { capacity: 100, failfastTimeoutMs: 3_000 };
-const PEAK_EWMA = { defaultRttMs: 30, decayMs: 10_000 };
 
 export function encodeHttpRoute(route: HttpRoute): HttpRouteMessage {
   return {
@@ -97,36 +93,6 @@ function encodeDistribution<F, G>(
     case 'random-available': {
       const backends = distribution.backends.map((one) => ({ backend: encode(one), weight: one.weight }));
       return { $case: 'randomAvailable', value: { backends } };
-    }
-  }
-}
-
-function encodeBackend({ ref, target }: Backend): BackendMessage {
-  return {
-    metadata: encodeResourceRef(ref),
-    kind: encodeTarget(target),
-    queue: { capacity: QUEUE.capacity, failfastTimeout: encodeDuration(QUEUE.failfastTimeoutMs) },
-  };
-}
-
-function encodeTarget(target: BackendTarget): BackendMessage['kind'] {
-  switch (target.kind) {
-    case 'none':
-      return undefined;
-    case 'forward':
-      return { $case: 'forward', value: encodeEndpoint(target.endpoint) };
-    case 'balancer': {
-      const load = {
-        defaultRtt: encodeDuration(PEAK_EWMA.defaultRttMs),
-        decay: encodeDuration(PEAK_EWMA.decayMs),
-      };
-      return {
-        $case: 'balancer',
-        value: {
-          discovery: { kind: { $case: 'dst', value: { path: target.authority } } },
-          load: { $case: 'peakEwma', value: load },
-        },
-      };
     }
   }
 }

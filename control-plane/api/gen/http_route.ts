@@ -85,6 +85,20 @@ export interface Timeouts {
   idle: Duration | undefined;
 }
 
+/** The query stays. An empty host, or no path: as the client asked. */
+export interface UrlRewrite {
+  host: string;
+  path: PathModifier | undefined;
+}
+
+export interface RequestDelay {
+  delay:
+    | Duration
+    | undefined;
+  /** absent: all */
+  ratio: Ratio | undefined;
+}
+
 function createBaseHostMatch(): HostMatch {
   return { match: undefined };
 }
@@ -1169,6 +1183,144 @@ export const Timeouts: MessageFns<Timeouts> = {
       ? Duration.fromPartial(object.request)
       : undefined;
     message.idle = (object.idle !== undefined && object.idle !== null) ? Duration.fromPartial(object.idle) : undefined;
+    return message;
+  },
+};
+
+function createBaseUrlRewrite(): UrlRewrite {
+  return { host: "", path: undefined };
+}
+
+export const UrlRewrite: MessageFns<UrlRewrite> = {
+  encode(message: UrlRewrite, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.host !== "") {
+      writer.uint32(10).string(message.host);
+    }
+    if (message.path !== undefined) {
+      PathModifier.encode(message.path, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UrlRewrite {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUrlRewrite();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = PathModifier.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<UrlRewrite>): UrlRewrite {
+    return UrlRewrite.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UrlRewrite>): UrlRewrite {
+    const message = createBaseUrlRewrite();
+    message.host = object.host ?? "";
+    message.path = (object.path !== undefined && object.path !== null)
+      ? PathModifier.fromPartial(object.path)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRequestDelay(): RequestDelay {
+  return { delay: undefined, ratio: undefined };
+}
+
+export const RequestDelay: MessageFns<RequestDelay> = {
+  encode(message: RequestDelay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.delay !== undefined) {
+      Duration.encode(message.delay, writer.uint32(10).fork()).join();
+    }
+    if (message.ratio !== undefined) {
+      Ratio.encode(message.ratio, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestDelay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestDelay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.delay = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ratio = Ratio.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RequestDelay>): RequestDelay {
+    return RequestDelay.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestDelay>): RequestDelay {
+    const message = createBaseRequestDelay();
+    message.delay = (object.delay !== undefined && object.delay !== null)
+      ? Duration.fromPartial(object.delay)
+      : undefined;
+    message.ratio = (object.ratio !== undefined && object.ratio !== null) ? Ratio.fromPartial(object.ratio) : undefined;
     return message;
   },
 };

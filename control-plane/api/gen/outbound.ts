@@ -24,10 +24,13 @@ import {
   HostMatch,
   HttpFailureInjector,
   HttpRouteMatch,
+  Ratio,
+  RequestDelay,
   RequestHeaderModifier,
   RequestRedirect,
   ResponseHeaderModifier,
   Timeouts,
+  UrlRewrite,
 } from "./http_route.ts";
 import { Metadata as Metadata1 } from "./meta.ts";
 import { TcpAddress } from "./net.ts";
@@ -104,12 +107,21 @@ export interface HttpRoute_Rule {
   allowL5dRequestHeaders: boolean;
 }
 
+/**
+ * Numbers from 1000 on are Tulle's own. To linkerd2-proxy such a filter has no kind, and a policy with a filter that it
+ * does not know is invalid to it as a whole: it answers requests to the target with 500. That is meant. Passed over in
+ * silence, a rewritten request would arrive at a path that it was not meant for, and a mirror would look like one
+ * that gets no traffic.
+ */
 export interface HttpRoute_Filter {
   kind:
     | { $case: "failureInjector"; value: HttpFailureInjector }
     | { $case: "requestHeaderModifier"; value: RequestHeaderModifier }
     | { $case: "redirect"; value: RequestRedirect }
     | { $case: "responseHeaderModifier"; value: ResponseHeaderModifier }
+    | { $case: "urlRewrite"; value: UrlRewrite }
+    | { $case: "requestMirror"; value: RequestMirror }
+    | { $case: "delay"; value: RequestDelay }
     | undefined;
 }
 
@@ -180,11 +192,14 @@ export interface GrpcRoute_Rule {
   allowL5dRequestHeaders: boolean;
 }
 
+/** As for HTTP, numbers from 1000 on are Tulle's own. */
 export interface GrpcRoute_Filter {
-  kind: { $case: "failureInjector"; value: GrpcFailureInjector } | {
-    $case: "requestHeaderModifier";
-    value: RequestHeaderModifier;
-  } | undefined;
+  kind:
+    | { $case: "failureInjector"; value: GrpcFailureInjector }
+    | { $case: "requestHeaderModifier"; value: RequestHeaderModifier }
+    | { $case: "requestMirror"; value: RequestMirror }
+    | { $case: "delay"; value: RequestDelay }
+    | undefined;
 }
 
 export interface GrpcRoute_Distribution {
@@ -355,6 +370,15 @@ export interface Backend_BalanceP2c_PenaltyPeakEwma {
   penalty: Duration | undefined;
   maxRetryAfter: Duration | undefined;
   penaltyDecay: Duration | undefined;
+}
+
+/** A copy of the request goes to the backend too; its response is dropped. */
+export interface RequestMirror {
+  backend:
+    | Backend
+    | undefined;
+  /** absent: all */
+  ratio: Ratio | undefined;
 }
 
 export interface Queue {
@@ -1368,6 +1392,15 @@ export const HttpRoute_Filter: MessageFns<HttpRoute_Filter> = {
       case "responseHeaderModifier":
         ResponseHeaderModifier.encode(message.kind.value, writer.uint32(34).fork()).join();
         break;
+      case "urlRewrite":
+        UrlRewrite.encode(message.kind.value, writer.uint32(8002).fork()).join();
+        break;
+      case "requestMirror":
+        RequestMirror.encode(message.kind.value, writer.uint32(8010).fork()).join();
+        break;
+      case "delay":
+        RequestDelay.encode(message.kind.value, writer.uint32(8018).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1423,6 +1456,30 @@ export const HttpRoute_Filter: MessageFns<HttpRoute_Filter> = {
             };
             continue;
           }
+          case 1000: {
+            if (tag !== 8002) {
+              break;
+            }
+
+            message.kind = { $case: "urlRewrite", value: UrlRewrite.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 1001: {
+            if (tag !== 8010) {
+              break;
+            }
+
+            message.kind = { $case: "requestMirror", value: RequestMirror.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 1002: {
+            if (tag !== 8018) {
+              break;
+            }
+
+            message.kind = { $case: "delay", value: RequestDelay.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1468,6 +1525,24 @@ export const HttpRoute_Filter: MessageFns<HttpRoute_Filter> = {
             $case: "responseHeaderModifier",
             value: ResponseHeaderModifier.fromPartial(object.kind.value),
           };
+        }
+        break;
+      }
+      case "urlRewrite": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "urlRewrite", value: UrlRewrite.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "requestMirror": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "requestMirror", value: RequestMirror.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "delay": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "delay", value: RequestDelay.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -2359,6 +2434,12 @@ export const GrpcRoute_Filter: MessageFns<GrpcRoute_Filter> = {
       case "requestHeaderModifier":
         RequestHeaderModifier.encode(message.kind.value, writer.uint32(18).fork()).join();
         break;
+      case "requestMirror":
+        RequestMirror.encode(message.kind.value, writer.uint32(8010).fork()).join();
+        break;
+      case "delay":
+        RequestDelay.encode(message.kind.value, writer.uint32(8018).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2395,6 +2476,22 @@ export const GrpcRoute_Filter: MessageFns<GrpcRoute_Filter> = {
             };
             continue;
           }
+          case 1001: {
+            if (tag !== 8010) {
+              break;
+            }
+
+            message.kind = { $case: "requestMirror", value: RequestMirror.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 1002: {
+            if (tag !== 8018) {
+              break;
+            }
+
+            message.kind = { $case: "delay", value: RequestDelay.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2425,6 +2522,18 @@ export const GrpcRoute_Filter: MessageFns<GrpcRoute_Filter> = {
             $case: "requestHeaderModifier",
             value: RequestHeaderModifier.fromPartial(object.kind.value),
           };
+        }
+        break;
+      }
+      case "requestMirror": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "requestMirror", value: RequestMirror.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "delay": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "delay", value: RequestDelay.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -4831,6 +4940,75 @@ export const Backend_BalanceP2c_PenaltyPeakEwma: MessageFns<Backend_BalanceP2c_P
     message.penaltyDecay = (object.penaltyDecay !== undefined && object.penaltyDecay !== null)
       ? Duration.fromPartial(object.penaltyDecay)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseRequestMirror(): RequestMirror {
+  return { backend: undefined, ratio: undefined };
+}
+
+export const RequestMirror: MessageFns<RequestMirror> = {
+  encode(message: RequestMirror, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backend !== undefined) {
+      Backend.encode(message.backend, writer.uint32(10).fork()).join();
+    }
+    if (message.ratio !== undefined) {
+      Ratio.encode(message.ratio, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestMirror {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestMirror();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backend = Backend.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ratio = Ratio.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RequestMirror>): RequestMirror {
+    return RequestMirror.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestMirror>): RequestMirror {
+    const message = createBaseRequestMirror();
+    message.backend = (object.backend !== undefined && object.backend !== null)
+      ? Backend.fromPartial(object.backend)
+      : undefined;
+    message.ratio = (object.ratio !== undefined && object.ratio !== null) ? Ratio.fromPartial(object.ratio) : undefined;
     return message;
   },
 };
