@@ -71,6 +71,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
   ],
   // Puts our pair beside those of others.
   'proxy/bench': '*',
+  // Puts a pair before what others have written to break such a pair.
+  'proxy/conformance': '*',
   'viz/metrics-api': ['control-plane/runtime'],
   'sandbox/apiserver': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/node'],
   'sandbox/node': ['control-plane/runtime', 'control-plane/netlink', 'sandbox/apiserver', 'sandbox/network'],

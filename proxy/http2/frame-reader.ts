@@ -109,6 +109,7 @@ export class FrameReader {
     let block = (flags & Flag.PADDED) === 0 ? payload : unpad(payload);
     if ((flags & Flag.PRIORITY) !== 0) {
       if (block.length < 5) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, 'HEADERS too short for its priority');
+      checkPriority(id, block);
       block = block.subarray(5);
     }
     if ((flags & Flag.END_HEADERS) !== 0) this.#sink.onBlock(id, block, isEnd);
@@ -125,4 +126,14 @@ export class FrameReader {
     this.#block = undefined;
     this.#sink.onBlock(block.id, Buffer.concat(block.parts), block.isEnd);
   }
+}
+
+/**
+ * Priorities are ignored, but not those that can be nobody's intention (RFC 7540 section 5.3.1).
+ *
+ * @param bytes  which begin with a priority
+ * @throws Http2Error
+ */
+export function checkPriority(id: number, bytes: Buffer): void {
+  if ((bytes.readUInt32BE(0) & STREAM_ID_MAX) === id) throw protocol(`stream ${id} depends on itself`);
 }

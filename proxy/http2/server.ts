@@ -168,11 +168,18 @@ class ServedStream implements StreamHandler, ResponseSink {
     stream.reset(ErrorCode.NO_ERROR);
   }
 
+  /** The request is malformed: it is answered, and the stream ends as RFC 9113 section 8.1.1 says. */
   #reject(error: unknown): void {
+    const stream = this.#stream;
     const sink = this.#sink;
     this.#sink = undefined;
     sink?.abort();
-    this.fail(toProxyError(error, 'client-malformed'));
+    if (this.#isDone || stream === undefined) return;
+    this.#isDone = true;
+    const head = errorHead(toProxyError(error, 'client-malformed'), false);
+    if (!this.#hasSentHead)
+      this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), false);
+    stream.reset(ErrorCode.PROTOCOL_ERROR);
   }
 }
 

@@ -133,6 +133,18 @@ const ENDED: readonly (readonly [string, number, Buffer])[] = [
     ErrorCode.COMPRESSION_ERROR,
     Buffer.concat([SETTINGS, frame(Frame.HEADERS, 5, 1, Buffer.from([0xff, 0x7f]))]),
   ],
+  ['HEADERS on a stream that has ended', ErrorCode.STREAM_CLOSED, Buffer.concat([SETTINGS, get(1), get(1)])],
+  ['HEADERS on a stream that was skipped', ErrorCode.STREAM_CLOSED, Buffer.concat([SETTINGS, get(5), get(3)])],
+  [
+    'a stream that depends on itself',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.PRIORITY, 0, 1, Buffer.from([0, 0, 0, 1, 0]))]),
+  ],
+  [
+    'PRIORITY of a wrong size',
+    ErrorCode.FRAME_SIZE_ERROR,
+    Buffer.concat([SETTINGS, frame(Frame.PRIORITY, 0, 1, Buffer.alloc(4))]),
+  ],
   ['a push', ErrorCode.PROTOCOL_ERROR, Buffer.concat([SETTINGS, frame(Frame.PUSH_PROMISE, 4, 1, uint32(2))])],
   [
     'padding as long as the frame',
@@ -181,6 +193,63 @@ for (const [name, code, bytes] of ENDED) {
     assert.equal(goAwayCode(frames), code);
   });
 }
+
+/** What ends one stream, with which code, while the connection goes on. */
+const BROKEN: readonly (readonly [string, number, Buffer])[] = [
+  [
+    'DATA after its RST_STREAM',
+    ErrorCode.STREAM_CLOSED,
+    Buffer.concat([
+      frame(Frame.HEADERS, Flag.END_HEADERS, 1, REQUEST),
+      frame(Frame.RST_STREAM, 0, 1, uint32(8)),
+      frame(Frame.DATA, 0, 1, Buffer.alloc(1)),
+    ]),
+  ],
+  [
+    'DATA after its end',
+    ErrorCode.STREAM_CLOSED,
+    Buffer.concat([get(1), frame(Frame.DATA, Flag.END_STREAM, 1, Buffer.alloc(1))]),
+  ],
+  [
+    'a window above the maximum',
+    ErrorCode.FLOW_CONTROL_ERROR,
+    Buffer.concat([
+      frame(Frame.HEADERS, Flag.END_HEADERS, 1, REQUEST),
+      frame(Frame.WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1)),
+    ]),
+  ],
+  [
+    'a pseudo field among its trailers',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([
+      frame(Frame.HEADERS, Flag.END_HEADERS, 1, REQUEST),
+      frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block([':path', '/'])),
+    ]),
+  ],
+];
+
+for (const [name, code, bytes] of BROKEN) {
+  test(`a stream ends with code ${code} after ${name}, the next is served`, async () => {
+    const frames = await talk(Buffer.concat([PREFACE, SETTINGS, bytes, get(3)]), (seen) =>
+      seen.some(({ type, id }) => type === Frame.DATA && id === 3),
+    );
+    const reset = frames.find(({ type, id }) => type === Frame.RST_STREAM && id === 1);
+    assert.equal(reset?.payload.readUInt32BE(0), code);
+  });
+}
+
+test('frames that come late on a stream that this side has reset are no mistake', async () => {
+  const bad = frame(Frame.HEADERS, Flag.END_HEADERS, 1, block([':method', 'GET']));
+  const late = Buffer.concat([
+    frame(Frame.DATA, 0, 1, Buffer.from('late')),
+    frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block(['x-late', '1'])),
+  ]);
+  const frames = await talk(Buffer.concat([PREFACE, SETTINGS, bad, late, get(3)]), (seen) =>
+    seen.some(({ type, id }) => type === Frame.DATA && id === 3),
+  );
+  assert.equal(frames.filter(({ type }) => type === Frame.RST_STREAM).length, 1);
+  assert.equal(goAwayCode(frames), undefined);
+});
 
 /** Requests that are refused while the connection goes on. */
 const REFUSED: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [

@@ -1,9 +1,10 @@
 import { HEAD_BYTES_MAX } from '../http/limits.ts';
 import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { Budget } from './budget.ts';
+import { DroppedStreams } from './dropped-streams.ts';
 import { calm, ErrorCode, Http2Error, protocol } from './errors.ts';
 import type { Field } from './field.ts';
-import { FrameReader, type FrameSink } from './frame-reader.ts';
+import { checkPriority, FrameReader, type FrameSink } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
 import {
   Flag,
@@ -62,6 +63,7 @@ export class Session implements ConnectionHandler, FrameSink {
   readonly #sender: FrameSender;
   readonly #blocked = new Set<Stream>();
   readonly #batch: StreamHandler[] = [];
+  readonly #dropped = new DroppedStreams();
   readonly #budgets: Readonly<Record<'reset' | 'ping' | 'settings' | 'empty' | 'other', Budget>>;
   readonly #reader: FrameReader;
   #dataTarget: Stream | undefined; // of the DATA frame that is being read
@@ -176,8 +178,10 @@ export class Session implements ConnectionHandler, FrameSink {
     else if (this.isClient && this.streams.size === this.#streamsMax - 1) this.#owner.onRoom();
   }
 
-  resetStream(stream: Stream, code: number): void {
+  /** @param isHeard  frames of the peer may be under way */
+  resetStream(stream: Stream, code: number, isHeard: boolean): void {
     if (!this.isClosed) this.#sender.sendNumber(Frame.RST_STREAM, stream.id, code);
+    if (isHeard) this.#dropped.add(stream.id);
     this.forget(stream);
   }
 
@@ -276,6 +280,7 @@ export class Session implements ConnectionHandler, FrameSink {
     if (length === 0) {
       if (!isEnd && !this.#budgets.empty.take(this.#heardMs)) throw calm('empty DATA frames');
       if (stream !== undefined) this.#deliver(stream, NO_BYTES, 0, isEnd);
+      else if (isEnd) this.#dropped.end(id);
       return;
     }
     this.#dataTarget = stream;
@@ -299,13 +304,32 @@ export class Session implements ConnectionHandler, FrameSink {
       this.#receiveWindow = SESSION_WINDOW;
     }
     if (stream === undefined || stream.isRemoteDone) {
-      if (length === 0 && !this.#budgets.empty.take(this.#heardMs)) throw calm('DATA frames on closed streams');
+      this.#onLateData(id, length, stream);
       return undefined;
     }
     stream.receiveWindow -= length;
     if (stream.receiveWindow < 0)
       throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, `more DATA than the window of stream ${id}`);
     return stream;
+  }
+
+  /** DATA on a stream that is closed, or that the peer has ended. */
+  #onLateData(id: number, length: number, stream: Stream | undefined): void {
+    if (this.isClient || this.#dropped.has(id)) {
+      if (length === 0 && !this.#budgets.empty.take(this.#heardMs)) throw calm('DATA frames on closed streams');
+      return;
+    }
+    if (!this.#budgets.reset.take(this.#heardMs)) throw calm('DATA frames on closed streams');
+    if (stream === undefined) {
+      this.#dropped.add(id);
+      this.#sender.sendNumber(Frame.RST_STREAM, id, ErrorCode.STREAM_CLOSED);
+    } else this.#break(stream, ErrorCode.STREAM_CLOSED, 'DATA after the end of the request');
+  }
+
+  /** The peer breaks the rules on one stream. */
+  #break(stream: Stream, code: number, message: string): void {
+    stream.reset(code);
+    stream.handler.onReset({ code, message, isUnprocessed: false });
   }
 
   /** @param charged  bytes to give back to the window later */
@@ -353,8 +377,14 @@ export class Session implements ConnectionHandler, FrameSink {
         return;
       case Frame.PUSH_PROMISE:
         throw protocol('PUSH_PROMISE was not allowed');
+      case Frame.PRIORITY:
+        size(payload, 5, 'PRIORITY');
+        if (id === 0) throw protocol('PRIORITY without a stream');
+        checkPriority(id, payload);
+        if (!this.#budgets.other.take(this.#heardMs)) throw calm('frames without use');
+        return;
       default:
-        // PRIORITY and extensions: ignored, but not without end.
+        // Extensions: ignored, but not without end.
         if (!this.#budgets.other.take(this.#heardMs)) throw calm('frames without use');
     }
   }
@@ -376,11 +406,18 @@ export class Session implements ConnectionHandler, FrameSink {
       return; // reset by us meanwhile
     }
     if (id % 2 === 0) throw protocol(`stream ${id} cannot be opened by a client`);
-    if (id <= this.#lastPeerId) return; // reset by us meanwhile
+    if (id <= this.#lastPeerId) {
+      if (this.#dropped.has(id)) return; // reset by us meanwhile
+      throw new Http2Error(ErrorCode.STREAM_CLOSED, `HEADERS on stream ${id}, which is closed`);
+    }
     this.#lastPeerId = id;
-    if (this.#isGone) return;
+    if (this.#isGone) {
+      this.#dropped.add(id);
+      return;
+    }
     if (this.streams.size >= STREAMS_MAX) {
       if (!this.#budgets.reset.take(this.#heardMs)) throw calm('streams above the limit');
+      this.#dropped.add(id);
       this.#sender.sendNumber(Frame.RST_STREAM, id, ErrorCode.REFUSED_STREAM);
       return;
     }
@@ -407,7 +444,9 @@ export class Session implements ConnectionHandler, FrameSink {
       message: `the stream was reset (${code})`,
       isUnprocessed: code === ErrorCode.REFUSED_STREAM,
     };
-    this.#failStreams((stream) => stream === id, failure);
+    this.#dropped.end(id);
+    const stream = this.streams.get(id);
+    if (stream !== undefined) this.#failStream(stream, failure);
   }
 
   #onSettings(flags: number, id: number, payload: Buffer): void {
@@ -471,8 +510,10 @@ export class Session implements ConnectionHandler, FrameSink {
       return;
     }
     stream.sendWindow += bytes;
-    if (stream.sendWindow > WINDOW_MAX)
-      throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, `the window of stream ${id} is too large`);
+    if (stream.sendWindow > WINDOW_MAX) {
+      this.#break(stream, ErrorCode.FLOW_CONTROL_ERROR, `the window of stream ${id} is too large`);
+      return;
+    }
     if (this.#blocked.delete(stream)) {
       stream.pump();
       stream.unstall();
@@ -519,12 +560,15 @@ export class Session implements ConnectionHandler, FrameSink {
 
   #failStreams(which: (id: number) => boolean, failure: StreamFailure): void {
     for (const stream of this.streams.values()) {
-      if (!which(stream.id)) continue;
-      stream.isLocalDone = true;
-      stream.isRemoteDone = true;
-      this.forget(stream);
-      stream.handler.onReset(failure);
+      if (which(stream.id)) this.#failStream(stream, failure);
     }
+  }
+
+  #failStream(stream: Stream, failure: StreamFailure): void {
+    stream.isLocalDone = true;
+    stream.isRemoteDone = true;
+    this.forget(stream);
+    stream.handler.onReset(failure);
   }
 
   #gone(reason?: string): void {

@@ -143,9 +143,10 @@ export class Stream {
     this.#waiting = [];
     this.#isEndWaiting = false;
     const wasOpen = !this.isClosed;
+    const isHeard = !this.isRemoteDone;
     this.isLocalDone = true;
     this.isRemoteDone = true;
-    if (wasOpen) this.#session.resetStream(this, code);
+    if (wasOpen) this.#session.resetStream(this, code, isHeard);
   }
 
   #credit(): void {

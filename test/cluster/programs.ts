@@ -1,11 +1,8 @@
-import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { makeLayer, ociArchive, type Architecture } from '../../control-plane/install/image/oci-archive.ts';
 import type { TarEntry } from '../../control-plane/install/image/tar.ts';
-import { goProgram } from './requirements.ts';
+import { compile, goProgram, programCache, sourcesHash } from '../harness/go-program.ts';
 
 const KUBERNETES = 'v1.33.13';
 /** Names under which the one binary runs. */
@@ -18,18 +15,11 @@ const NAMES = [
   'kubectl',
   'kubelet',
 ] as const;
-const BUILD_MS = 3_600_000;
 export const PAUSE_IMAGE = 'tulle.dev/pause:1';
 export const DNS_IMAGE = 'tulle.dev/coredns:1';
 
 /** What a cluster is made of. Built once for each version of the sources, and kept outside of the checkout. */
 export type Programs = { readonly folder: string; readonly images: readonly string[] };
-
-/** Where built programs are kept: `TULLE_CLUSTER_CACHE`, else below the user's cache folder. */
-function cacheFolder(): string {
-  const { TULLE_CLUSTER_CACHE, XDG_CACHE_HOME } = process.env;
-  return TULLE_CLUSTER_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'tulle-cluster');
-}
 
 /**
  * Builds Kubernetes, etcd, CoreDNS and the images that a node starts with, unless that was done before: minutes the first
@@ -39,12 +29,16 @@ function cacheFolder(): string {
  */
 export function buildPrograms(note: (text: string) => void): Programs {
   const sources = import.meta.dirname;
-  const hash = createHash('sha256');
-  for (const file of ['programs/go.mod', 'programs/go.sum', 'programs/main.go', 'programs/pause/main.go']) {
-    hash.update(readFileSync(join(sources, file)));
-  }
-  for (const file of ['dns/go.mod', 'dns/go.sum', 'dns/main.go']) hash.update(readFileSync(join(sources, file)));
-  const folder = join(cacheFolder(), `kubernetes-${KUBERNETES}-${hash.digest('hex').slice(0, 16)}`);
+  const hash = sourcesHash(sources, [
+    'programs/go.mod',
+    'programs/go.sum',
+    'programs/main.go',
+    'programs/pause/main.go',
+    'dns/go.mod',
+    'dns/go.sum',
+    'dns/main.go',
+  ]);
+  const folder = join(programCache(), `kubernetes-${KUBERNETES}-${hash}`);
   const images = [join(folder, 'pause.tar'), join(folder, 'coredns.tar')];
   if (existsSync(join(folder, 'complete'))) return { folder, images };
   note(`building Kubernetes ${KUBERNETES} from Go modules, once: this takes minutes`);
@@ -75,19 +69,6 @@ function programImage(reference: string, content: Uint8Array): Buffer {
   const file: TarEntry = { kind: 'file', path: 'program', mode: 0o755, content };
   const config = { entrypoint: ['/program'], user: '0:0', environment: [], workingFolder: '/', labels: {} };
   return ociArchive(reference, [{ architecture, layers: [makeLayer('program', [file])], config }]);
-}
-
-function compile(go: string, module: string, source: string, output: string, flags: string): void {
-  const args = ['build', '-mod=mod', '-trimpath', '-buildvcs=false', '-ldflags', flags, '-o', output, source];
-  const { status, stderr, error } = spawnSync(go, args, {
-    cwd: module,
-    encoding: 'utf8',
-    timeout: BUILD_MS,
-    maxBuffer: 64 * 1024 * 1024,
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '' },
-  });
-  if (status !== 0)
-    throw new Error(`\`go build\` failed in ${module}: ${(stderr || String(error)).trim().slice(-2000)}`);
 }
 
 /** Without them the programs report a version that clients do not understand. */

@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { absentPackages, installPackages, type DebianPackages } from '../harness/debian-packages.ts';
+import { goProgram } from '../harness/go-program.ts';
 
 /** This machine cannot run a real Kubernetes. The message says what is missing and how to get it. */
 export class Unsupported extends Error {}
@@ -41,13 +41,6 @@ export function requireCluster(note: (text: string) => void): void {
   installPackages(absent);
   const still = absentPackages(PACKAGES);
   if (still.length > 0) throw new Unsupported(`it needs the Debian packages ${still.join(' ')}: install them`);
-}
-
-/** The program `go`, on the path or where its own packages put it. */
-export function goProgram(): string | undefined {
-  return ['go', '/usr/local/go/bin/go', '/usr/lib/go/bin/go'].find(
-    (program) => spawnSync(program, ['version'], { timeout: 30_000 }).status === 0,
-  );
 }
 
 function hasCapability(bit: bigint): boolean {
