@@ -11,6 +11,7 @@ import { networkMatches, type Authorization } from '#model/authorization.ts';
 import { parseNetwork } from '#model/address.ts';
 import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
 import type { InboundServer } from '#model/inbound.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 
 const NAME = 'web.shop.serviceaccount.identity.tulle.cluster.local';
@@ -111,6 +112,21 @@ test('inbound servers arrive as they were sent', () => {
       },
     ],
   } as const;
+  const limit: RateLimit = {
+    ref: {
+      type: 'resource',
+      group: 'policy.linkerd.io',
+      kind: 'HTTPLocalRateLimitPolicy',
+      name: 'l',
+      namespace: 'shop',
+    },
+    total: 100,
+    identity: 10,
+    overrides: [
+      { requestsPerSecond: 20, identities: [NAME, 'other'] },
+      { requestsPerSecond: 0, identities: ['free'] },
+    ],
+  };
   const servers: readonly InboundServer[] = [
     {
       ref: anyone.ref,
@@ -124,6 +140,17 @@ test('inbound servers arrive as they were sent', () => {
       authorizations: [],
     },
     { ref: anyone.ref, protocol: { kind: 'http1', routes: [route] }, authorizations: [] },
+    {
+      ref: anyone.ref,
+      protocol: { kind: 'detect', timeoutMs: 10_000, routes: [], rateLimit: limit },
+      authorizations: [],
+    },
+    { ref: anyone.ref, protocol: { kind: 'http1', routes: [], rateLimit: limit }, authorizations: [] },
+    {
+      ref: anyone.ref,
+      protocol: { kind: 'http2', routes: [], rateLimit: { ref: anyone.ref, total: 4_294_967_295, overrides: [] } },
+      authorizations: [],
+    },
     { ref: anyone.ref, protocol: { kind: 'tls' }, authorizations: [] },
   ];
   for (const server of servers) assert.deepEqual(overWire.server(server), server);
@@ -155,6 +182,11 @@ test('a policy that cannot be understood is refused as a whole, with the field',
   refused({ labels, protocol: { kind: { $case: 'detect', value: {} } } }, /^protocol\.detect\.timeout/);
   refused({ labels, protocol: opaque, authorizations: [{ labels }] }, /^authorizations\[0\]\.networks/);
   const ip = { ip: { $case: 'ipv4', value: 0 } } as const;
+  const overrides = [{ limit: { requestsPerSecond: 1 } }];
+  const httpLocalRateLimit = { metadata: { kind: { $case: 'default', value: 'l' } as const }, overrides };
+  const timeout = { seconds: 10n, nanos: 0 };
+  const detect = { kind: { $case: 'detect', value: { timeout, httpLocalRateLimit } } } as const;
+  refused({ labels, protocol: detect }, /^protocol\.detect\.http_local_rate_limit\.overrides\[0\]\.clients/);
   const networks = [{ net: { ip, prefixLen: 33 } }];
   refused({ labels, protocol: opaque, authorizations: [{ labels, networks }] }, /prefix_len/);
 });

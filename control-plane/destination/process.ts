@@ -30,6 +30,8 @@ import { outboundPoliciesService } from '../policy/outbound-server.ts';
 import { PolicyFindings } from '../policy/policy-findings.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
+import { rateLimitStatusSource } from '../policy/rate-limit-status-source.ts';
+import { routeStatusSources } from '../policy/route-status-source.ts';
 import { StatusWriter } from '../policy/status-writer.ts';
 import { TrafficFindings } from '../policy/traffic-findings.ts';
 import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
@@ -124,11 +126,12 @@ export async function startDestination(
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
 
-  // One of the replicas writes what became of routes into their status.
+  // One of the replicas writes what became of objects into their status.
   const statuses = new StatusWriter({
-    services: stores.services,
-    routes,
-    clusterDomain: config.clusterDomain,
+    sources: [
+      ...routeStatusSources({ services: stores.services, routes, clusterDomain: config.clusterDomain }),
+      rateLimitStatusSource(policies, policyContext(inboundSettings)),
+    ],
     client,
     clock: systemClock,
     isWriter: () => lease.isHolder,

@@ -163,7 +163,8 @@ export function qualified({ group, kind }: ObjectRef): string {
   return group === '' || group === 'core' ? kind : `${kind}.${group}`;
 }
 
-function readRef(value: unknown, field: string, namespace: string, problems: Problems): ObjectRef | undefined {
+/** @param namespace  of a reference that names none */
+export function readRef(value: unknown, field: string, namespace: string, problems: Problems): ObjectRef | undefined {
   const fields = asObject(value);
   const kind = asText(fields['kind']) ?? '';
   const name = asText(fields['name']) ?? '';

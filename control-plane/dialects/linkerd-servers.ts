@@ -2,7 +2,8 @@ import type { Pod } from '#k8s/resources/pod.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { networkMatches, type Authentication, type Authorization, type NetworkMatch } from '#model/authorization.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
-import type { Problem } from './problem.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
+import { formatProblems, type Problem } from './problem.ts';
 import { selects } from './label-selector.ts';
 import {
   isRouteTarget,
@@ -19,14 +20,16 @@ import {
   type ServerAuthorization,
   type ServerPolicy,
 } from './linkerd-policy.ts';
+import { readRateLimitPolicy } from './rate-limit-policy.ts';
 
-/** Kinds that say who may talk to a pod. */
+/** Kinds that say who may talk to a pod, and how often. */
 export const POLICY_KINDS = [
   'Server',
   'ServerAuthorization',
   'AuthorizationPolicy',
   'MeshTLSAuthentication',
   'NetworkAuthentication',
+  'HTTPLocalRateLimitPolicy',
 ] as const;
 export type PolicyKind = (typeof POLICY_KINDS)[number];
 
@@ -41,6 +44,7 @@ export type SelectedServer = {
   readonly ref: ResourceRef;
   readonly policy: ServerPolicy;
   readonly authorizations: readonly Authorization[];
+  readonly rateLimit?: RateLimit;
 };
 
 /** Something that an object says and that has no effect. */
@@ -61,13 +65,66 @@ export function selectServer(
   for (const server of inOrder(objects.list('Server', pod.namespace))) {
     const policy = readServer(server, context).value;
     if (policy === undefined || !selectsPort(policy, pod, port)) continue;
+    const limiting = rateLimitPolicies(server, objects, context)[0];
     return {
       ref: refOf('Server', server),
       policy,
       authorizations: authorizationsOf(server, objects, context),
+      ...(limiting && { rateLimit: limiting.limit }),
     };
   }
   return undefined;
+}
+
+/** The policies that can be used and are about a Server, the one that counts first. */
+function rateLimitPolicies(
+  server: { readonly namespace: string; readonly name: string },
+  objects: PolicyObjects,
+  context: PolicyContext,
+): readonly { readonly object: CustomObject; readonly limit: RateLimit }[] {
+  return inOrder(objects.list('HTTPLocalRateLimitPolicy', server.namespace)).flatMap((object) => {
+    const read = readRateLimitPolicy(object, context).value;
+    return read?.serverName === server.name ? [{ object, limit: read.limit }] : [];
+  });
+}
+
+/** What becomes of an HTTPLocalRateLimitPolicy. `reason` is that of its condition Accepted. Source: linkerd2 `policy-controller`. */
+export type RateLimitVerdict = {
+  readonly isAccepted: boolean;
+  readonly reason: 'Accepted' | 'Invalid' | 'NoMatchingTarget' | 'RateLimitReasonAlreadyExists' | 'NotHTTP';
+  readonly field: string;
+  readonly message: string;
+};
+
+/** Judges an HTTPLocalRateLimitPolicy, in the order of what a user has to put right first. */
+export function judgeRateLimit(object: CustomObject, objects: PolicyObjects, context: PolicyContext): RateLimitVerdict {
+  const refused = (reason: RateLimitVerdict['reason'], field: string, message: string): RateLimitVerdict => ({
+    isAccepted: false,
+    reason,
+    field,
+    message,
+  });
+  const { value, problems } = readRateLimitPolicy(object, context);
+  if (value === undefined) return refused('Invalid', 'spec', formatProblems(problems));
+  const { namespace } = object;
+  const name = `${namespace}/${value.serverName}`;
+  const target = 'spec.targetRef';
+  const server = objects.get('Server', namespace, value.serverName);
+  if (server === undefined) return refused('NoMatchingTarget', target, `Server ${name} does not exist`);
+  const winner = rateLimitPolicies(server, objects, context)[0]?.object;
+  if (winner !== undefined && winner.name !== object.name) {
+    const message = `HTTPLocalRateLimitPolicy ${namespace}/${winner.name} limits Server ${name} already, and is older or first by name`;
+    return refused('RateLimitReasonAlreadyExists', target, message);
+  }
+  const protocol = readServer(server, context).value?.protocol;
+  if (protocol === 'opaque' || protocol === 'tls') {
+    return refused(
+      'NotHTTP',
+      target,
+      `Server ${name} carries no HTTP that could be counted: its proxyProtocol is ${protocol}`,
+    );
+  }
+  return { isAccepted: true, reason: 'Accepted', field: target, message: `in effect on Server ${name}` };
 }
 
 function selectsPort(policy: ServerPolicy, pod: Pod, port: number): boolean {
@@ -161,6 +218,8 @@ export function problemsOf(kind: PolicyKind, object: CustomObject, context: Poli
       return readMeshTlsAuthentication(object, context).problems;
     case 'NetworkAuthentication':
       return readNetworkAuthentication(object).problems;
+    case 'HTTPLocalRateLimitPolicy':
+      return readRateLimitPolicy(object, context).problems;
   }
 }
 
@@ -173,6 +232,10 @@ export function findingsOf(
 ): readonly PolicyFinding[] {
   const ref = refOf(kind, object);
   const problems = problemsOf(kind, object, context);
+  if (kind === 'HTTPLocalRateLimitPolicy' && problems.length === 0) {
+    const { isAccepted, field, message } = judgeRateLimit(object, objects, context);
+    return isAccepted ? [] : [{ object: ref, field, message }];
+  }
   const read = kind === 'AuthorizationPolicy' ? readAuthorizationPolicy(object).value : undefined;
   if (read === undefined) return problems.map((problem) => ({ object: ref, ...problem }));
   const { target } = read;

@@ -1,5 +1,6 @@
 import { authorize, type Authorization, type Client, type Verdict } from './authorization.ts';
 import { bestHost, bestMatch, compareSpecificity, type HostMatch, type HttpMatch, type RequestHead } from './match.ts';
+import type { RateLimit } from './rate-limit.ts';
 import type { ResourceRef } from './resource-ref.ts';
 
 /** How a port of a workload is served and who may use it. Source: linkerd2-proxy-api `inbound.Server`. */
@@ -10,11 +11,12 @@ export type InboundServer = {
 };
 
 export type InboundProtocol =
-  | { readonly kind: 'detect'; readonly timeoutMs: number; readonly routes: readonly InboundRoute[] }
+  | ({ readonly kind: 'detect'; readonly timeoutMs: number } & InboundHttp)
   | { readonly kind: 'opaque' } // raw bytes, TLS of the mesh is not terminated on the port itself
   | { readonly kind: 'tls' }
-  | { readonly kind: 'http1'; readonly routes: readonly InboundRoute[] }
-  | { readonly kind: 'http2'; readonly routes: readonly InboundRoute[] };
+  | ({ readonly kind: 'http1' | 'http2' } & InboundHttp);
+
+type InboundHttp = { readonly routes: readonly InboundRoute[]; readonly rateLimit?: RateLimit };
 
 /** Narrows or widens what a server allows for some requests. Its authorizations count in addition to the server's. */
 export type InboundRoute = {

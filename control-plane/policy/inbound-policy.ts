@@ -2,6 +2,7 @@ import { DEFAULT_INBOUND_POLICIES, type DefaultInboundPolicy } from '#config/val
 import { network, type Network } from '#model/address.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
 import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { PolicyContext, ServerProtocol } from '../dialects/linkerd-policy.ts';
@@ -33,11 +34,11 @@ export function inboundServer(
 ): InboundServer {
   const selected = selectServer(pod, port, objects, policyContext(settings));
   if (selected === undefined) return defaultInboundServer(pod, port, settings);
-  const { ref, policy, authorizations } = selected;
+  const { ref, policy, authorizations, rateLimit } = selected;
   const access = DEFAULT_INBOUND_POLICIES.find((name) => name === policy.accessPolicy) ?? 'deny';
   return {
     ref,
-    protocol: protocolOf(policy.protocol, defaultRoutes(pod, port, settings)),
+    protocol: protocolOf(policy.protocol, defaultRoutes(pod, port, settings), rateLimit),
     authorizations: [...authorizations, ...defaultAuthorizations(access, settings)],
   };
 }
@@ -47,13 +48,18 @@ export function policyContext({ clusterNetworks, identitySuffix }: InboundSettin
   return { clusterNetworks, identitySuffix, accessPolicies: DEFAULT_INBOUND_POLICIES };
 }
 
-function protocolOf(kind: ServerProtocol, routes: readonly InboundRoute[]): InboundProtocol {
+function protocolOf(
+  kind: ServerProtocol,
+  routes: readonly InboundRoute[],
+  rateLimit: RateLimit | undefined,
+): InboundProtocol {
+  const http = { routes, ...(rateLimit && { rateLimit }) };
   switch (kind) {
     case 'detect':
-      return { kind, timeoutMs: DETECT_TIMEOUT_MS, routes };
+      return { kind, timeoutMs: DETECT_TIMEOUT_MS, ...http };
     case 'http1':
     case 'http2':
-      return { kind, routes };
+      return { kind, ...http };
     case 'opaque':
     case 'tls':
       return { kind };

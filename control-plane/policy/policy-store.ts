@@ -10,6 +10,7 @@ const KINDS: Readonly<Record<PolicyKind, { readonly plural: string; readonly ver
   AuthorizationPolicy: { plural: 'authorizationpolicies', versions: ['v1alpha1'] },
   MeshTLSAuthentication: { plural: 'meshtlsauthentications', versions: ['v1alpha1'] },
   NetworkAuthentication: { plural: 'networkauthentications', versions: ['v1alpha1'] },
+  HTTPLocalRateLimitPolicy: { plural: 'httplocalratelimitpolicies', versions: ['v1alpha1'] },
 };
 
 type ByName = Map<string, CustomObject>;
@@ -35,6 +36,12 @@ export class PolicyStore implements PolicyObjects {
 
   list(kind: PolicyKind, namespace: string): readonly CustomObject[] {
     return [...(this.#objects.get(kind)?.get(namespace)?.values() ?? [])];
+  }
+
+  /** `namespace/name` of every object of a kind. */
+  keys(kind: PolicyKind): readonly string[] {
+    const byNamespace = [...(this.#objects.get(kind) ?? [])];
+    return byNamespace.flatMap(([namespace, byName]) => [...byName.keys()].map((name) => `${namespace}/${name}`));
   }
 
   get(kind: PolicyKind, namespace: string, name: string): CustomObject | undefined {

@@ -8,14 +8,10 @@ import { compileGrpcRoute } from '../dialects/grpc-route.ts';
 import { compileHttpRoute } from '../dialects/http-route.ts';
 import { formatProblems } from '../dialects/problem.ts';
 import { isAttached, type RouteIndex } from './route-index.ts';
+import type { Condition } from './status-writer.ts';
 
 /** What a condition of a route says. Source: Gateway API, RouteConditionType. */
-export type RouteCondition = {
-  readonly type: 'Accepted' | 'ResolvedRefs';
-  readonly status: 'True' | 'False';
-  readonly reason: string;
-  readonly message: string;
-};
+export type RouteCondition = Condition & { readonly type: 'Accepted' | 'ResolvedRefs' };
 
 /** What became of a route on one of its parents. */
 export type ParentVerdict = { readonly parent: ServiceParent; readonly conditions: readonly RouteCondition[] };

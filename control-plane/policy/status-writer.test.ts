@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { customKind } from '#k8s/resources/custom-object.ts';
 import type { ParentVerdict } from './route-status.ts';
-import { CONTROLLER_NAME, mergeParents } from './status-writer.ts';
+import { mergeParents } from './route-status-source.ts';
+import { CONTROLLER_NAME } from './status-writer.ts';
 
 const KIND = customKind({ group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', plural: 'httproutes' }, 'v1');
 const WEB = { group: '', kind: 'Service', name: 'web' };

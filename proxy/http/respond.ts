@@ -6,6 +6,7 @@ const REASONS: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   408: 'Request Timeout',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   501: 'Not Implemented',
   502: 'Bad Gateway',
@@ -29,7 +30,7 @@ export function errorResponse(error: ProxyError, isClosing: boolean): string {
 }
 
 /** Statuses of gRPC, where UNAVAILABLE (14) does not say it. */
-const GRPC_STATUS: Readonly<Record<number, number>> = { 400: 13, 403: 7, 404: 12, 431: 8, 501: 12 };
+const GRPC_STATUS: Readonly<Record<number, number>> = { 400: 13, 403: 7, 404: 12, 429: 8, 431: 8, 501: 12 };
 
 /**
  * The same for a connection that has heads of its own.

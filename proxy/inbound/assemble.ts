@@ -103,7 +103,7 @@ export class Inbound implements Disposable {
   sweep(): void {
     this.#servers.sweep();
     this.#http2Servers.sweep();
-    this.#ports.sweep((port) => port.pool.sweep());
+    this.#ports.sweep((port) => port.sweep());
   }
 
   drain(): void {

@@ -1,6 +1,7 @@
 import type { Client, Verdict } from '#model/authorization.ts';
 import { authorizeRequest, type InboundServer, type RequestVerdict } from '#model/inbound.ts';
 import type { MatchesPattern, RequestHead as MatchedHead } from '#model/match.ts';
+import type { RateLimitScope } from '#model/rate-limit.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
@@ -16,6 +17,7 @@ import { refLabels } from '../metrics/labels.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
 import type { EndpointMeta, TapHub, TapOrigin } from '../tap/hub.ts';
 import type { InboundPort } from './port.ts';
+import type { RateLimiter } from './rate-limiter.ts';
 
 const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 
@@ -59,6 +61,7 @@ class Application implements ServerEndpoint, Destination {
 type Prepared = {
   readonly verdict: Verdict;
   readonly hasRoute: boolean;
+  readonly isProbe: boolean; // of the kubelet, which restarts pods that do not answer
   readonly counter: CounterMetrics;
   readonly application: Application;
 };
@@ -75,6 +78,7 @@ export class InboundRequests {
   /** The answer for every request, when the policy does not look at requests. */
   #uniform: Prepared | undefined;
   readonly #prepared = new Map<string, Prepared>();
+  readonly #limited = new Map<RateLimitScope, CounterMetrics>();
 
   constructor(
     port: InboundPort,
@@ -93,21 +97,21 @@ export class InboundRequests {
   }
 
   serve(head: RequestHead, body: Buffer | undefined, isEnd: boolean, response: ResponseSink): RequestSink {
-    const { verdict, hasRoute, counter, application } = this.#decide(head);
+    const { verdict, hasRoute, isProbe, counter, application } = this.#decide(head);
     counter.count();
     if (!verdict.isAllowed) {
       const server = formatResourceRef(verdict.server);
       const code = hasRoute ? 'unauthorized' : 'no-route';
-      const error = new ProxyError(code, `${server} denies the request: ${verdict.reason}`);
-      application.requests.request();
-      application.requests.response(error.status, 0);
-      const tap = this.#tap.hub.begin(head, this.#tap.origin);
-      tap?.sent(application.meta);
-      tap?.received(errorHead(error, head.isHttp2 && isGrpcMessage(head.lines)), undefined);
-      tap?.ended('complete');
-      response.fail(error);
-      this.#dispatch.onDone();
-      return NO_SINK;
+      return this.#refuse(
+        new ProxyError(code, `${server} denies the request: ${verdict.reason}`),
+        application,
+        head,
+        response,
+      );
+    }
+    if (this.#port.rateLimiter !== undefined && !isProbe) {
+      const error = this.#limit(this.#port.rateLimiter);
+      if (error !== undefined) return this.#refuse(error, application, head, response);
     }
     const tap = this.#tap.hub.begin(head, this.#tap.origin);
     const request = { head, fields: this.#fields, body, isEnd, tap };
@@ -116,11 +120,50 @@ export class InboundRequests {
     return dispatch;
   }
 
+  #refuse(error: ProxyError, application: Application, head: RequestHead, response: ResponseSink): RequestSink {
+    application.requests.request();
+    application.requests.response(error.status, 0);
+    const tap = this.#tap.hub.begin(head, this.#tap.origin);
+    tap?.sent(application.meta);
+    tap?.received(errorHead(error, head.isHttp2 && isGrpcMessage(head.lines)), undefined);
+    tap?.ended('complete');
+    response.fail(error);
+    this.#dispatch.onDone();
+    return NO_SINK;
+  }
+
+  /** @returns why the request is one too many, if it is */
+  #limit(limiter: RateLimiter): ProxyError | undefined {
+    const { tls } = this.#client;
+    const exceeded = limiter.take(tls.kind === 'mesh' ? tls.identity : undefined);
+    if (exceeded === undefined) return undefined;
+    const { scope, requestsPerSecond } = exceeded;
+    const { ref } = limiter.limit;
+    let counter = this.#limited.get(scope);
+    if (counter === undefined) {
+      const labels = {
+        ...this.#port.targetLabels,
+        ...refLabels('srv', this.#port.policy.value.ref),
+        ...this.#tlsLabels,
+      };
+      const which = { ...refLabels('ratelimit', ref), ratelimit_scope: scope };
+      counter = this.#port.verdictMetrics('httpLimited', { ...labels, ...which });
+      this.#limited.set(scope, counter);
+    }
+    counter.count();
+    const whose = scope === 'total' ? 'of all clients together' : 'of this client';
+    return new ProxyError(
+      'rate-limited',
+      `${formatResourceRef(ref)} allows ${requestsPerSecond} requests per second ${whose}`,
+    );
+  }
+
   #decide(head: RequestHead): Prepared {
     const { policy } = this.#port;
     if (policy.version !== this.#policyVersion) {
       this.#policyVersion = policy.version;
       this.#prepared.clear();
+      this.#limited.clear();
       this.#uniform = isUniform(policy.value)
         ? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head, this.#port.matchesPattern)))
         : undefined;
@@ -145,6 +188,7 @@ export class InboundRequests {
     const prepared: Prepared = {
       verdict,
       hasRoute: route !== undefined,
+      isProbe: route?.type === 'default' && route.name === 'probe',
       counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
       application: new Application(this.#port, this.#port.requestMetrics(labels), policyLabels),
     };

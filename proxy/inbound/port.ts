@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { DecodeError } from '#api/decode/decode-error.ts';
 import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
@@ -18,11 +19,12 @@ import { TransportMetrics } from '../metrics/transport.ts';
 import { connectTcp } from '../transport/connect.ts';
 import { Connection } from '../transport/connection.ts';
 import type { InboundContext } from './context.ts';
+import { RateLimiter } from './rate-limiter.ts';
 
 /** Label sets kept per port. More clients than this share one set without `client_id`. */
 const CLIENTS_MAX = 1000;
 
-type VerdictFamily = 'httpAllow' | 'httpDeny' | 'tcpAllow' | 'tcpDeny';
+type VerdictFamily = 'httpAllow' | 'httpDeny' | 'httpLimited' | 'tcpAllow' | 'tcpDeny';
 
 /** Keeps one metrics object per label set. */
 class Metered<M extends Disposable> implements Disposable {
@@ -64,6 +66,8 @@ export class InboundPort implements CacheValue {
   readonly pool: RequestPool;
   readonly policy: Watch<InboundServer>;
   readonly targetLabels: Labels;
+  /** Of the requests; absent: there is no limit. */
+  rateLimiter: RateLimiter | undefined;
   readonly #context: InboundContext;
   readonly #server: TransportMetrics;
   readonly #clients: Metered<TransportMetrics>;
@@ -89,6 +93,7 @@ export class InboundPort implements CacheValue {
     this.#verdicts = {
       httpAllow: counters('httpAllow'),
       httpDeny: counters('httpDeny'),
+      httpLimited: counters('httpLimited'),
       tcpAllow: counters('tcpAllow'),
       tcpDeny: counters('tcpDeny'),
     };
@@ -151,7 +156,7 @@ export class InboundPort implements CacheValue {
     this.#stream = watchStream(policy.client, InboundServerPoliciesService.watchPort, request, random, {
       onMessage: (message) => {
         try {
-          this.policy.set(decodeInboundServer(message));
+          this.#apply(decodeInboundServer(message));
         } catch (error) {
           if (!(error instanceof DecodeError)) throw error;
           log.warn({ port: this.port, err: error }, 'the policy of a port cannot be used, keeping the one before');
@@ -159,6 +164,19 @@ export class InboundPort implements CacheValue {
       },
       onRefused: (error) => log.warn({ port: this.port, err: error }, 'no policy for a port, keeping the one before'),
     });
+  }
+
+  sweep(): void {
+    this.pool.sweep();
+    this.rateLimiter?.sweep();
+  }
+
+  #apply(server: InboundServer): void {
+    this.policy.set(server);
+    const limit = 'rateLimit' in server.protocol ? server.protocol.rateLimit : undefined;
+    // A change of something else must not give every client another burst.
+    if (isDeepStrictEqual(limit, this.rateLimiter?.limit)) return;
+    this.rateLimiter = limit && new RateLimiter(limit, this.#context.now);
   }
 
   rest(): void {

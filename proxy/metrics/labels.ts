@@ -7,8 +7,8 @@ export function targetLabels(address: string, port: number): Labels {
   return { target_addr: formatSocketAddress(address, port), target_ip: address, target_port: String(port) };
 }
 
-/** @param prefix  `srv`, `route` or `authz` */
-export function refLabels(prefix: 'srv' | 'route' | 'authz', ref: ResourceRef): Labels {
+/** @param prefix  `srv`, `route`, `authz` or `ratelimit` */
+export function refLabels(prefix: 'srv' | 'route' | 'authz' | 'ratelimit', ref: ResourceRef): Labels {
   const { group, kind } = ref.type === 'default' ? { group: '', kind: 'default' } : ref;
   return { [`${prefix}_group`]: group, [`${prefix}_kind`]: kind, [`${prefix}_name`]: ref.name };
 }

@@ -45,6 +45,7 @@ export class TrafficMetrics {
   readonly tcpClose: Family;
   readonly httpAllow: Family;
   readonly httpDeny: Family;
+  readonly httpLimited: Family;
   readonly tcpAllow: Family;
   readonly tcpDeny: Family;
   readonly errors: Family;
@@ -67,6 +68,7 @@ export class TrafficMetrics {
     this.tcpClose = this.#counter('tcp_close_total', 'Connections closed.');
     this.httpAllow = this.#counter('inbound_http_authz_allow_total', 'Requests that a policy let in.');
     this.httpDeny = this.#counter('inbound_http_authz_deny_total', 'Requests that no policy let in.');
+    this.httpLimited = this.#counter('inbound_http_local_ratelimit_total', 'Requests above a limit of their server.');
     this.tcpAllow = this.#counter('inbound_tcp_authz_allow_total', 'Connections that a policy let in.');
     this.tcpDeny = this.#counter('inbound_tcp_authz_deny_total', 'Connections that no policy let in.');
     this.errors = this.#counter(

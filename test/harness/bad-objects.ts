@@ -75,6 +75,7 @@ const ref = (name: string, more: object = {}): object => ({
   backendRefs: [{ name, port: 8080, ...more }],
 });
 const ACCRUAL = 'balancer.linkerd.io/failure-accrual';
+const SERVER = { group: 'policy.linkerd.io', kind: 'Server', name: 'web' };
 const SELECTOR = { podSelector: { matchLabels: { app: 'web-v1' } } };
 
 export const BAD_OBJECTS: readonly BadObject[] = [
@@ -177,5 +178,11 @@ export const BAD_OBJECTS: readonly BadObject[] = [
   ),
   policy('MeshTLSAuthentication', 'v1alpha1', { identities: ['not an identity'] }, /spec\.identities\[0\]: /),
   policy('NetworkAuthentication', 'v1alpha1', { networks: [{ cidr: '10.0.0.0/40' }] }, /spec\.networks\[0\]\.cidr: /),
+  policy(
+    'HTTPLocalRateLimitPolicy',
+    'v1alpha1',
+    { targetRef: SERVER, total: { requestsPerSecond: 10 }, identity: { requestsPerSecond: 11 } },
+    /spec\.identity\.requestsPerSecond: 11 is more than the total, 10/,
+  ),
   policy('ServerAuthorization', 'v1beta1', { server: { name: 'web' }, client: {} }, /spec\.client: /),
 ];

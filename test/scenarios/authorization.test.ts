@@ -29,6 +29,20 @@ kind: Server
 metadata: { name: vault-echo, namespace: bank }
 spec: { podSelector: { matchLabels: { app: vault } }, port: 9000, proxyProtocol: opaque }
 `;
+/** @param more  of its spec */
+function limitYaml(more: string): string {
+  return `
+apiVersion: policy.linkerd.io/v1alpha1
+kind: HTTPLocalRateLimitPolicy
+metadata: { name: slowly, namespace: bank }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: Server, name: vault-http }
+  identity: { requestsPerSecond: 1 }
+  total: { requestsPerSecond: 1000 }
+  ${more}
+`;
+}
+
 const ALLOWED: Answer = { http: '200', tcp: 'echo', held: 'open' };
 
 /** A server whose kubelet probes are HTTP requests. */
@@ -146,6 +160,37 @@ describe('authorization in a cluster', () => {
     );
     await expectSoon('still allowed', 'teller', isSame(ALLOWED));
     assert.match((await answer('stranger')).http, /^403 /);
+  });
+
+  test('requests above a limit are answered 429 with the policy that limits, its status says that it acts, and overrides help', async () => {
+    await mesh.apply(limitYaml(''));
+    const limited =
+      /^429 rate-limited: httplocalratelimitpolicy\.policy\.linkerd\.io bank\/slowly allows 1 requests per second of this client$/;
+    await expectSoon('limited with the policy', 'teller', ({ http }) => limited.test(http));
+    await expectSoon('one of several passes', 'teller', isSame(ALLOWED));
+    const path = '/apis/policy.linkerd.io/v1alpha1/namespaces/bank/httplocalratelimitpolicies/slowly';
+    await until('a status', 20_000, async () => {
+      const { status } = (await mesh.cluster.get(path)) as {
+        status?: { conditions?: readonly { type: string; status: string; message: string }[] };
+      };
+      const [condition] = status?.conditions ?? [];
+      return condition?.status === 'True' && condition.message === 'in effect on Server bank/vault-http';
+    });
+    const [pod] = await mesh.pods('bank', 'app=vault');
+    const { stdout } = mesh.tulle(['diagnostics', 'proxy-metrics', '-n', 'bank', `pod/${pod?.metadata.name}`]);
+    assert.match(
+      stdout,
+      /inbound_http_local_ratelimit_total\{[^}]*srv_name="vault-http"[^}]*ratelimit_name="slowly",ratelimit_scope="identity"\} [1-9]/,
+    );
+    const lines = async (): Promise<readonly string[]> =>
+      (await mesh.logs('bank', 'teller', 'app')).trimEnd().split('\n');
+    await mesh.apply(
+      limitYaml('overrides: [{ requestsPerSecond: 100, clientRefs: [{ kind: ServiceAccount, name: teller }] }]'),
+    );
+    await until('eight answers without a limit', 30_000, async () =>
+      (await lines()).slice(-8).every((line) => isSame(ALLOWED)(JSON.parse(line) as Answer)),
+    );
+    await mesh.remove(path);
   });
 
   test('without the Servers everybody gets in again', async () => {

@@ -19,6 +19,7 @@ const FINDINGS_RULES = [
     apiGroups: ['policy.linkerd.io'],
     resources: [
       'authorizationpolicies',
+      'httplocalratelimitpolicies',
       'httproutes',
       'meshtlsauthentications',
       'networkauthentications',

@@ -1,6 +1,15 @@
-import type { Authn, Authz, HttpRoute, Network as NetworkMessage, ProxyProtocol, Server } from '#api/gen/inbound.ts';
+import type {
+  Authn,
+  Authz,
+  HttpLocalRateLimit,
+  HttpRoute,
+  Network as NetworkMessage,
+  ProxyProtocol,
+  Server,
+} from '#api/gen/inbound.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
 import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
@@ -34,18 +43,20 @@ function decodeProtocol(message: ProxyProtocol | undefined): InboundProtocol {
   if (kind === undefined) throw new DecodeError('protocol.kind', 'missing or unknown');
   switch (kind.$case) {
     case 'detect': {
-      if (kind.value.httpLocalRateLimit !== undefined) throw unsupported('protocol.detect.http_local_rate_limit');
       return {
         kind: 'detect',
         timeoutMs: decodeDurationMs(kind.value.timeout, 'protocol.detect.timeout'),
         routes: decodeRoutes(kind.value.httpRoutes, 'protocol.detect.http_routes'),
+        ...decodeRateLimit(kind.value.httpLocalRateLimit, 'protocol.detect.http_local_rate_limit'),
       };
     }
     case 'http1':
-    case 'http2': {
-      if (kind.value.localRateLimit !== undefined) throw unsupported(`protocol.${kind.$case}.local_rate_limit`);
-      return { kind: kind.$case, routes: decodeRoutes(kind.value.routes, `protocol.${kind.$case}.routes`) };
-    }
+    case 'http2':
+      return {
+        kind: kind.$case,
+        routes: decodeRoutes(kind.value.routes, `protocol.${kind.$case}.routes`),
+        ...decodeRateLimit(kind.value.localRateLimit, `protocol.${kind.$case}.local_rate_limit`),
+      };
     case 'opaque':
     case 'tls':
       return { kind: kind.$case };
@@ -56,6 +67,25 @@ function decodeProtocol(message: ProxyProtocol | undefined): InboundProtocol {
 
 function unsupported(field: string): DecodeError {
   return new DecodeError(field, 'not supported by this version');
+}
+
+/** Limits of 0 are none. Source: linkerd2-proxy `server-policy`. */
+function decodeRateLimit(message: HttpLocalRateLimit | undefined, field: string): { readonly rateLimit?: RateLimit } {
+  if (message === undefined) return {};
+  const total = message.total?.requestsPerSecond ?? 0;
+  const identity = message.identity?.requestsPerSecond ?? 0;
+  return {
+    rateLimit: {
+      ref: decodeResourceRef(message.metadata, `${field}.metadata`),
+      ...(total > 0 && { total }),
+      ...(identity > 0 && { identity }),
+      overrides: message.overrides.map(({ limit, clients }, index) => {
+        const identities = clients?.identities.map(({ name }) => name) ?? [];
+        if (identities.length === 0) throw new DecodeError(`${field}.overrides[${index}].clients.identities`, 'empty');
+        return { requestsPerSecond: limit?.requestsPerSecond ?? 0, identities };
+      }),
+    },
+  };
 }
 
 function decodeRoutes(messages: readonly HttpRoute[], field: string): readonly InboundRoute[] {

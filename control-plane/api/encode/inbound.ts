@@ -1,6 +1,15 @@
-import type { Authn, Authz, HttpRoute, Network as NetworkMessage, ProxyProtocol, Server } from '#api/gen/inbound.ts';
+import type {
+  Authn,
+  Authz,
+  HttpLocalRateLimit,
+  HttpRoute,
+  Network as NetworkMessage,
+  ProxyProtocol,
+  Server,
+} from '#api/gen/inbound.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
 import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { encodeDuration } from './duration.ts';
 import { encodeHost, encodeHttpMatch } from './match.ts';
@@ -27,17 +36,31 @@ function encodeProtocol(protocol: InboundProtocol): ProxyProtocol {
     case 'detect': {
       const httpRoutes = protocol.routes.map(encodeRoute);
       const timeout = encodeDuration(protocol.timeoutMs);
-      return { kind: { $case: 'detect', value: { timeout, httpRoutes, httpLocalRateLimit: undefined } } };
+      const httpLocalRateLimit = protocol.rateLimit && encodeRateLimit(protocol.rateLimit);
+      return { kind: { $case: 'detect', value: { timeout, httpRoutes, httpLocalRateLimit } } };
     }
     case 'http1':
     case 'http2': {
       const routes = protocol.routes.map(encodeRoute);
-      return { kind: { $case: protocol.kind, value: { routes, localRateLimit: undefined } } };
+      const localRateLimit = protocol.rateLimit && encodeRateLimit(protocol.rateLimit);
+      return { kind: { $case: protocol.kind, value: { routes, localRateLimit } } };
     }
     case 'opaque':
     case 'tls':
       return { kind: { $case: protocol.kind, value: {} } };
   }
+}
+
+function encodeRateLimit({ ref, total, identity, overrides }: RateLimit): HttpLocalRateLimit {
+  return {
+    metadata: encodeResourceRef(ref),
+    total: total === undefined ? undefined : { requestsPerSecond: total },
+    identity: identity === undefined ? undefined : { requestsPerSecond: identity },
+    overrides: overrides.map(({ requestsPerSecond, identities }) => ({
+      limit: { requestsPerSecond },
+      clients: { identities: identities.map((name) => ({ name })) },
+    })),
+  };
 }
 
 function encodeRoute(route: InboundRoute): HttpRoute {

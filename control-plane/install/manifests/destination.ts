@@ -28,6 +28,7 @@ export function destinationComponent(values: Values): Component {
         apiGroups: ['policy.linkerd.io'],
         resources: [
           'authorizationpolicies',
+          'httplocalratelimitpolicies',
           'httproutes',
           'meshtlsauthentications',
           'networkauthentications',
@@ -48,7 +49,11 @@ export function destinationComponent(values: Values): Component {
         resources: ['httproutes/status', 'grpcroutes/status'],
         verbs: ['patch'],
       },
-      { apiGroups: ['policy.linkerd.io'], resources: ['httproutes/status'], verbs: ['patch'] },
+      {
+        apiGroups: ['policy.linkerd.io'],
+        resources: ['httplocalratelimitpolicies/status', 'httproutes/status'],
+        verbs: ['patch'],
+      },
     ],
     namespaceRules: [
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },

@@ -140,6 +140,7 @@ function policyWebhookConfiguration(values: Values): Manifest {
             apiVersions: ['*'],
             resources: [
               'authorizationpolicies',
+              'httplocalratelimitpolicies',
               'meshtlsauthentications',
               'networkauthentications',
               'serverauthorizations',

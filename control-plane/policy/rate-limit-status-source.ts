@@ -1,0 +1,30 @@
+import { asList, asObject } from '#k8s/json.ts';
+import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import { judgeRateLimit } from '../dialects/linkerd-servers.ts';
+import type { PolicyStore } from './policy-store.ts';
+import { dated, type StatusSource } from './status-writer.ts';
+
+const KIND = 'HTTPLocalRateLimitPolicy';
+
+/** The condition Accepted of HTTPLocalRateLimitPolicies. Conditions of other types are left alone. */
+export function rateLimitStatusSource(policies: PolicyStore, context: PolicyContext): StatusSource {
+  return {
+    keys: () => policies.keys(KIND),
+    get(key) {
+      const slash = key.indexOf('/');
+      return policies.get(KIND, key.slice(0, slash), key.slice(slash + 1));
+    },
+    onChange(listener) {
+      policies.onChange((namespace) => {
+        for (const { name } of policies.list(KIND, namespace)) listener(`${namespace}/${name}`);
+      });
+    },
+    statusOf(object, now) {
+      const { isAccepted, reason, message } = judgeRateLimit(object, policies, context);
+      const before = asList(object.status['conditions']);
+      const others = before.filter((one) => asObject(one)['type'] !== 'Accepted');
+      const condition = { type: 'Accepted', status: isAccepted ? 'True' : 'False', reason, message } as const;
+      return { targetRef: object.spec['targetRef'], conditions: [...others, dated(condition, object, before, now)] };
+    },
+  };
+}

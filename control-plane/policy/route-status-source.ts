@@ -1,0 +1,61 @@
+import { isDeepStrictEqual } from 'node:util';
+import { asList, asObject, type JsonObject } from '#k8s/json.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { keyOf } from '#k8s/resources/metadata.ts';
+import { judgeRoute, type ParentVerdict, type StatusContext } from './route-status.ts';
+import { CONTROLLER_NAME, dated, type StatusSource } from './status-writer.ts';
+
+/** Conditions of routes on their parents. Entries of other controllers are left alone. Source: Gateway API, RouteStatus. */
+export function routeStatusSources(context: StatusContext): readonly StatusSource[] {
+  const { services, routes } = context;
+  return routes.stores.map((store) => ({
+    keys: () => [...store.values()].map(({ namespace, name }) => keyOf(namespace, name)),
+    get: (key) => store.getByKey(key),
+    onChange(listener) {
+      const ofService = (serviceKey: string): void => {
+        for (const { namespace, name, uid } of routes.ofService(serviceKey)) {
+          if (store.get(namespace, name)?.uid === uid) listener(keyOf(namespace, name));
+        }
+      };
+      store.onChange((next) => {
+        if (next !== undefined) listener(keyOf(next.namespace, next.name));
+      });
+      routes.onChange(ofService);
+      services.onChange((next, previous) => {
+        const { namespace = '', name = '' } = next ?? previous ?? {};
+        ofService(keyOf(namespace, name));
+      });
+    },
+    statusOf: (object, now) => ({ parents: mergeParents(object, judgeRoute(object, context), now) }),
+  }));
+}
+
+/** Entries of others as they are, then ours; the time of a condition is that of its last change of status. */
+export function mergeParents(
+  object: CustomObject,
+  verdicts: readonly ParentVerdict[],
+  now: string,
+): readonly unknown[] {
+  const current = asList(object.status['parents']).map(asObject);
+  const others = current.filter(({ controllerName }) => controllerName !== CONTROLLER_NAME);
+  const before = current.filter(({ controllerName }) => controllerName === CONTROLLER_NAME);
+  const refs = asList(object.spec['parentRefs']);
+  const ours = verdicts.map(({ parent, conditions }) => {
+    const parentRef = asObject(refs[parent.index]);
+    const earlier = before.find((entry) => isDeepStrictEqual(entry['parentRef'], parentRef));
+    return {
+      parentRef,
+      controllerName: CONTROLLER_NAME,
+      conditions: conditions.map((one) => dated(one, object, asList(earlier?.['conditions']), now)),
+    };
+  });
+  return keepsOrder(current, [...others, ...ours]);
+}
+
+/** The same entries in the order that they have already, so that nothing is written only for the order. */
+function keepsOrder(current: readonly JsonObject[], wanted: readonly JsonObject[]): readonly JsonObject[] {
+  const identity = ({ controllerName, parentRef }: JsonObject): string => JSON.stringify([controllerName, parentRef]);
+  const order = new Map(current.map((entry, index) => [identity(entry), index]));
+  const position = (entry: JsonObject): number => order.get(identity(entry)) ?? current.length;
+  return wanted.toSorted((a, b) => position(a) - position(b));
+}
