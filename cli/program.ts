@@ -2,6 +2,7 @@ import { CommandError, commandHelp, parseFlags, UsageError, type Command, type T
 import { check } from './commands/check.ts';
 import { config } from './commands/config.ts';
 import { completion } from './commands/completion.ts';
+import { decisions } from './commands/decisions.ts';
 import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...VIZ_COMMANDS,
   ...MULTICLUSTER_COMMANDS,
   proxyMetrics,
+  decisions,
   version,
   completion(() => COMMANDS),
 ];

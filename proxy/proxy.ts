@@ -8,6 +8,8 @@ import type { Logger } from '#runtime/log.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import { kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
 import type { Config } from './config.ts';
+import { DecisionLog } from './decisions/decision-log.ts';
+import { decisionsPage } from './decisions/page.ts';
 import { GrpcClient } from './discovery/grpc-client.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { WorkloadIdentity } from './identity/certify.ts';
@@ -55,6 +57,10 @@ export class Proxy implements Disposable {
   readonly #config: Config;
   readonly #log: Logger;
   readonly #metrics = new TrafficMetrics();
+  readonly #decisions = new DecisionLog({
+    now: () => performance.now(),
+    count: (direction, code) => this.#metrics.proxyError(direction, code),
+  });
   readonly #clients: readonly GrpcClient[];
   readonly #identity: WorkloadIdentity;
   readonly #inbound: Inbound;
@@ -104,6 +110,7 @@ export class Proxy implements Disposable {
       tap: hub,
       patterns: new Patterns(PATTERNS_MAX),
       metrics: this.#metrics,
+      decisions: this.#decisions,
       credentials: () => this.#identity.current,
       exemption: exempt,
       ownAddresses: config.ownAddresses,
@@ -200,6 +207,7 @@ export class Proxy implements Disposable {
       host: adminListen.host,
       registry: this.#metrics.registry,
       notReady: () => (this.problem === undefined ? [] : [this.problem]),
+      pages: { '/decisions': (query) => decisionsPage(this.#decisions, query, Date.now()) },
     });
     const certified = this.#identity.certified;
     const listen = (address: { host: string; port: number }, side: Inbound | Outbound): Promise<Listener> => {

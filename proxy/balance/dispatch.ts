@@ -1,3 +1,6 @@
+import { formatSocketAddress } from '#model/address.ts';
+import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
+import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ProxyError, retryOfPeerError, type Retry } from '../errors.ts';
 import { grpcStatus } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink, ServerExchange } from '../http/exchange.ts';
@@ -19,7 +22,9 @@ export type DispatchOptions = {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Called when the proxy itself fails a request. */
-  readonly onError: (error: ProxyError) => void;
+  readonly onError: (error: ProxyError, failed: FailedRequest) => void;
+  /** Called when a response is passed on that says why a peer proxy, or a filter, answers instead of the application. */
+  readonly onErrorResponse?: (proxyError: string, status: number, failed: FailedRequest) => void;
   /** Whether a request that may have reached an application may be sent again now; absent: always. */
   readonly mayRepeat?: () => boolean;
   /** Called once per dispatch, when it needs no more of the proxy's capacity. */
@@ -41,12 +46,14 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   readonly #startedMs: number;
   readonly #isRepeatable: boolean;
   #endpoint: ServerEndpoint | undefined;
+  #lastEndpoint: ServerEndpoint | undefined; // also when it is over
   #server: ServerExchange | undefined;
   #trailers = ''; // of the request
   #sentMs = 0;
   #sentAttempts = 0;
   #avoid: Set<ServerEndpoint> | undefined;
   #lastError: ProxyError | undefined;
+  #failedAttempts: FailedAttempt[] | undefined;
   #grpcStatus: number | undefined;
   #status = 0; // of the response that is passed on; 0 before
   #latencyMs = 0;
@@ -92,6 +99,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
       return;
     }
     this.#endpoint = endpoint;
+    this.#lastEndpoint = endpoint;
     endpoint.begin();
     // A second attempt goes over a fresh connection: what ended one idle connection may have ended them all.
     const server = this.#sentAttempts === 0 ? endpoint.pool.take(this.#head, this.#isRepeatable) : undefined;
@@ -155,7 +163,11 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     const shown = isBelieved ? head : { ...head, proxyError: undefined };
     this.#tap?.received(shown, body);
     if (head !== undefined) {
-      if (shown?.proxyError !== undefined && this.#triesElsewhere(head, isEnd)) return true;
+      if (shown?.proxyError !== undefined) {
+        if (this.#triesElsewhere(head, isEnd)) return true;
+        this.#note(shown.proxyError);
+        this.#options.onErrorResponse?.(shown.proxyError, head.status, this.#failed);
+      }
       this.#status = head.status;
       if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
       const nowMs = this.#options.now();
@@ -203,6 +215,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   #failAttempt(error: ProxyError): void {
     const endpoint = this.#endpoint;
     const wasReused = this.#server !== undefined && this.#server.exchanges > 1;
+    this.#note(`${error.code}: ${error.message}`);
     this.#release();
     if (endpoint !== undefined && error.retry === 'safe') endpoint.markUnreachable(this.#options.now());
     if (this.#status !== 0 || !this.#mayRepeat(error.retry)) {
@@ -264,8 +277,24 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#waiting = undefined;
   }
 
+  /** The endpoint of the last attempt. */
+  get endpointName(): string | undefined {
+    const meta = this.#lastEndpoint?.meta;
+    return meta && formatSocketAddress(meta.address, meta.port);
+  }
+
+  get #failed(): FailedRequest {
+    return { head: this.#head, startedMs: this.#startedMs, attempts: this.#failedAttempts ?? [], refs: [] };
+  }
+
+  #note(outcome: string): void {
+    const endpoint = this.endpointName;
+    if (endpoint === undefined || (this.#failedAttempts?.length ?? 0) >= ATTEMPTS_MAX) return;
+    (this.#failedAttempts ??= []).push({ endpoint, outcome });
+  }
+
   #giveUp(error: ProxyError): void {
-    this.#options.onError(error);
+    this.#options.onError(error, this.#failed);
     this.#finish();
     this.#client.fail(error);
   }

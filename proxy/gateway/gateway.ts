@@ -1,5 +1,6 @@
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
+import { failedAtOnce, type Origin } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
@@ -30,7 +31,7 @@ const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {}
 export class Gateway implements Disposable {
   readonly #options: GatewayOptions;
   readonly #services: Cache<WatchedService>;
-  readonly #dispatch: DispatchOptions;
+  readonly #dispatch: Omit<DispatchOptions, 'onError'>;
   #inFlight = 0;
 
   constructor(options: GatewayOptions) {
@@ -44,7 +45,6 @@ export class Gateway implements Disposable {
     this.#dispatch = {
       failFastMs: outbound.failFastMs,
       now: outbound.now,
-      onError: (error) => outbound.metrics.proxyError('inbound', error.code),
       onDone: () => {
         this.#inFlight -= 1;
       },
@@ -70,20 +70,34 @@ export class Gateway implements Disposable {
     return lease;
   }
 
-  /** @param client  identity of the peer, as its certificate names it */
-  serveRequests(service: WatchedService, client: string): ServeRequest {
+  /**
+   * @param client  identity of the peer, as its certificate names it
+   * @param origin  for the record of what fails
+   */
+  serveRequests(service: WatchedService, client: string, origin: () => Origin): ServeRequest {
+    const { decisions, now } = this.#options.outbound;
+    const options: DispatchOptions = {
+      ...this.#dispatch,
+      onError: (error, failed) => decisions.request(origin(), error, failed),
+      onErrorResponse: (proxyError, status, failed) => decisions.response(origin(), proxyError, status, failed),
+    };
+    const refuse = (error: ProxyError, head: RequestHead, response: ResponseSink): RequestSink => {
+      options.onError(error, failedAtOnce(head, now()));
+      response.fail(error);
+      return NO_SINK;
+    };
     const { identity, inFlightMax } = this.#options;
     const { name } = service.service;
     const authority = name.endsWith(':80') ? name.slice(0, -3) : name;
     const fields = `forwarded: by=${identity};for=${client};host="${authority}";proto=https\r\n`;
     return (head, body, isEnd, response) => {
       const problem = this.#loopProblem(head);
-      if (problem !== undefined) return this.#refuse(problem, response);
+      if (problem !== undefined) return refuse(problem, head, response);
       if (this.#inFlight >= inFlightMax)
-        return this.#refuse(new ProxyError('load-shed', `${inFlightMax} requests are in flight already`), response);
+        return refuse(new ProxyError('load-shed', `${inFlightMax} requests are in flight already`), head, response);
       this.#inFlight += 1;
       const request = { head: withAuthority(head, authority), fields, body, isEnd };
-      const dispatch = new Dispatch(this.#dispatch, service.service, request, response);
+      const dispatch = new Dispatch(options, service.service, request, response);
       dispatch.attempt();
       return dispatch;
     };
@@ -116,11 +130,5 @@ export class Gateway implements Disposable {
       'loop',
       `the request has passed this gateway (${identity}) before: two clusters mirror each other's mirrors`,
     );
-  }
-
-  #refuse(error: ProxyError, response: ResponseSink): RequestSink {
-    this.#options.outbound.metrics.proxyError('inbound', error.code);
-    response.fail(error);
-    return NO_SINK;
   }
 }

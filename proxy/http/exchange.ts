@@ -50,6 +50,9 @@ export interface ServerExchange extends RequestSink {
   start(head: RequestHead, fields: string, body: Buffer | undefined, isEnd: boolean, sink: ResponseSink): boolean;
 }
 
+/** A client has sent what is no request, or no whole one, and is answered with this error. */
+export type OnRejected = (error: ProxyError, head: RequestHead | undefined) => void;
+
 /** Accepts one request after another. The sink's `send` gets what of the body is not in `body`. */
 export type ServeRequest = (
   request: RequestHead,

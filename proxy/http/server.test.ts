@@ -60,7 +60,7 @@ class Fixture implements Disposable {
       onRequest(seen);
       return seen;
     };
-    this.server = new Http1Server(connection, serve, TIMEOUTS, 1);
+    this.server = new Http1Server(connection, serve, () => {}, TIMEOUTS, 1);
     connection.start(this.server);
     client.on('data', (chunk: Buffer) => (this.received += chunk.toString('latin1')));
     client.on('end', () => (this.isEnded = true));

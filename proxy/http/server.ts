@@ -3,7 +3,7 @@ import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import { BodyScanner } from './body.ts';
 import { chunksOf } from './chunked.ts';
-import type { RequestSink, ResponseSink, ServeRequest } from './exchange.ts';
+import type { OnRejected, RequestSink, ResponseSink, ServeRequest } from './exchange.ts';
 import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
 import { errorResponse } from './respond.ts';
@@ -33,6 +33,7 @@ type State =
 export class Http1Server implements ConnectionHandler, ResponseSink {
   readonly #connection: Connection;
   readonly #serve: ServeRequest;
+  readonly #onRejected: OnRejected;
   readonly #timeouts: ServerTimeouts;
   readonly #body = new BodyScanner('client-malformed');
   #state: State = 'head';
@@ -51,9 +52,16 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
   #lingerBytes = 0;
   #sinceMs: number; // start of the present state, for the timeouts
 
-  constructor(connection: Connection, serve: ServeRequest, timeouts: ServerTimeouts, nowMs: number) {
+  constructor(
+    connection: Connection,
+    serve: ServeRequest,
+    onRejected: OnRejected,
+    timeouts: ServerTimeouts,
+    nowMs: number,
+  ) {
     this.#connection = connection;
     this.#serve = serve;
+    this.#onRejected = onRejected;
     this.#timeouts = timeouts;
     this.#sinceMs = nowMs;
   }
@@ -274,6 +282,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
 
   #reject(error: ProxyError): void {
     if (this.#state === 'closed' || this.#state === 'lingering') return;
+    this.#onRejected(error, this.#request);
     const sink = this.#sink;
     this.#sink = NOBODY;
     sink.abort();

@@ -1,5 +1,5 @@
 import type { Connection } from '../transport/connection.ts';
-import type { ServeRequest } from './exchange.ts';
+import type { OnRejected, ServeRequest } from './exchange.ts';
 import { Http1Server, type ServerTimeouts } from './server.ts';
 
 /** The HTTP/1.1 connections of one side of the proxy, for what concerns all of them: timeouts and draining. */
@@ -14,10 +14,13 @@ export class Http1Servers {
     this.#now = now;
   }
 
-  /** @param early  bytes that were read from the connection before */
-  serve(connection: Connection, early: Buffer, serve: ServeRequest): void {
+  /**
+   * @param early       bytes that were read from the connection before
+   * @param onRejected  told of what never became a request
+   */
+  serve(connection: Connection, early: Buffer, serve: ServeRequest, onRejected: OnRejected): void {
     if (connection.isClosed) return;
-    const server = new Http1Server(connection, serve, this.#timeouts, this.#now());
+    const server = new Http1Server(connection, serve, onRejected, this.#timeouts, this.#now());
     if (this.#isDraining) server.drain();
     this.#servers.add(server);
     connection.readFast();

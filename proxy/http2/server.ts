@@ -1,7 +1,7 @@
 import { ProxyError, toProxyError } from '../errors.ts';
 import { isGrpcMessage } from '../grpc-status.ts';
 import { ChunkDecoder } from '../http/chunked.ts';
-import type { RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
+import type { OnRejected, RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { errorHead } from '../http/respond.ts';
 import type { Connection } from '../transport/connection.ts';
@@ -15,6 +15,7 @@ import type { Stream, StreamFailure, StreamHandler } from './stream.ts';
 class ServedStream implements StreamHandler, ResponseSink {
   readonly #session: Session;
   readonly #serve: ServeRequest;
+  readonly #onRejected: OnRejected;
   readonly #isPeer: boolean;
   #stream: Stream | undefined;
   #sink: RequestSink | undefined;
@@ -25,9 +26,10 @@ class ServedStream implements StreamHandler, ResponseSink {
   #hasSentHead = false;
   #isDone = false; // nothing more is sent
 
-  constructor(session: Session, serve: ServeRequest, isPeer: boolean) {
+  constructor(session: Session, serve: ServeRequest, isPeer: boolean, onRejected: OnRejected) {
     this.#session = session;
     this.#serve = serve;
+    this.#onRejected = onRejected;
     this.#isPeer = isPeer;
   }
 
@@ -176,7 +178,9 @@ class ServedStream implements StreamHandler, ResponseSink {
     sink?.abort();
     if (this.#isDone || stream === undefined) return;
     this.#isDone = true;
-    const head = errorHead(toProxyError(error, 'client-malformed'), false);
+    const problem = toProxyError(error, 'client-malformed');
+    this.#onRejected(problem, this.#request);
+    const head = errorHead(problem, false);
     if (!this.#hasSentHead)
       this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), false);
     stream.reset(ErrorCode.PROTOCOL_ERROR);
@@ -199,15 +203,16 @@ export class Http2Servers {
   /**
    * @param early   bytes that were read from the connection before
    * @param isPeer  the client is a proxy of the mesh, which may carry HTTP/1
+   * @param onRejected  told of what never became a request
    */
-  serve(connection: Connection, early: Buffer, isPeer: boolean, serve: ServeRequest): void {
+  serve(connection: Connection, early: Buffer, isPeer: boolean, serve: ServeRequest, onRejected: OnRejected): void {
     if (connection.isClosed) return;
     const session: Session = new Session(
       connection,
       false,
       {
         onStream: (open) => {
-          const served = new ServedStream(session, serve, isPeer);
+          const served = new ServedStream(session, serve, isPeer, onRejected);
           served.attach(open(served));
         },
         onRoom() {},

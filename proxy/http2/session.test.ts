@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
-import type { RequestSink } from '../http/exchange.ts';
+import type { ServeRequest } from '../http/exchange.ts';
 import { parseResponseHead } from '../http/head.ts';
 import { Connection } from '../transport/connection.ts';
 import { ErrorCode } from './errors.ts';
@@ -41,10 +41,11 @@ type Received = { readonly type: number; readonly flags: number; readonly id: nu
 async function talk(bytes: Buffer, isEnough: (frames: readonly Received[]) => boolean): Promise<Received[]> {
   const servers = new Http2Servers(60_000, () => performance.now());
   const listener = createServer({ allowHalfOpen: true }, (socket: Socket) => {
-    servers.serve(new Connection(socket), Buffer.alloc(0), false, (_head, _body, _isEnd, response): RequestSink => {
+    const serve: ServeRequest = (_head, _body, _isEnd, response) => {
       response.respond(OK, Buffer.from('ok'), true);
       return { send: () => true, resumeResponse() {}, abort() {} };
-    });
+    };
+    servers.serve(new Connection(socket), Buffer.alloc(0), false, serve, () => {});
   });
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');

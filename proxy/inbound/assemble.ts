@@ -10,15 +10,17 @@ import type { FindDestination } from '../accept/listener.ts';
 import { acceptTls, TlsAcceptError, type AcceptedTls } from '../accept/tls-accept.ts';
 import type { DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
+import { failedAtOnce, type Origin } from '../decisions/decision.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
 import type { Gateway } from '../gateway/gateway.ts';
 import { Http1Servers } from '../http/servers.ts';
 import { Http2Servers } from '../http2/server.ts';
 import type { ServerTimeouts } from '../http/server.ts';
-import type { ServeRequest } from '../http/exchange.ts';
+import type { OnRejected, ServeRequest } from '../http/exchange.ts';
 import type { Labels } from '../metrics/family.ts';
 import { noTlsLabels, refLabels } from '../metrics/labels.ts';
 import type { AccessLog } from './access-log.ts';
+import type { SocketAddress } from '../tap/match.ts';
 import { remoteOf } from '../tap/origin.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
@@ -63,7 +65,7 @@ export class Inbound implements Disposable {
   readonly #ports: Cache<InboundPort>;
   readonly #servers: Http1Servers;
   readonly #http2Servers: Http2Servers;
-  readonly #dispatch: DispatchOptions;
+  readonly #dispatch: Omit<DispatchOptions, 'onError'>;
   readonly #kept: Lease<InboundPort>[] = [];
   #inFlight = 0;
 
@@ -79,7 +81,6 @@ export class Inbound implements Disposable {
     this.#dispatch = {
       failFastMs: 0,
       now: options.now,
-      onError: (error) => options.metrics.proxyError('inbound', error.code),
       onDone: () => {
         this.#inFlight -= 1;
       },
@@ -132,7 +133,7 @@ export class Inbound implements Disposable {
       await this.#acceptDirect(socket, original.address);
       return;
     }
-    if (isOwnPort(original.port)) this.#refuse(socket, 'loop', `port ${original.port} is the proxy's own`);
+    if (isOwnPort(original.port)) this.#refuse(socket, original, 'loop', `port ${original.port} is the proxy's own`);
     else await this.#withPort(socket, original.address, original.port, (port) => this.#acceptTransparent(socket, port));
   }
 
@@ -145,7 +146,8 @@ export class Inbound implements Disposable {
   ): Promise<void> {
     const lease = this.#ports.acquire(formatSocketAddress(address, portNumber));
     if (lease === undefined) {
-      this.#refuse(socket, 'load-shed', `more than ${this.#options.portsMax} ports are in use`);
+      const target = { address, port: portNumber };
+      this.#refuse(socket, target, 'load-shed', `more than ${this.#options.portsMax} ports are in use`);
       return;
     }
     if (socket.destroyed) lease[Symbol.dispose]();
@@ -155,15 +157,16 @@ export class Inbound implements Disposable {
 
   /** A peer proxy that dialled the inbound port itself: mutual TLS, then a header that names the port. */
   async #acceptDirect(socket: Socket, address: string): Promise<void> {
-    const tls = await this.#terminate(socket, [TRANSPORT_ALPN]);
+    const own = { address, port: this.#options.listenPort() };
+    const tls = await this.#terminate(socket, [TRANSPORT_ALPN], own);
     if (tls === undefined) return;
     if (tls.clientIdentity === undefined || tls.alpn !== TRANSPORT_ALPN) {
       const lacks = tls.clientIdentity === undefined ? 'no client certificate' : `ALPN other than ${TRANSPORT_ALPN}`;
-      this.#refuse(socket, 'unauthorized', `direct connection with ${lacks}`);
+      this.#refuse(socket, own, 'unauthorized', `direct connection with ${lacks}`);
       return;
     }
     const connection = new Connection(tls.socket, undefined, socket);
-    const first = await this.#readHeader(connection);
+    const first = await this.#readHeader(connection, own);
     if (first === undefined) {
       connection.reset();
       return;
@@ -180,6 +183,8 @@ export class Inbound implements Disposable {
           ? `this proxy is no gateway for ${header.name}`
           : `port ${header.port} is the proxy's own`;
       this.#options.log.warn({ peer: tls.clientIdentity }, `transport header refused: ${reason}`);
+      const origin = originOf(connection, meshArrival(socket, tls.clientIdentity), targetOf(header, address));
+      this.#options.decisions.connection(origin, header.name === undefined ? 'loop' : 'no-backend', reason);
       connection.reset();
       return;
     }
@@ -199,32 +204,44 @@ export class Inbound implements Disposable {
     arrival: Arrival,
     rest: Buffer,
   ): Promise<void> {
-    const { gateway, metrics, log, listenPort } = this.#options;
+    const { gateway, decisions, log, listenPort } = this.#options;
     await this.#withPort(connection.socket, address, listenPort(), async (port) => {
       this.#register(connection, port, arrival);
       const verdict = authorizeConnection(port.policy.value, arrival.client);
       const { tls } = arrival.client;
       try {
         if (!verdict.isAllowed)
-          throw new ProxyError('unauthorized', `${formatResourceRef(verdict.server)}: ${verdict.reason}`);
+          throw new ProxyError('unauthorized', `${formatResourceRef(verdict.server)} denies: ${verdict.reason}`);
         const lease = await gateway.find(header.name, header.port);
         if (connection.isClosed) lease[Symbol.dispose]();
         else connection.socket.once('close', () => lease[Symbol.dispose]());
         const client = tls.kind === 'mesh' ? (tls.identity ?? 'unknown') : 'unknown';
-        const serve = gateway.serveRequests(lease.value, client);
-        if (header.session === 'http1') this.#servers.serve(connection, rest, serve);
-        else if (header.session === 'http2') this.#http2Servers.serve(connection, rest, true, serve);
+        const origin = (): Origin => originOf(connection, arrival, targetOf(header, address));
+        const serve = gateway.serveRequests(lease.value, client, origin);
+        const onRejected: OnRejected = (error, head) =>
+          decisions.request(origin(), error, failedAtOnce(head, this.#options.now()));
+        if (header.session === 'http1') this.#servers.serve(connection, rest, serve, onRejected);
+        else if (header.session === 'http2') this.#http2Servers.serve(connection, rest, true, serve, onRejected);
         else splice(connection, await gateway.connect(lease.value), [rest, undefined], () => {});
       } catch (error) {
         const problem = toProxyError(error, 'connect-failed');
-        metrics.proxyError('inbound', problem.code);
+        const refs = verdict.isAllowed ? [] : [verdict.server];
+        decisions.connection(
+          originOf(connection, arrival, targetOf(header, address)),
+          problem.code,
+          problem.message,
+          refs,
+        );
         log.info({ client: arrival.client, name: header.name }, `gateway: ${problem.message}`);
         connection.reset();
       }
     });
   }
 
-  async #readHeader(connection: Connection): Promise<{ header: TransportHeader; rest: Buffer } | undefined> {
+  async #readHeader(
+    connection: Connection,
+    own: SocketAddress,
+  ): Promise<{ header: TransportHeader; rest: Buffer } | undefined> {
     try {
       const first = await readFirstBytes(connection, NO_BYTES, isHeaderDecided, this.#options.detectTimeoutMs);
       if (first.kind !== 'bytes') return undefined;
@@ -233,6 +250,9 @@ export class Inbound implements Disposable {
     } catch (error) {
       if (!(error instanceof TransportHeaderError)) throw error;
       this.#options.log.warn({ err: error }, 'transport header refused');
+      const client = { address: remoteAddress(connection.socket), tls: PLAIN };
+      const origin = originOf(connection, { client, tlsLabels: {} }, formatSocketAddress(own.address, own.port));
+      this.#options.decisions.connection(origin, 'client-malformed', `transport header: ${error.message}`);
       return undefined;
     }
   }
@@ -277,7 +297,7 @@ export class Inbound implements Disposable {
 
   /** Mesh TLS on the application port: the client certificate is optional, a bad one is not accepted. */
   async #acceptMesh(socket: Socket, port: InboundPort): Promise<void> {
-    const tls = await this.#terminate(socket, []);
+    const tls = await this.#terminate(socket, [], port);
     if (tls === undefined) return;
     const connection = new Connection(tls.socket, undefined, socket);
     const arrival = meshArrival(socket, tls.clientIdentity);
@@ -301,17 +321,17 @@ export class Inbound implements Disposable {
     else await this.#tunnel(connection, port, arrival, early, undefined);
   }
 
-  async #terminate(socket: Socket, alpn: readonly string[]): Promise<AcceptedTls | undefined> {
+  async #terminate(socket: Socket, alpn: readonly string[], target: SocketAddress): Promise<AcceptedTls | undefined> {
     const credentials = this.#options.credentials();
     if (credentials === undefined) {
-      this.#refuse(socket, 'no-credentials', 'there is no valid certificate to serve TLS with');
+      this.#refuse(socket, target, 'no-credentials', 'there is no valid certificate to serve TLS with');
       return undefined;
     }
     try {
       return await acceptTls(socket, credentials, alpn, this.#options.detectTimeoutMs);
     } catch (error) {
       if (!(error instanceof TlsAcceptError)) throw error;
-      this.#options.metrics.proxyError('inbound', 'peer-identity');
+      this.#options.decisions.connection(plainOrigin(socket, target), 'peer-identity', error.message);
       this.#options.log.warn({ peer: remoteAddress(socket) }, `TLS refused: ${error.message}`);
       return undefined;
     }
@@ -337,7 +357,14 @@ export class Inbound implements Disposable {
     early: Buffer,
     version: 'http1' | 'http2',
   ): void {
-    const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, this.#dispatch, {
+    const { decisions, now } = this.#options;
+    const target = formatSocketAddress(port.address, port.port);
+    const options: DispatchOptions = {
+      ...this.#dispatch,
+      onError: (error, failed) => decisions.request(originOf(connection, arrival, target), error, failed),
+    };
+    const onRejected: OnRejected = (error, head) => options.onError(error, failedAtOnce(head, now()));
+    const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, options, {
       hub: this.#options.tap,
       origin: () => ({
         direction: 'inbound',
@@ -350,7 +377,7 @@ export class Inbound implements Disposable {
       this.#inFlight += 1;
       if (this.#inFlight > this.#options.inFlightMax) {
         const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
-        this.#dispatch.onError(error);
+        options.onError(error, failedAtOnce(head, now()));
         this.#dispatch.onDone();
         response.fail(error);
         return { send: () => true, resumeResponse() {}, abort() {} };
@@ -361,8 +388,8 @@ export class Inbound implements Disposable {
     };
     const { tls } = arrival.client;
     const isPeer = tls.kind === 'mesh' && tls.identity !== undefined;
-    if (version === 'http1') this.#servers.serve(connection, early, serve);
-    else this.#http2Servers.serve(connection, early, isPeer, serve);
+    if (version === 'http1') this.#servers.serve(connection, early, serve, onRejected);
+    else this.#http2Servers.serve(connection, early, isPeer, serve, onRejected);
   }
 
   /** Bytes to the application, for clients that the policy lets in; cut when it no longer does. */
@@ -373,7 +400,8 @@ export class Inbound implements Disposable {
     early: Buffer,
     opened: OpenServer | undefined,
   ): Promise<void> {
-    const { metrics, log } = this.#options;
+    const { decisions, log } = this.#options;
+    const target = formatSocketAddress(port.address, port.port);
     const verdict = authorizeConnection(port.policy.value, arrival.client);
     const labels = { ...port.targetLabels, ...arrival.tlsLabels, ...refLabels('srv', port.policy.value.ref) };
     if (!verdict.isAllowed) {
@@ -382,6 +410,8 @@ export class Inbound implements Disposable {
         { client: arrival.client, port: port.port },
         `${formatResourceRef(verdict.server)} denies the connection: ${verdict.reason}`,
       );
+      const reason = `${formatResourceRef(verdict.server)} denies the connection: ${verdict.reason}`;
+      decisions.connection(originOf(client, arrival, target), 'unauthorized', reason, [verdict.server]);
       opened?.connection.destroy();
       client.reset();
       return;
@@ -396,13 +426,19 @@ export class Inbound implements Disposable {
       });
       splice(client, server, [early, opened?.bytes], () => recheck[Symbol.dispose]());
     } catch (error) {
-      metrics.proxyError('inbound', toProxyError(error, 'connect-failed').code);
+      const { code, message } = toProxyError(error, 'connect-failed');
+      decisions.connection(originOf(client, arrival, target), code, message);
       client.reset();
     }
   }
 
-  #refuse(socket: Socket, code: 'loop' | 'load-shed' | 'unauthorized' | 'no-credentials', reason: string): void {
-    this.#options.metrics.proxyError('inbound', code);
+  #refuse(
+    socket: Socket,
+    target: SocketAddress,
+    code: 'loop' | 'load-shed' | 'unauthorized' | 'no-credentials',
+    reason: string,
+  ): void {
+    this.#options.decisions.connection(plainOrigin(socket, target), code, reason);
     this.#options.log.warn({ code, peer: remoteAddress(socket) }, `inbound connection refused: ${reason}`);
     socket.resetAndDestroy();
   }
@@ -418,6 +454,30 @@ function meshArrival(socket: Socket, identity: string | undefined): Arrival {
     client: { address: remoteAddress(socket), tls: { kind: 'mesh', ...(identity === undefined ? {} : { identity }) } },
     tlsLabels: { tls: 'true', ...(identity === undefined ? {} : { client_id: identity }) },
   };
+}
+
+function plainOrigin(socket: Socket, { address, port }: SocketAddress): Origin {
+  const remote = remoteOf(socket);
+  return {
+    direction: 'inbound',
+    client: formatSocketAddress(remote.address, remote.port),
+    target: formatSocketAddress(address, port),
+  };
+}
+
+/** @param target  address:port, or the name that a gateway is asked for */
+function originOf({ socket }: Connection, { client }: Arrival, target: string): Origin {
+  const identity = client.tls.kind === 'mesh' ? client.tls.identity : undefined;
+  return {
+    direction: 'inbound',
+    client: formatSocketAddress(client.address, remoteOf(socket).port),
+    ...(identity !== undefined && { identity }),
+    target,
+  };
+}
+
+function targetOf({ name, port }: TransportHeader, address: string): string {
+  return name === undefined ? formatSocketAddress(address, port) : `${name}:${port}`;
 }
 
 function remoteAddress(socket: Socket): string {

@@ -5,12 +5,14 @@ import type { Patterns } from '#runtime/pattern.ts';
 import type { GrpcClient } from '../discovery/grpc-client.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
+import type { DecisionLog } from '../decisions/decision-log.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 
 /** What every part of the inbound side needs. One per proxy. */
 export type InboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
+  readonly decisions: DecisionLog;
   readonly tap: TapHub;
   readonly patterns: Patterns;
   readonly identity: string; // of this workload

@@ -2,10 +2,11 @@ import type { Client, Verdict } from '#model/authorization.ts';
 import { authorizeRequest, type InboundServer, type RequestVerdict } from '#model/inbound.ts';
 import type { MatchesPattern, RequestHead as MatchedHead } from '#model/match.ts';
 import type { RateLimitScope } from '#model/rate-limit.ts';
-import { formatResourceRef } from '#model/resource-ref.ts';
+import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { RequestPool } from '../balance/pool.ts';
+import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcMessage } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
@@ -60,7 +61,7 @@ class Application implements ServerEndpoint, Destination {
 /** A verdict with what acting on it needs, prepared once. */
 type Prepared = {
   readonly verdict: Verdict;
-  readonly hasRoute: boolean;
+  readonly route: ResourceRef | undefined;
   readonly isProbe: boolean; // of the kubelet, which restarts pods that do not answer
   readonly counter: CounterMetrics;
   readonly application: Application;
@@ -97,21 +98,19 @@ export class InboundRequests {
   }
 
   serve(head: RequestHead, body: Buffer | undefined, isEnd: boolean, response: ResponseSink): RequestSink {
-    const { verdict, hasRoute, isProbe, counter, application } = this.#decide(head);
+    const { verdict, route, isProbe, counter, application } = this.#decide(head);
     counter.count();
     if (!verdict.isAllowed) {
       const server = formatResourceRef(verdict.server);
-      const code = hasRoute ? 'unauthorized' : 'no-route';
-      return this.#refuse(
-        new ProxyError(code, `${server} denies the request: ${verdict.reason}`),
-        application,
-        head,
-        response,
-      );
+      const code = route !== undefined ? 'unauthorized' : 'no-route';
+      const error = new ProxyError(code, `${server} denies the request: ${verdict.reason}`);
+      const refs = route?.type === 'resource' ? [verdict.server, route] : [verdict.server];
+      return this.#refuse(error, refs, application, head, response);
     }
-    if (this.#port.rateLimiter !== undefined && !isProbe) {
-      const error = this.#limit(this.#port.rateLimiter);
-      if (error !== undefined) return this.#refuse(error, application, head, response);
+    const { rateLimiter } = this.#port;
+    if (rateLimiter !== undefined && !isProbe) {
+      const error = this.#limit(rateLimiter);
+      if (error !== undefined) return this.#refuse(error, [rateLimiter.limit.ref], application, head, response);
     }
     const tap = this.#tap.hub.begin(head, this.#tap.origin);
     const request = { head, fields: this.#fields, body, isEnd, tap };
@@ -120,13 +119,21 @@ export class InboundRequests {
     return dispatch;
   }
 
-  #refuse(error: ProxyError, application: Application, head: RequestHead, response: ResponseSink): RequestSink {
+  /** @param refs  the objects that decided */
+  #refuse(
+    error: ProxyError,
+    refs: readonly ResourceRef[],
+    application: Application,
+    head: RequestHead,
+    response: ResponseSink,
+  ): RequestSink {
     application.requests.request();
     application.requests.response(error.status, 0);
     const tap = this.#tap.hub.begin(head, this.#tap.origin);
     tap?.sent(application.meta);
     tap?.received(errorHead(error, head.isHttp2 && isGrpcMessage(head.lines)), undefined);
     tap?.ended('complete');
+    this.#dispatch.onError(error, failedAtOnce(head, this.#dispatch.now(), refs));
     response.fail(error);
     this.#dispatch.onDone();
     return NO_SINK;
@@ -187,7 +194,7 @@ export class InboundRequests {
     const labels: Labels = { ...this.#port.targetLabels, ...this.#tlsLabels, ...policyLabels };
     const prepared: Prepared = {
       verdict,
-      hasRoute: route !== undefined,
+      route,
       isProbe: route?.type === 'default' && route.name === 'probe',
       counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
       application: new Application(this.#port, this.#port.requestMetrics(labels), policyLabels),

@@ -5,12 +5,14 @@ import { awaitOpening, type OpenServer } from '../accept/first-bytes.ts';
 import type { FindDestination } from '../accept/listener.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
+import { failedAtOnce, type Origin } from '../decisions/decision.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
-import type { RequestSink, ServeRequest } from '../http/exchange.ts';
+import type { OnRejected, RequestSink, ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
 import { Http1Servers } from '../http/servers.ts';
 import { Http2Servers } from '../http2/server.ts';
 import type { ServerTimeouts } from '../http/server.ts';
+import type { SocketAddress } from '../tap/match.ts';
 import { remoteOf } from '../tap/origin.ts';
 import type { TapExchange, TapOrigin } from '../tap/hub.ts';
 import { Connection } from '../transport/connection.ts';
@@ -40,6 +42,9 @@ export type OutboundOptions = OutboundContext & {
   readonly inFlightMax: number; // requests
 };
 
+/** Of the requests of one connection. */
+type RequestOptions = DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors };
+
 /** The outbound side, for what the application sends: discovery, detection, then balancing per request or connection. */
 export class Outbound implements Disposable {
   readonly #options: OutboundOptions;
@@ -47,7 +52,7 @@ export class Outbound implements Disposable {
   readonly #targets: Cache<Target>;
   readonly #servers: Http1Servers;
   readonly #http2Servers: Http2Servers;
-  readonly #dispatch: DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors };
+  readonly #dispatch: Omit<RequestOptions, 'onError'>;
   #inFlight = 0;
 
   constructor(options: OutboundOptions) {
@@ -62,7 +67,6 @@ export class Outbound implements Disposable {
       now: options.now,
       random: options.random,
       mirrors: new Mirrors(options),
-      onError: (error) => options.metrics.proxyError('outbound', error.code),
       onDone: () => {
         this.#inFlight -= 1;
       },
@@ -107,16 +111,18 @@ export class Outbound implements Disposable {
 
   async #accept(socket: Socket): Promise<void> {
     const original = this.#options.findDestination(socket);
-    if (original === undefined || this.#options.isOwnListener(original.address, original.port)) {
-      if (original !== undefined) this.#refuse('loop', 'a connection to the outbound listener itself');
+    if (original === undefined) {
       socket.destroy();
       return;
     }
     const { address, port } = original;
+    if (this.#options.isOwnListener(address, port)) {
+      this.#refuse(socket, original, 'loop', 'a connection to the outbound listener itself');
+      return;
+    }
     const lease = this.#targets.acquire(formatSocketAddress(address, port));
     if (lease === undefined) {
-      this.#refuse('load-shed', `more than ${this.#options.targetsMax} destinations are in use`);
-      socket.destroy();
+      this.#refuse(socket, original, 'load-shed', `more than ${this.#options.targetsMax} destinations are in use`);
       return;
     }
     const { clients } = lease.value;
@@ -145,19 +151,32 @@ export class Outbound implements Disposable {
     });
     if (opening.kind === 'closed') return;
     if (opening.kind === 'tunnel') await this.#tunnel(connection, target, opening.bytes, opening.server);
-    else if (detectProtocol(opening.bytes) === 'http1') {
-      this.#servers.serve(connection, opening.bytes, this.#serveRequest(target, connection.socket));
-    } else if (detectProtocol(opening.bytes) === 'http2') {
-      this.#http2Servers.serve(connection, opening.bytes, false, this.#serveRequest(target, connection.socket));
-    } else await this.#tunnel(connection, target, opening.bytes, undefined);
+    else if (detectProtocol(opening.bytes) === 'http1') this.#serveHttp(connection, target, opening.bytes, 'http1');
+    else if (detectProtocol(opening.bytes) === 'http2') this.#serveHttp(connection, target, opening.bytes, 'http2');
+    else await this.#tunnel(connection, target, opening.bytes, undefined);
   }
 
-  #serveRequest(target: Target, socket: Socket): ServeRequest {
+  #serveHttp(connection: Connection, target: Target, early: Buffer, version: 'http1' | 'http2'): void {
+    const { decisions } = this.#options;
+    const { socket } = connection;
+    const options: RequestOptions = {
+      ...this.#dispatch,
+      onError: (error, failed) => decisions.request(originOf(socket, target), error, failed),
+      onErrorResponse: (proxyError, status, failed) =>
+        decisions.response(originOf(socket, target), proxyError, status, failed),
+    };
+    const onRejected: OnRejected = (error, head) => options.onError(error, failedAtOnce(head, this.#options.now()));
+    const serve = this.#serveRequest(target, socket, options);
+    if (version === 'http1') this.#servers.serve(connection, early, serve, onRejected);
+    else this.#http2Servers.serve(connection, early, false, serve, onRejected);
+  }
+
+  #serveRequest(target: Target, socket: Socket, options: RequestOptions): ServeRequest {
     const origin = (): TapOrigin => ({ direction: 'outbound', source: remoteOf(socket), sourceLabels: {} });
     return (head, body, isEnd, response) => {
       if (this.#inFlight >= this.#options.inFlightMax) {
         const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
-        this.#dispatch.onError(error);
+        options.onError(error, failedAtOnce(head, options.now()));
         response.fail(error);
         return NO_SINK;
       }
@@ -166,20 +185,20 @@ export class Outbound implements Disposable {
         plan = target.route(head);
       } catch (cause) {
         const error = toProxyError(cause, 'policy-invalid');
-        this.#dispatch.onError(error);
+        options.onError(error, failedAtOnce(head, options.now()));
         response.fail(error);
         return NO_SINK;
       }
       this.#inFlight += 1;
       if (plan !== undefined) {
         const tap = (attempt: RequestHead): TapExchange | undefined => this.#options.tap.begin(attempt, origin);
-        const routed = new RoutedRequest(this.#dispatch, plan, { head, body, isEnd, tap }, response);
+        const routed = new RoutedRequest(options, plan, { head, body, isEnd, tap }, response);
         routed.start();
         return routed;
       }
       const tap = this.#options.tap.begin(head, origin);
       const request = { head, fields: '', body, isEnd, tap };
-      const dispatch = new Dispatch(this.#dispatch, target.destination, request, response);
+      const dispatch = new Dispatch(options, target.destination, request, response);
       dispatch.attempt();
       return dispatch;
     };
@@ -198,13 +217,24 @@ export class Outbound implements Disposable {
       const server = await this.#connect(target);
       splice(client, server, [early, undefined], () => {});
     } catch (error) {
-      this.#options.metrics.proxyError('outbound', toProxyError(error, 'connect-failed').code);
+      const { code, message } = toProxyError(error, 'connect-failed');
+      this.#options.decisions.connection(originOf(client.socket, target), code, message);
       client.reset();
     }
   }
 
-  #refuse(code: 'loop' | 'load-shed', reason: string): void {
-    this.#options.metrics.proxyError('outbound', code);
+  #refuse(socket: Socket, target: SocketAddress, code: 'loop' | 'load-shed', reason: string): void {
+    this.#options.decisions.connection(originOf(socket, target), code, reason);
     this.#options.log.warn({ code }, `outbound connection refused: ${reason}`);
+    socket.destroy();
   }
+}
+
+function originOf(socket: Socket, target: SocketAddress): Origin {
+  const { address, port } = remoteOf(socket);
+  return {
+    direction: 'outbound',
+    client: formatSocketAddress(address, port),
+    target: formatSocketAddress(target.address, target.port),
+  };
 }

@@ -3,12 +3,14 @@ import type { Logger } from '#runtime/log.ts';
 import type { Patterns } from '#runtime/pattern.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
+import type { DecisionLog } from '../decisions/decision-log.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 
 /** What every part of the outbound side needs. One per proxy; nothing lives in modules. */
 export type OutboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
+  readonly decisions: DecisionLog;
   readonly tap: TapHub;
   readonly patterns: Patterns;
   /** The certificate of this workload, if there is a valid one now. */

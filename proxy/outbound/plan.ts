@@ -36,6 +36,7 @@ export type RetryPlan = {
 
 /** What happens to a request of a route: the outcome of matching. */
 export type Plan = {
+  readonly ref: ResourceRef | undefined; // the object that the route is of
   readonly filters: readonly PlanFilter[];
   readonly timeouts: Timeouts;
   readonly retry: RetryPlan | undefined;

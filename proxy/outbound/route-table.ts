@@ -13,6 +13,7 @@ import type { ProfileRoute, RequestCondition, ResponseClass, ResponseCondition }
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { Retry } from '#model/retry.ts';
 import type { GrpcMatch } from '#model/route.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcFailure } from '../grpc-status.ts';
 import type { RequestHead as HttpHead } from '../http/head.ts';
@@ -34,6 +35,7 @@ type Scored = { readonly score: (request: RequestHead) => readonly number[] | un
 /** The routes of one target, ready for requests. Holds their backends; dispose of it when others take over. */
 export class RouteTable implements Disposable {
   readonly backends: Backends;
+  readonly #subject: string; // of the routes, for people
   readonly #rules: readonly Scored[];
   readonly #metrics: readonly RouteMetrics[];
   /** A request that matches nothing; absent: 404. */
@@ -42,12 +44,14 @@ export class RouteTable implements Disposable {
   readonly split: Plan['choose'] | undefined;
 
   private constructor(
+    subject: string,
     backends: Backends,
     rules: readonly Scored[],
     metrics: readonly RouteMetrics[],
     otherwise?: Plan,
     split?: Plan['choose'],
   ) {
+    this.#subject = subject;
     this.backends = backends;
     this.#rules = rules;
     this.#metrics = metrics;
@@ -79,6 +83,7 @@ export class RouteTable implements Disposable {
           : undefined;
       const timeouts = route?.timeoutMs === undefined ? {} : { requestMs: route.timeoutMs };
       return {
+        ref: profile.ref,
         filters: [],
         timeouts,
         retry,
@@ -99,7 +104,7 @@ export class RouteTable implements Disposable {
       };
     });
     const split = profile.targets === undefined ? undefined : choose;
-    return new RouteTable(backends, rules, all, planOf(undefined), split);
+    return new RouteTable(name, backends, rules, all, planOf(undefined), split);
   }
 
   static ofPolicy(
@@ -109,10 +114,11 @@ export class RouteTable implements Disposable {
     context: OutboundContext,
   ): RouteTable {
     const { protocol } = policy;
+    const subject = formatResourceRef(policy.ref);
     const budget = new RetryBudget(profile?.retryBudget ?? DEFAULT_RETRY_BUDGET);
     const all: RouteMetrics[] = [];
     const rules: Scored[] = [];
-    if (protocol.kind === 'opaque') return new RouteTable(backends, rules, all);
+    if (protocol.kind === 'opaque') return new RouteTable(subject, backends, rules, all);
     if (protocol.kind === 'grpc') {
       for (const route of protocol.routes) {
         const metrics = new PolicyRouteMetrics(context.metrics.outboundGrpcRoutes, policy.ref, route.ref, grpcLabels);
@@ -129,6 +135,7 @@ export class RouteTable implements Disposable {
           rules.push({
             score: (request) => scoreOf(route.hosts, request, grpcScore(rule.matches, request)),
             plan: {
+              ref: route.ref,
               filters,
               timeouts: rule.timeouts,
               retry,
@@ -142,7 +149,7 @@ export class RouteTable implements Disposable {
           });
         }
       }
-      return new RouteTable(backends, rules, all);
+      return new RouteTable(subject, backends, rules, all);
     }
     for (const route of protocol.routes) {
       const metrics = new PolicyRouteMetrics(context.metrics.outboundHttpRoutes, policy.ref, route.ref, httpLabels);
@@ -158,6 +165,7 @@ export class RouteTable implements Disposable {
         rules.push({
           score: (request) => scoreOf(route.hosts, request, bestMatch(matches, request)),
           plan: {
+            ref: route.ref,
             filters,
             timeouts,
             retry,
@@ -171,7 +179,7 @@ export class RouteTable implements Disposable {
         });
       }
     }
-    return new RouteTable(backends, rules, all);
+    return new RouteTable(subject, backends, rules, all);
   }
 
   /** @throws ProxyError  `no-route` when nothing matches */
@@ -185,7 +193,8 @@ export class RouteTable implements Disposable {
       }
     }
     const plan = best?.plan ?? this.#otherwise;
-    if (plan === undefined) throw new ProxyError('no-route', `no route matches ${request.method} ${request.path}`);
+    if (plan === undefined)
+      throw new ProxyError('no-route', `no route of ${this.#subject} matches ${request.method} ${request.path}`);
     return plan;
   }
 

@@ -1,6 +1,8 @@
 import type { Ratio } from '#model/filter.ts';
-import type { ResourceRef } from '#model/resource-ref.ts';
+import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
+import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
+import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
 import { grpcStatus, isGrpcMessage } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
@@ -44,6 +46,8 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   #head: RequestHead;
   #dispatch: RequestSink & { abort(cause?: ProxyError): void } = PASSING;
   #attempt: Attempt | undefined;
+  #way: Way | undefined; // of the last attempt
+  #failedAttempts: FailedAttempt[] | undefined;
   #mirrored: MirroredRequest[] | undefined;
   #delayMs = 0; // that filters ask for
   #isHeld = false; // by a delay: what comes waits here
@@ -101,7 +105,9 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   }
 
   /** Of an attempt, whose errors and end are looked at here. */
-  onError(): void {}
+  onError(_error: ProxyError, { attempts }: FailedRequest): void {
+    for (const { endpoint, outcome } of attempts) this.#note(endpoint, outcome);
+  }
 
   onDone(): void {}
 
@@ -153,6 +159,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   onHead({ status }: ResponseHead, grpc: number | undefined): boolean {
     const { retry, isFailure, budget, metrics } = this.#plan;
     if (retry?.isFailure(status, grpc) === true && this.#mayRetry()) {
+      this.#note(this.#endpointName, grpc === undefined ? `status ${status}` : `grpc-status ${grpc}`);
       this.#retryLater();
       return true;
     }
@@ -170,6 +177,10 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   onResponse(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
     this.#tick();
     let shown = head;
+    if (head?.proxyError !== undefined) {
+      this.#note(this.#endpointName, head.proxyError);
+      this.#options.onErrorResponse?.(head.proxyError, head.status, this.#failed);
+    }
     if (shown !== undefined) {
       for (const filter of this.#responseFilters) {
         if (filter.kind === 'response-headers') shown = { ...shown, lines: modifyFields(shown.lines, filter) };
@@ -195,6 +206,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   /** An attempt has not answered in time. @returns whether it is given up */
   onAttemptTimeout(): boolean {
     if (!this.#mayRetry()) return false;
+    this.#note(this.#endpointName, 'attempt-timeout');
     this.#retryLater();
     return true;
   }
@@ -235,6 +247,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   }
 
   #send(way: Way, head: RequestHead): void {
+    this.#way = way;
     const { metrics, retry } = this.#plan;
     metrics.attempt(way.ref);
     const canRepeat = retry !== undefined && this.#retries < retry.maxRetries;
@@ -350,6 +363,9 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     this.#status = head.status;
     this.#grpcStatus = this.#head.isHttp2 ? grpcStatus(head.lines) : undefined;
     this.#isResponseDone = true;
+    if (head.proxyError !== undefined) {
+      this.#options.onErrorResponse?.(head.proxyError, head.status, this.#failed);
+    }
     this.#count(head.status, '');
     // What is still to come of the request is dropped.
     this.#dispatch = PASSING;
@@ -359,7 +375,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   }
 
   #fail(error: ProxyError): void {
-    this.#options.onError(error);
+    this.#options.onError(error, this.#failed);
     this.#count(error.status, error.code);
     this.#finish();
     this.#client.fail(error);
@@ -379,10 +395,27 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     this.#timers[name] = setTimeout(() => {
       if (this.#isOver || (this.#isResponseDone && name !== 'idle')) return;
       const error = new ProxyError(code, `${what} within ${ms} ms`);
+      this.#note(this.#endpointName, code);
       this.#attempt?.end(error);
       this.#dispatch.abort(error);
       this.#fail(error);
     }, ms);
+  }
+
+  get #failed(): FailedRequest {
+    const refs = [this.#plan.ref, this.#way?.ref].filter((ref) => ref !== undefined);
+    return { head: this.#head, startedMs: this.#startedMs, attempts: this.#failedAttempts ?? [], refs };
+  }
+
+  get #endpointName(): string | undefined {
+    return this.#dispatch instanceof Dispatch ? this.#dispatch.endpointName : undefined;
+  }
+
+  /** An attempt at an endpoint has failed. */
+  #note(endpoint: string | undefined, outcome: string): void {
+    if (endpoint === undefined || (this.#failedAttempts?.length ?? 0) >= ATTEMPTS_MAX) return;
+    const ref = this.#way?.ref;
+    (this.#failedAttempts ??= []).push({ endpoint, ...(ref && { backend: formatResourceRef(ref) }), outcome });
   }
 
   /** A byte has passed. */

@@ -133,6 +133,23 @@ describe('authorization in a cluster', () => {
     assert.ok(series('inbound_tcp_authz_allow_total', 'srv_name="vault-echo"', isTeller));
   });
 
+  test('`tulle diagnostics decisions` says who was denied what, and by which object', async () => {
+    const show = (...args: readonly string[]): string =>
+      mesh.tulle(['diagnostics', 'decisions', '-n', 'bank', 'deploy/vault', '--code', 'unauthorized', ...args]).stdout;
+    const table = show('--since', '1h', '--limit', '1000');
+    assert.match(table, /^TIME +POD +SIDE +CLIENT +REQUEST +CODE +STATUS +REASON\n/);
+    assert.match(
+      table,
+      / in +stranger\.bank +GET vault\.bank:8080\/\S* +unauthorized +403 +server\.policy\.linkerd\.io vault-http/,
+    );
+    assert.match(
+      table,
+      / in +stranger\.bank +10\.42\.\S+ +unauthorized +- +server\.policy\.linkerd\.io vault-echo denies/,
+    );
+    const [line = ''] = show('-o', 'json', '--limit', '1').split('\n');
+    assert.equal((JSON.parse(line) as { code: string }).code, 'unauthorized');
+  });
+
   test('probes of the kubelet go on', async () => {
     const [pod] = await mesh.pods('bank', 'app=vault');
     const { containerStatuses = [] } = (pod?.['status'] ?? {}) as {
