@@ -100,3 +100,15 @@ test('formats of logs are words of a list, and the access log is off unless it i
   assert.equal(read({ ACCESS_LOG: 'apache', LOG_FORMAT: 'plain' }).accessLog, 'apache');
   assert.throws(() => read({ ACCESS_LOG: 'xml' }), /LINKERD2_PROXY_ACCESS_LOG: "xml" is none of apache, json/);
 });
+
+test('nothing is traced without a collector, which needs an identity', () => {
+  assert.equal(read().tracing, undefined);
+  assert.equal(read({ TRACE_COLLECTOR_SVC_ADDR: '', TRACE_SERVICE_NAME: 'x' }).tracing, undefined);
+  const address = 'collector.tracing:4317';
+  assert.throws(() => read({ TRACE_COLLECTOR_SVC_ADDR: address }), /TRACE_COLLECTOR_SVC_NAME: is missing/);
+  assert.throws(() => read({ TRACE_COLLECTOR_SVC_ADDR: 'collector' }), /TRACE_COLLECTOR_SVC_ADDR: .* not HOST:PORT/);
+  const identity = 'collector.tracing.serviceaccount.identity.tulle.cluster.local';
+  const { tracing } = read({ TRACE_COLLECTOR_SVC_ADDR: address, TRACE_COLLECTOR_SVC_NAME: identity });
+  assert.deepEqual(tracing?.collector, { host: 'collector.tracing', port: 4317, identity });
+  assert.deepEqual([tracing.serviceName, tracing.attributesPath], ['linkerd-proxy', undefined]);
+});

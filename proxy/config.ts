@@ -7,6 +7,7 @@ import { isLoopback, type ControlAddress } from './discovery/address.ts';
 import { readTrustAnchors, type TrustAnchors } from './identity/credentials.ts';
 import { ACCESS_LOG_FORMATS, type AccessLogFormat } from './inbound/access-log.ts';
 import { DEFAULT_POLICIES, type DefaultPolicy } from './inbound/default-policy.ts';
+import type { ResourceConfig } from './tracing/attributes.ts';
 
 /** Exit code of a process whose configuration is wrong. Source: sysexits EX_USAGE, as linkerd2-proxy. */
 export const EXIT_CONFIG = 64;
@@ -55,6 +56,13 @@ export type Config = {
   readonly logLevel: LogLevel; // LOG
   readonly logFormat: LogFormat; // LOG_FORMAT
   readonly accessLog: AccessLogFormat | undefined; // ACCESS_LOG; absent: no access log
+  /** Absent: requests are not traced. */
+  readonly tracing: TracingConfig | undefined; // TRACE_SERVICE_NAME, TRACE_ATTRIBUTES_PATH, TRACE_EXTRA_ATTRIBUTES
+};
+
+/** Where spans go, and what is told of this proxy with them. */
+export type TracingConfig = ResourceConfig & {
+  readonly collector: ControlAddress; // TRACE_COLLECTOR_SVC_ADDR, TRACE_COLLECTOR_SVC_NAME
 };
 
 /** What is wrong with the environment, one line per key. */
@@ -118,9 +126,27 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     logLevel: env.logLevel('LOG', 'info'),
     logFormat: env.oneOf('LOG_FORMAT', LOG_FORMATS) ?? 'json',
     accessLog: env.oneOf('ACCESS_LOG', ACCESS_LOG_FORMATS),
+    tracing: readTracing(env, environment),
   };
   env.finish();
   return config;
+}
+
+function readTracing(
+  env: Environment,
+  environment: Readonly<Record<string, string | undefined>>,
+): TracingConfig | undefined {
+  const collector = env.optionalControl('TRACE_COLLECTOR_SVC');
+  if (collector === undefined) return undefined;
+  const attributesPath = env.text('TRACE_ATTRIBUTES_PATH', '');
+  return {
+    collector,
+    serviceName: env.text('TRACE_SERVICE_NAME', 'linkerd-proxy'),
+    attributesPath: attributesPath === '' ? undefined : attributesPath,
+    extraAttributes: env.text('TRACE_EXTRA_ATTRIBUTES', ''),
+    resourceAttributes: environment['OTEL_RESOURCE_ATTRIBUTES'] ?? '',
+    hostName: environment['HOSTNAME'],
+  };
 }
 
 /** Reads keys and remembers what was wrong; a wrong key yields a placeholder that never leaves `readConfig`. */
@@ -193,6 +219,11 @@ class Environment {
     const { host, port } = address ?? { host: '', port: 0 };
     if (isWrong || isLoopback(host)) return { host, port, identity: undefined };
     return { host, port, identity: this.identity(`${name}_NAME`) };
+  }
+
+  /** As `control`; nothing where the address is left out or empty. */
+  optionalControl(name: string): ControlAddress | undefined {
+    return (this.#env[`${PREFIX}${name}_ADDR`] ?? '') === '' ? undefined : this.control(name);
   }
 
   identity(name: string): string {

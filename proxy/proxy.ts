@@ -21,6 +21,9 @@ import { TrafficMetrics } from './metrics/registry.ts';
 import { Outbound } from './outbound/assemble.ts';
 import { TapHub } from './tap/hub.ts';
 import { TapServer } from './tap/server.ts';
+import { resourceAttributes } from './tracing/attributes.ts';
+import { SpanExporter } from './tracing/exporter.ts';
+import { Tracer } from './tracing/tracer.ts';
 
 /** Uid that the redirection exempts. Source: Linkerd's proxy image and the injector. */
 const PROXY_UID = 2102;
@@ -39,6 +42,8 @@ const CONNECTIONS_MAX = 20_000;
 const LAME_DUCK_MS = 1000;
 /** Idle connections are left to their clients for so long: who closes first decides who loses a request in between. */
 const IDLE_GRACE_MS = 2000;
+/** How long the collector is waited for at the end. */
+const LAST_SPANS_MS = 2000;
 
 /** What a test puts in place of the real world. */
 export type ProxyEnvironment = {
@@ -62,6 +67,7 @@ export class Proxy implements Disposable {
     count: (direction, code) => this.#metrics.proxyError(direction, code),
   });
   readonly #clients: readonly GrpcClient[];
+  readonly #spans: SpanExporter | undefined;
   readonly #identity: WorkloadIdentity;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
@@ -82,7 +88,18 @@ export class Proxy implements Disposable {
     const identityClient = new GrpcClient(config.identityService, connect);
     const destinationClient = new GrpcClient(config.destination, connect);
     const policyClient = new GrpcClient(config.policy, connect);
-    this.#clients = [identityClient, destinationClient, policyClient];
+    const { tracing } = config;
+    const collector = tracing && new GrpcClient(tracing.collector, { ...connect, service: 'the collector of traces' });
+    this.#clients = [identityClient, destinationClient, policyClient, ...(collector === undefined ? [] : [collector])];
+    if (tracing !== undefined && collector !== undefined) {
+      this.#spans = new SpanExporter({
+        client: collector,
+        attributes: resourceAttributes(tracing, log),
+        version: environment.version,
+        registry: this.#metrics.registry,
+      });
+    }
+    const spans = this.#spans;
     this.#identity = new WorkloadIdentity(identityClient, {
       log,
       clock,
@@ -119,6 +136,7 @@ export class Proxy implements Disposable {
       waitingMax: config.queueMax,
       now: () => performance.now(),
       random,
+      tracer: spans && new Tracer({ add: (span) => spans.add(span), now: () => performance.now(), random }),
     };
     const discovery = {
       client: destinationClient,
@@ -265,6 +283,8 @@ export class Proxy implements Disposable {
       this.#outbound.closeIdle();
       await Promise.race([Promise.all(listeners.map((listener) => listener.allClosed())), sleep(250)]);
     }
+    const spans = this.#spans;
+    if (spans !== undefined) await Promise.race([spans.flush(), sleep(LAST_SPANS_MS)]);
     this.#log.info('drained');
   }
 
@@ -274,6 +294,7 @@ export class Proxy implements Disposable {
     this.#outboundListener?.[Symbol.dispose]();
     this.#outboundListener6?.[Symbol.dispose]();
     this.#tap?.[Symbol.dispose]();
+    this.#spans?.[Symbol.dispose]();
     this.#admin?.close();
     this.#admin?.closeAllConnections();
     this.#identity[Symbol.dispose]();

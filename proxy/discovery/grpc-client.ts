@@ -43,6 +43,7 @@ const PING_TIMEOUT_MS = 5000;
 export type GrpcClientOptions = ControlConnectOptions & {
   readonly log: Logger;
   readonly random: () => number;
+  readonly service?: string; // for people; absent: the control plane
   /** Tells whether the service can be reached, at every change. */
   readonly onReachable?: (isReachable: boolean) => void;
 };
@@ -122,6 +123,10 @@ export class GrpcClient implements Disposable {
     this.#session?.destroy();
   }
 
+  get #service(): string {
+    return this.#options.service ?? 'control plane';
+  }
+
   #connected(): Promise<ClientHttp2Session> {
     const session = this.#session;
     if (session !== undefined && !session.closed && !session.destroyed) return Promise.resolve(session);
@@ -137,7 +142,7 @@ export class GrpcClient implements Disposable {
     if (this.#isDisposed) throw new GrpcError(STATUS.unavailable, 'the client is closed');
     try {
       const session = await this.#connectAny(shuffle(await resolve(host), this.#options.random));
-      if (this.#failures > 0) this.#options.log.info({ host, port }, 'control plane is reachable again');
+      if (this.#failures > 0) this.#options.log.info({ host, port }, `${this.#service} is reachable again`);
       this.#failures = 0;
       this.#notBeforeMs = 0;
       this.#options.onReachable?.(true);
@@ -147,10 +152,9 @@ export class GrpcClient implements Disposable {
       this.#failures += 1;
       this.#notBeforeMs = performance.now() + backoffMs(this.#failures, this.#options.random());
       if (this.#failures === 1) {
-        this.#options.log.warn(
-          { host, port, err: error },
-          'control plane cannot be reached, going on with what is known',
-        );
+        const { service, log } = this.#options;
+        const consequence = service === undefined ? 'going on with what is known' : 'going on without';
+        log.warn({ host, port, err: error }, `${this.#service} cannot be reached, ${consequence}`);
         this.#options.onReachable?.(false);
       }
       throw error;

@@ -373,7 +373,7 @@ export class Inbound implements Disposable {
       }),
     });
     const { accessLog } = this.#options;
-    const serve: ServeRequest = (head, body, isEnd, response) => {
+    const plain: ServeRequest = (head, body, isEnd, response) => {
       this.#inFlight += 1;
       if (this.#inFlight > this.#options.inFlightMax) {
         const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
@@ -386,6 +386,7 @@ export class Inbound implements Disposable {
       const logged = accessLog.begin(head, arrival.client, remoteOf(connection.socket), response);
       return logged.watch(requests.serve(head, body, isEnd, logged));
     };
+    const serve = this.#options.tracer?.trace('inbound', plain) ?? plain;
     const { tls } = arrival.client;
     const isPeer = tls.kind === 'mesh' && tls.identity !== undefined;
     if (version === 'http1') this.#servers.serve(connection, early, serve, onRejected);

@@ -5,6 +5,7 @@ import type { Patterns } from '#runtime/pattern.ts';
 import type { GrpcClient } from '../discovery/grpc-client.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
+import type { Tracer } from '../tracing/tracer.ts';
 import type { DecisionLog } from '../decisions/decision-log.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 
@@ -13,6 +14,7 @@ export type InboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
   readonly decisions: DecisionLog;
+  readonly tracer: Tracer | undefined; // absent: requests are not traced
   readonly tap: TapHub;
   readonly patterns: Patterns;
   readonly identity: string; // of this workload

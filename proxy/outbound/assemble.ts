@@ -166,7 +166,8 @@ export class Outbound implements Disposable {
         decisions.response(originOf(socket, target), proxyError, status, failed),
     };
     const onRejected: OnRejected = (error, head) => options.onError(error, failedAtOnce(head, this.#options.now()));
-    const serve = this.#serveRequest(target, socket, options);
+    const plain = this.#serveRequest(target, socket, options);
+    const serve = this.#options.tracer?.trace('outbound', plain) ?? plain;
     if (version === 'http1') this.#servers.serve(connection, early, serve, onRejected);
     else this.#http2Servers.serve(connection, early, false, serve, onRejected);
   }

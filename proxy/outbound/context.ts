@@ -3,6 +3,7 @@ import type { Logger } from '#runtime/log.ts';
 import type { Patterns } from '#runtime/pattern.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
+import type { Tracer } from '../tracing/tracer.ts';
 import type { DecisionLog } from '../decisions/decision-log.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 
@@ -11,6 +12,7 @@ export type OutboundContext = {
   readonly log: Logger;
   readonly metrics: TrafficMetrics;
   readonly decisions: DecisionLog;
+  readonly tracer: Tracer | undefined; // absent: requests are not traced
   readonly tap: TapHub;
   readonly patterns: Patterns;
   /** The certificate of this workload, if there is a valid one now. */

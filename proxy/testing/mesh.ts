@@ -24,6 +24,8 @@ export type ProxyOptions = {
   readonly name: string; // service account
   readonly env?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
+  /** Of the collector of traces; absent: plain text. */
+  readonly collectorIdentity?: string;
   /** The original destination of inbound connections that are not made to the inbound port itself. */
   readonly redirectedTo?: { readonly address: string; readonly port: number };
 };
@@ -82,8 +84,14 @@ export class TestMesh implements AsyncDisposable {
     const read = readConfig(prefixed);
     // Loopback addresses would mean plain text; here they stand for another machine.
     const overTls = { identity: CONTROL_IDENTITY };
+    const { collectorIdentity } = options;
+    const tracing = read.tracing && {
+      ...read.tracing,
+      collector: { ...read.tracing.collector, identity: collectorIdentity },
+    };
     const config: Config = {
       ...read,
+      tracing,
       destination: { ...read.destination, ...overTls },
       policy: { ...read.policy, ...overTls },
       identityService: { ...read.identityService, ...overTls },
