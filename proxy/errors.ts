@@ -7,6 +7,7 @@ export const PROXY_ERROR_STATUS = {
   'version-unsupported': 505,
   'encoding-unsupported': 501, // a transfer coding other than chunked
   unauthorized: 403,
+  forbidden: 403, // the outbound policy of the target does not let the connection go there
   'rate-limited': 429, // more requests per second than the server takes
   'identity-required': 502, // `l5d-require-id` names another identity than the endpoint's
   'connect-refused': 502,

@@ -102,6 +102,22 @@ test('outbound policies arrive as they were sent', () => {
   const policies: readonly OutboundPolicy[] = [
     DETECT,
     { ref: SERVICE, protocol: { kind: 'opaque', opaque: { ...OPAQUE, filters: [{ kind: 'forbidden' }] } } },
+    {
+      ref: SERVICE,
+      protocol: {
+        kind: 'tls',
+        routes: [
+          {
+            ...OPAQUE,
+            serverNames: [
+              { kind: 'exact', host: 'api.example.com' },
+              { kind: 'suffix', reverseLabels: ['com', 'example'] },
+            ],
+          },
+          { ...OPAQUE, filters: [{ kind: 'forbidden' }], serverNames: [] },
+        ],
+      },
+    },
     { ref: SERVICE, protocol: { kind: 'http1', routes: [HTTP] } },
     {
       ref: SERVICE,

@@ -1,6 +1,6 @@
 import type { FailureAccrual } from './failure-accrual.ts';
 import type { ResourceRef } from './resource-ref.ts';
-import type { GrpcRoute, HttpRoute, OpaqueRoute } from './route.ts';
+import type { GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from './route.ts';
 
 /** Where the connections and requests of a client to one target go. Source: linkerd2-proxy-api `outbound.OutboundPolicy`. */
 export type OutboundPolicy = {
@@ -22,6 +22,7 @@ export type OutboundProtocol =
       readonly failureAccrual?: FailureAccrual;
     }
   | { readonly kind: 'opaque'; readonly opaque: OpaqueRoute }
+  | { readonly kind: 'tls'; readonly routes: readonly TlsRoute[] } // not terminated, told apart by server name
   | {
       readonly kind: 'http1' | 'http2';
       readonly routes: readonly HttpRoute[];

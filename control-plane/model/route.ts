@@ -52,3 +52,9 @@ export type OpaqueRoute = {
   readonly filters: readonly OpaqueFilter[];
   readonly distribution: Distribution<OpaqueFilter>;
 };
+
+/**
+ * Where the bytes of a TLS connection go that is not terminated. Of the routes whose names hold the most specific counts, the first
+ * of equals. Source: linkerd2-proxy-api `outbound.TlsRoute`; only its first rule counts.
+ */
+export type TlsRoute = OpaqueRoute & { readonly serverNames: readonly HostMatch[] }; // empty: any

@@ -25,6 +25,8 @@ export type OutboundRouteFamilies = Readonly<
   >
 > & { readonly durations: Family<HistogramSeries>; readonly backendDurations: Family<HistogramSeries> };
 
+export type ConnectionRouteFamilies = Readonly<Record<'open' | 'close', Family>>;
+
 type ProfileRouteFamilies = Readonly<
   Record<'requests' | 'responses' | 'actualRequests' | 'actualResponses' | 'retryable', Family>
 > & { readonly latencies: Family<HistogramSeries> };
@@ -53,6 +55,10 @@ export class TrafficMetrics {
   readonly outboundHttpRoutes: OutboundRouteFamilies;
   /** `outbound_grpc_route_*`. */
   readonly outboundGrpcRoutes: OutboundRouteFamilies;
+  /** `outbound_tcp_route_*`. */
+  readonly outboundTcpRoutes: ConnectionRouteFamilies;
+  /** `outbound_tls_route_*`. */
+  readonly outboundTlsRoutes: ConnectionRouteFamilies;
   /** `route_*`: routes of ServiceProfiles. */
   readonly profileRoutes: ProfileRouteFamilies;
 
@@ -77,6 +83,8 @@ export class TrafficMetrics {
     );
     this.outboundHttpRoutes = this.#outboundRoutes('outbound_http_route');
     this.outboundGrpcRoutes = this.#outboundRoutes('outbound_grpc_route');
+    this.outboundTcpRoutes = this.#connectionRoutes('outbound_tcp_route');
+    this.outboundTlsRoutes = this.#connectionRoutes('outbound_tls_route');
     this.profileRoutes = {
       requests: this.#counter('route_request_total', 'Requests of a route.'),
       responses: this.#counter('route_response_total', 'Responses to requests of a route.'),
@@ -119,6 +127,13 @@ export class TrafficMetrics {
         `${route}_mirror_requests_total`,
         'Copies of requests, by mirror and what became of them.',
       ),
+    };
+  }
+
+  #connectionRoutes(route: 'outbound_tcp_route' | 'outbound_tls_route'): ConnectionRouteFamilies {
+    return {
+      open: this.#counter(`${route}_open_total`, 'Connections of a route.'),
+      close: this.#counter(`${route}_close_total`, 'Connections of a route that are over; `error` says why it failed.'),
     };
   }
 

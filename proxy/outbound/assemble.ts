@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { formatSocketAddress } from '#model/address.ts';
 import { detectProtocol, pauseMs } from '../accept/detect.ts';
-import { awaitOpening, type OpenServer } from '../accept/first-bytes.ts';
+import { parseClientHello } from '../accept/client-hello.ts';
+import { awaitOpening, readFirstBytes, type OpenServer } from '../accept/first-bytes.ts';
 import type { FindDestination } from '../accept/listener.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
@@ -44,6 +45,8 @@ export type OutboundOptions = OutboundContext & {
 
 /** Of the requests of one connection. */
 type RequestOptions = DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors };
+
+const isHelloDecided = (bytes: Buffer): boolean => parseClientHello(bytes).kind !== 'incomplete';
 
 /** The outbound side, for what the application sends: discovery, detection, then balancing per request or connection. */
 export class Outbound implements Disposable {
@@ -142,6 +145,14 @@ export class Outbound implements Disposable {
       await this.#tunnel(connection, target, NO_BYTES, undefined);
       return;
     }
+    if (target.isByServerName) {
+      const first = await readFirstBytes(connection, NO_BYTES, isHelloDecided, this.#options.detectTimeoutMs);
+      if (first.kind === 'closed') return;
+      const hello = parseClientHello(first.bytes);
+      const serverName = hello.kind === 'hello' ? hello.serverName : undefined;
+      await this.#tunnel(connection, target, first.bytes, undefined, serverName);
+      return;
+    }
     const opening = await awaitOpening(connection, NO_BYTES, {
       decides: (bytes) => detectProtocol(bytes) !== 'unknown',
       pauseMs,
@@ -205,17 +216,33 @@ export class Outbound implements Disposable {
     };
   }
 
-  async #connect(target: Target): Promise<Connection> {
-    return connectOpaque(target.chooseForConnection(), this.#options);
+  /** @throws ProxyError */
+  async #connect(target: Target, serverName?: string): Promise<Connection> {
+    const { choose, metrics } = target.routeConnection(serverName);
+    metrics?.opened();
+    try {
+      const server = await connectOpaque(choose(), this.#options);
+      server.socket.once('close', () => metrics?.closed(''));
+      return server;
+    } catch (error) {
+      metrics?.closed(toProxyError(error, 'connect-failed').code);
+      throw error;
+    }
   }
 
-  async #tunnel(client: Connection, target: Target, early: Buffer, opened: OpenServer | undefined): Promise<void> {
+  async #tunnel(
+    client: Connection,
+    target: Target,
+    early: Buffer,
+    opened: OpenServer | undefined,
+    serverName?: string,
+  ): Promise<void> {
     if (opened !== undefined) {
       splice(client, opened.connection, [early, opened.bytes], () => {});
       return;
     }
     try {
-      const server = await this.#connect(target);
+      const server = await this.#connect(target, serverName);
       splice(client, server, [early, undefined], () => {});
     } catch (error) {
       const { code, message } = toProxyError(error, 'connect-failed');

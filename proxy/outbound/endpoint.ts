@@ -122,6 +122,12 @@ export class OutboundEndpoint implements ServerEndpoint, Disposable {
     this.#ewma.observe(rttMs, nowMs);
   }
 
+  /** A connection for opaque bytes has been opened, the only success of it that can be seen. */
+  connected(rttMs: number, nowMs: number): void {
+    this.observe(rttMs, nowMs);
+    this.#breaker?.record('success', nowMs);
+  }
+
   markUnreachable(nowMs: number): void {
     this.#unreadyUntilMs = nowMs + Math.min(UNREADY_MAX_MS, UNREADY_MIN_MS * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 16);

@@ -1,7 +1,7 @@
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Family, HistogramSeries, Labels, Series } from '../metrics/family.ts';
 import { grpcStatusName, isGrpcFailure } from '../grpc-status.ts';
-import type { OutboundRouteFamilies, TrafficMetrics } from '../metrics/registry.ts';
+import type { ConnectionRouteFamilies, OutboundRouteFamilies, TrafficMetrics } from '../metrics/registry.ts';
 
 /** Label sets that one route may have; more share the first. */
 const LABEL_SETS_MAX = 256;
@@ -31,6 +31,7 @@ class Kept<S extends Series> implements Disposable {
   readonly #family: Family<S>;
   readonly #base: Labels;
   readonly #byKey = new Map<string, S>();
+  #isDisposed = false;
 
   constructor(family: Family<S>, base: Labels) {
     this.#family = family;
@@ -43,11 +44,14 @@ class Kept<S extends Series> implements Disposable {
     const [first] = this.#byKey.values();
     if (first !== undefined && this.#byKey.size >= LABEL_SETS_MAX) return first;
     const series = this.#family.acquire({ ...this.#base, ...labels() });
-    this.#byKey.set(key, series);
+    // What ends after its route has no owner any more, who would give the series back.
+    if (this.#isDisposed) this.#family.release(series, Date.now());
+    else this.#byKey.set(key, series);
     return series;
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true;
     for (const series of this.#byKey.values()) this.#family.release(series, Date.now());
     this.#byKey.clear();
   }
@@ -192,6 +196,9 @@ const ERRORS: Readonly<Record<string, string>> = {
   'connect-timeout': 'IO',
   'peer-identity': 'IO',
   'server-closed': 'IO',
+  forbidden: 'FORBIDDEN',
+  'policy-invalid': 'INVALID_POLICY',
+  'no-backend': 'INVALID_BACKEND',
 };
 
 /** linkerd2-proxy leaves the status empty on errors. */
@@ -207,6 +214,44 @@ export function grpcLabels({ grpcStatus, error }: Ending): Labels {
 
 function endingKey({ status, grpcStatus, error }: Ending): string {
   return `${status} ${grpcStatus} ${error}`;
+}
+
+/** Families `outbound_tcp_route_*` and `outbound_tls_route_*`: connections of one route. */
+export class ConnectionRouteMetrics implements Disposable {
+  readonly #opened: Kept<Series>;
+  readonly #closed: Kept<Series>;
+
+  /** @param target  that the client asked for */
+  constructor(
+    families: ConnectionRouteFamilies,
+    parent: ResourceRef,
+    route: ResourceRef,
+    target: { readonly address: string; readonly port: number },
+  ) {
+    const labels = {
+      ...objectLabels('parent', parent),
+      ...objectLabels('route', route),
+      target_ip: target.address,
+      target_port: String(target.port),
+    };
+    this.#opened = new Kept(families.open, labels);
+    this.#closed = new Kept(families.close, labels);
+  }
+
+  opened(): void {
+    this.#opened.get('', NONE).value += 1;
+  }
+
+  /** @param error  code of the proxy's own error; empty when there was none */
+  closed(error: string): void {
+    const label = error === '' ? '' : (ERRORS[error] ?? 'UNKNOWN');
+    this.#closed.get(label, () => ({ error: label })).value += 1;
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened[Symbol.dispose]();
+    this.#closed[Symbol.dispose]();
+  }
 }
 
 /** Families `route_*`: routes of a ServiceProfile. */

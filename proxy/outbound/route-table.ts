@@ -1,4 +1,3 @@
-import type { Distribution } from '#model/backend.ts';
 import type { GrpcFilter, HttpFilter, Mirror } from '#model/filter.ts';
 import {
   bestHost,
@@ -17,11 +16,13 @@ import { formatResourceRef } from '#model/resource-ref.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcFailure } from '../grpc-status.ts';
 import type { RequestHead as HttpHead } from '../http/head.ts';
-import type { Backends, Candidate } from './backends.ts';
+import type { Backends } from './backends.ts';
+import { ConnectionRoutes, refusals } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
+import { chooser, distribute } from './distribute.ts';
 import { MatchedHead } from './head-edit.ts';
 import type { MirrorPlan } from './mirror.ts';
-import type { IsFailure, Plan, PlanFilter, RetryPlan, Way } from './plan.ts';
+import type { IsFailure, Plan, PlanFilter, RetryPlan } from './plan.ts';
 import { retriedAnswers } from './retried-answers.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
@@ -40,8 +41,8 @@ export class RouteTable implements Disposable {
   readonly #metrics: readonly RouteMetrics[];
   /** A request that matches nothing; absent: 404. */
   readonly #otherwise: Plan | undefined;
-  /** Where connections that are not HTTP go. Absent: to the target itself. */
-  readonly split: Plan['choose'] | undefined;
+  /** Where connections go that are not HTTP, or not looked into. Absent: to the target itself. */
+  readonly connections: ConnectionRoutes | undefined;
 
   private constructor(
     subject: string,
@@ -49,14 +50,14 @@ export class RouteTable implements Disposable {
     rules: readonly Scored[],
     metrics: readonly RouteMetrics[],
     otherwise?: Plan,
-    split?: Plan['choose'],
+    connections?: ConnectionRoutes,
   ) {
     this.#subject = subject;
     this.backends = backends;
     this.#rules = rules;
     this.#metrics = metrics;
     this.#otherwise = otherwise;
-    this.split = split;
+    this.connections = connections;
   }
 
   /** Routes and targets of a ServiceProfile. @param name  `host:port` of the Service */
@@ -103,22 +104,52 @@ export class RouteTable implements Disposable {
         plan: planOf(route),
       };
     });
-    const split = profile.targets === undefined ? undefined : choose;
-    return new RouteTable(name, backends, rules, all, planOf(undefined), split);
+    const connections = profile.targets === undefined ? undefined : ConnectionRoutes.ofSplit(choose);
+    return new RouteTable(name, backends, rules, all, planOf(undefined), connections);
   }
 
+  /** @param target  that the client asked for */
   static ofPolicy(
     policy: OutboundPolicy,
     profile: Profile | undefined,
     backends: Backends,
     context: OutboundContext,
+    target: { readonly address: string; readonly port: number },
   ): RouteTable {
     const { protocol } = policy;
     const subject = formatResourceRef(policy.ref);
+    const connections = ConnectionRoutes.ofPolicy(policy, backends, context, target);
     const budget = new RetryBudget(profile?.retryBudget ?? DEFAULT_RETRY_BUDGET);
     const all: RouteMetrics[] = [];
     const rules: Scored[] = [];
-    if (protocol.kind === 'opaque') return new RouteTable(subject, backends, rules, all);
+    if (protocol.kind === 'tls') return new RouteTable(subject, backends, rules, all, undefined, connections);
+    if (protocol.kind === 'opaque') {
+      const metrics = new PolicyRouteMetrics(
+        context.metrics.outboundHttpRoutes,
+        policy.ref,
+        protocol.opaque.ref,
+        httpLabels,
+      );
+      // Of connections that were served as HTTP when the policy became this one.
+      const otherwise: Plan = {
+        ref: protocol.opaque.ref,
+        filters: refusals(protocol.opaque.filters, protocol.opaque.ref),
+        timeouts: {},
+        retry: undefined,
+        budget,
+        metrics,
+        isFailure: isServerFailure,
+        overrideBudget: undefined,
+        choose: distribute(
+          protocol.opaque.distribution,
+          (filters) => refusals(filters, protocol.opaque.ref),
+          backends,
+          context.random,
+        ),
+        prefix: '/',
+      };
+      return new RouteTable(subject, backends, rules, [metrics], otherwise, connections);
+    }
     if (protocol.kind === 'grpc') {
       for (const route of protocol.routes) {
         const metrics = new PolicyRouteMetrics(context.metrics.outboundGrpcRoutes, policy.ref, route.ref, grpcLabels);
@@ -149,7 +180,7 @@ export class RouteTable implements Disposable {
           });
         }
       }
-      return new RouteTable(subject, backends, rules, all);
+      return new RouteTable(subject, backends, rules, all, undefined, connections);
     }
     for (const route of protocol.routes) {
       const metrics = new PolicyRouteMetrics(context.metrics.outboundHttpRoutes, policy.ref, route.ref, httpLabels);
@@ -179,7 +210,7 @@ export class RouteTable implements Disposable {
         });
       }
     }
-    return new RouteTable(subject, backends, rules, all);
+    return new RouteTable(subject, backends, rules, all, undefined, connections);
   }
 
   /** @throws ProxyError  `no-route` when nothing matches */
@@ -201,6 +232,7 @@ export class RouteTable implements Disposable {
   [Symbol.dispose](): void {
     this.backends[Symbol.dispose]();
     for (const metrics of this.#metrics) metrics[Symbol.dispose]();
+    this.connections?.[Symbol.dispose]();
   }
 }
 
@@ -260,49 +292,6 @@ function retryPlan<C>(retry: Retry<C>, isFailure: RetryPlan['isFailure'], budget
     isFailure,
     budget,
   };
-}
-
-function distribute<F>(
-  distribution: Distribution<F>,
-  filtersOf: (filters: readonly F[]) => readonly PlanFilter[],
-  backends: Backends,
-  random: () => number,
-): Plan['choose'] {
-  if (distribution.kind === 'empty') {
-    return () => new ProxyError('no-backend', 'the rule of the route has no backend');
-  }
-  const isRandom = distribution.kind === 'random-available';
-  const candidates = isRandom
-    ? distribution.backends.map(({ backend, filters, weight }) =>
-        backends.candidate(backend.target, backend.ref, filtersOf(filters), weight),
-      )
-    : distribution.backends.map(({ backend, filters }) =>
-        backends.candidate(backend.target, backend.ref, filtersOf(filters), 1),
-      );
-  return chooser(candidates, isRandom, random);
-}
-
-/** Those that can answer first; when none can, the request waits (or fails) at one of them. */
-function chooser(candidates: readonly Candidate[], isRandom: boolean, random: () => number): Plan['choose'] {
-  const [only] = candidates;
-  if (candidates.length === 1 && only !== undefined && (only.weight > 0 || !isRandom)) return only.way;
-  return (): Way | ProxyError => {
-    const weighted = isRandom ? candidates.filter(({ weight }) => weight > 0) : candidates;
-    const available = weighted.filter((candidate) => candidate.isAvailable());
-    const chosen = isRandom
-      ? weightedChoice(available.length > 0 ? available : weighted, random())
-      : (available[0] ?? weighted[0]);
-    return chosen?.way() ?? new ProxyError('no-backend', 'every backend of the route has weight 0');
-  };
-}
-
-function weightedChoice(candidates: readonly Candidate[], random: number): Candidate | undefined {
-  let left = random * candidates.reduce((sum, { weight }) => sum + weight, 0);
-  for (const candidate of candidates) {
-    left -= candidate.weight;
-    if (left < 0) return candidate;
-  }
-  return candidates.at(-1);
 }
 
 function requestCondition(condition: RequestCondition): (request: RequestHead) => boolean {

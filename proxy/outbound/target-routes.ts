@@ -11,6 +11,7 @@ import { watchStream } from '../discovery/watch-stream.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestHead } from '../http/head.ts';
 import { Backends } from './backends.ts';
+import type { ConnectionRoutes } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
 import { FirstAnswer, type Discovery } from './discovery.ts';
 import type { Plan, Way } from './plan.ts';
@@ -35,6 +36,7 @@ export class TargetRoutes implements Disposable {
   #policy: OutboundPolicy | undefined;
   #invalid: ProxyError | undefined; // why there is no policy
   #fingerprint = '';
+  #isOpaque = false;
   #hasIgnored = false; // fields of requests
   #table: RouteTable | undefined;
   #coming: RouteTable | undefined;
@@ -75,15 +77,14 @@ export class TargetRoutes implements Disposable {
     return undefined;
   }
 
-  /**
-   * Where a connection that is not HTTP goes, when it is split.
-   *
-   * @throws ProxyError  when no share can be used
-   */
-  split(): Way['destination'] | undefined {
-    const way = this.#table?.split?.();
-    if (way instanceof ProxyError) throw way;
-    return way?.destination;
+  /** Where connections go that are not HTTP, or not looked into; nothing: to the target itself. */
+  get connections(): ConnectionRoutes | undefined {
+    return this.#table?.connections;
+  }
+
+  /** Connections are passed on as raw bytes, whatever they look like. */
+  get isOpaque(): boolean {
+    return this.#isOpaque;
   }
 
   setProfile(profile: Profile): void {
@@ -160,10 +161,10 @@ export class TargetRoutes implements Disposable {
     this.#fingerprint = fingerprint;
     const backends = new Backends(this.#services, this.#context, accrualOf(policy), this.#fallback);
     let table: RouteTable | undefined;
+    const target = { address: this.#address, port: this.#port };
+    this.#isOpaque = !isByProfile && policy?.protocol.kind === 'opaque';
     if (isByProfile) table = RouteTable.ofProfile(profile as Profile, name, backends, this.#context);
-    else if (policy !== undefined && policy.protocol.kind !== 'opaque') {
-      table = RouteTable.ofPolicy(policy, profile, backends, this.#context);
-    }
+    else if (policy !== undefined) table = RouteTable.ofPolicy(policy, profile, backends, this.#context, target);
     if (table === undefined || backends.isAnswered) this.#replace(table);
     else this.#adoption = this.#adopt(table);
   }
@@ -187,5 +188,5 @@ export class TargetRoutes implements Disposable {
 
 function accrualOf(policy: OutboundPolicy | undefined): FailureAccrual | undefined {
   const protocol = policy?.protocol;
-  return protocol === undefined || protocol.kind === 'opaque' ? undefined : protocol.failureAccrual;
+  return protocol !== undefined && 'failureAccrual' in protocol ? protocol.failureAccrual : undefined;
 }

@@ -8,6 +8,7 @@ import type { Cache, CacheValue, Lease } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import { noTlsLabels, targetLabels } from '../metrics/labels.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
+import type { ConnectionPlan } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
 import { FirstAnswer, readable, type Discovery } from './discovery.ts';
 import type { OutboundEndpoint } from './endpoint.ts';
@@ -36,6 +37,7 @@ export class Target implements CacheValue {
   #single: { readonly fingerprint: string; readonly endpoint: SingleEndpoint } | undefined;
   #stream: Disposable | undefined;
   #isSettled = false;
+  readonly #unrouted: ConnectionPlan = { choose: () => this.destination, metrics: undefined };
   readonly #routes: TargetRoutes;
 
   constructor(
@@ -71,7 +73,7 @@ export class Target implements CacheValue {
 
   /** The connection is to be forwarded as raw bytes. */
   get isOpaque(): boolean {
-    return this.#profile?.isOpaque === true;
+    return this.#profile?.isOpaque === true || this.#routes.isOpaque;
   }
 
   /** Waits, within bounds, until it is known where connections go. Undefined when it is known already. */
@@ -91,13 +93,19 @@ export class Target implements CacheValue {
     return this.#single?.endpoint ?? this.#asAsked;
   }
 
+  /** Where connections go depends on the server name of their ClientHello. */
+  get isByServerName(): boolean {
+    return this.#routes.connections?.isByServerName === true;
+  }
+
   /**
-   * Where a connection that is not HTTP goes: a share of a split, else as requests without routes.
+   * What happens to a connection that is not HTTP, or not looked into.
    *
-   * @throws ProxyError  when no share can be used
+   * @param serverName  of TLS, where that counts
+   * @throws ProxyError  `no-route`
    */
-  chooseForConnection(): Destination<OutboundEndpoint> {
-    return this.#routes.split() ?? this.destination;
+  routeConnection(serverName: string | undefined): ConnectionPlan {
+    return this.#routes.connections?.find(serverName) ?? this.#unrouted;
   }
 
   /** Nothing is known about the service, and nothing can be learnt at the moment. */

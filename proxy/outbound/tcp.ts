@@ -26,7 +26,7 @@ export async function connectOpaque(
     endpoint.begin();
     try {
       const connection = await endpoint.connect(undefined);
-      endpoint.observe(context.now() - startedMs, context.now());
+      endpoint.connected(context.now() - startedMs, context.now());
       connection.socket.once('close', () => endpoint.end());
       return connection;
     } catch (error) {

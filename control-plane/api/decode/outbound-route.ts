@@ -8,10 +8,11 @@ import type {
   HttpRoute as HttpRouteMessage,
   HttpRoute_Retry,
   OpaqueRoute as OpaqueRouteMessage,
+  TlsRoute as TlsRouteMessage,
 } from '#api/gen/outbound.ts';
 import type { Distribution, RouteBackend } from '#model/backend.ts';
 import type { GrpcRetry, GrpcRetryCondition, HttpRetry, Retry, StatusRange } from '#model/retry.ts';
-import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute } from '#model/route.ts';
+import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import { decodeBackend, decodeRef } from './backend.ts';
 import { decodeBackoff } from './backoff.ts';
@@ -59,13 +60,21 @@ export function decodeGrpcRoute(message: GrpcRouteMessage, field: string): GrpcR
   };
 }
 
-export function decodeOpaqueRoute(message: OpaqueRouteMessage, field: string): OpaqueRoute {
+/** Also of a TLS route, which holds the same and more. */
+export function decodeOpaqueRoute(message: Pick<OpaqueRouteMessage, 'metadata' | 'rules'>, field: string): OpaqueRoute {
   const [rule] = message.rules;
   if (rule === undefined) throw new DecodeError(`${field}.rules`, 'empty');
   return {
     ref: decodeRef(message.metadata, `${field}.metadata`),
     filters: rule.filters.map((filter, nth) => decodeOpaqueFilter(filter, `${field}.rules[0].filters[${nth}]`)),
     distribution: decodeDistribution(rule.backends?.kind, decodeOpaqueFilter, `${field}.rules[0].backends`),
+  };
+}
+
+export function decodeTlsRoute(message: TlsRouteMessage, field: string): TlsRoute {
+  return {
+    ...decodeOpaqueRoute(message, field),
+    serverNames: message.snis.map((sni, index) => decodeHost(sni, `${field}.snis[${index}]`)),
   };
 }
 

@@ -10,7 +10,7 @@ import { decodeBackoff } from './backoff.ts';
 import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
 import { decodeResourceRef } from './meta.ts';
-import { decodeGrpcRoute, decodeHttpRoute, decodeOpaqueRoute } from './outbound-route.ts';
+import { decodeGrpcRoute, decodeHttpRoute, decodeOpaqueRoute, decodeTlsRoute } from './outbound-route.ts';
 
 /**
  * Reads an answer of `OutboundPolicies`.
@@ -58,7 +58,10 @@ function decodeProtocol(message: ProxyProtocol | undefined): OutboundProtocol {
         ...decodeAccrual(kind.value.failureAccrual, `${field}.failure_accrual`),
       };
     case 'tls':
-      throw new DecodeError(field, 'not supported by this version');
+      return {
+        kind: 'tls',
+        routes: kind.value.routes.map((route, index) => decodeTlsRoute(route, `${field}.routes[${index}]`)),
+      };
   }
 }
 

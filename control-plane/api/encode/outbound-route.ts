@@ -8,10 +8,11 @@ import type {
   HttpRoute_Distribution_Empty,
   HttpRoute_Retry,
   OpaqueRoute as OpaqueRouteMessage,
+  TlsRoute as TlsRouteMessage,
 } from '#api/gen/outbound.ts';
 import type { Backend, Distribution } from '#model/backend.ts';
 import type { GrpcRetry, HttpRetry, Retry } from '#model/retry.ts';
-import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute } from '#model/route.ts';
+import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import { encodeBackend } from './backend.ts';
 import { encodeBackoff } from './backoff.ts';
@@ -62,6 +63,10 @@ export function encodeOpaqueRoute(route: OpaqueRoute): OpaqueRouteMessage {
       },
     ],
   };
+}
+
+export function encodeTlsRoute(route: TlsRoute): TlsRouteMessage {
+  return { ...encodeOpaqueRoute(route), snis: route.serverNames.map(encodeHost) };
 }
 
 /** linkerd2-proxy refuses a match without `rpc`. */

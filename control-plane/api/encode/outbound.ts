@@ -3,7 +3,7 @@ import type { FailureAccrual } from '#model/failure-accrual.ts';
 import type { OutboundPolicy, OutboundProtocol } from '#model/outbound.ts';
 import { encodeBackoff } from './backoff.ts';
 import { encodeDuration } from './duration.ts';
-import { encodeGrpcRoute, encodeHttpRoute, encodeOpaqueRoute } from './outbound-route.ts';
+import { encodeGrpcRoute, encodeHttpRoute, encodeOpaqueRoute, encodeTlsRoute } from './outbound-route.ts';
 import { encodeResourceRef } from './meta.ts';
 
 export function encodeOutboundPolicy(policy: OutboundPolicy): OutboundPolicyMessage {
@@ -14,6 +14,8 @@ function encodeProtocol(protocol: OutboundProtocol): ProxyProtocol['kind'] {
   switch (protocol.kind) {
     case 'opaque':
       return { $case: 'opaque', value: { routes: [encodeOpaqueRoute(protocol.opaque)] } };
+    case 'tls':
+      return { $case: 'tls', value: { routes: protocol.routes.map(encodeTlsRoute) } };
     case 'grpc':
       return { $case: 'grpc', value: { routes: protocol.routes.map(encodeGrpcRoute), ...accrualOf(protocol) } };
     case 'http1':
