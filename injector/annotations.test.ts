@@ -159,3 +159,55 @@ test('the placement of the proxy has three names, of which the oldest prefix cou
   assert.equal(isNative({ [alpha]: 'false', [beta]: 'true' }), true);
   assert.equal(isNative({ [alpha]: 'true', [beta]: 'true', [key(name)]: 'false' }), false);
 });
+
+test('a collector of traces needs an identity, from the values or from annotations', () => {
+  const collector = key('trace-collector');
+  const account = 'config.alpha.linkerd.io/trace-collector-service-account';
+  const installed = {
+    enabled: true,
+    traceServiceName: 'proxies',
+    collector: { endpoint: 'otel.tracing:4317', meshIdentity: { serviceAccountName: 'otel', namespace: 'tracing' } },
+  };
+  const read = (values: typeof proxy, annotations: Readonly<Record<string, string>>) =>
+    proxySettings(values, {}, annotations);
+  assert.equal(read(proxy, {}).settings.tracing, undefined);
+  assert.deepEqual(read({ ...proxy, tracing: installed }, {}).settings.tracing, {
+    collector: 'otel.tracing:4317',
+    serviceAccount: 'otel',
+    namespace: 'tracing',
+    serviceName: 'proxies',
+  });
+  const own = read(proxy, { [collector]: 'jaeger.elsewhere.svc.cluster.local:4317', [account]: 'jaeger' });
+  assert.deepEqual(own.problems, []);
+  assert.deepEqual(own.settings.tracing, {
+    collector: 'jaeger.elsewhere.svc.cluster.local:4317',
+    serviceAccount: 'jaeger',
+    namespace: 'elsewhere',
+    serviceName: 'linkerd-proxy',
+  });
+  for (const annotations of [
+    { [collector]: 'jaeger:4317', [account]: 'jaeger' },
+    { [collector]: 'jaeger.elsewhere:4317' },
+    { [collector]: 'jaeger.elsewhere' },
+    { [collector]: 'jaeger.elsewhere:0', [account]: 'jaeger' },
+  ]) {
+    const { settings, problems } = read(proxy, annotations);
+    assert.deepEqual([settings.tracing, problems.length, problems[0]?.annotation], [undefined, 1, collector]);
+  }
+});
+
+test('attributes of spans are one line each, and nothing that Kubernetes would expand', () => {
+  const attribute = (name: string): string => `resource.opentelemetry.io/${name}`;
+  const { settings, problems } = proxySettings(
+    proxy,
+    {},
+    {
+      [attribute('team')]: 'a=b $(_pod_sa)',
+      [attribute('two')]: 'x\ny=z',
+      [attribute('deployment.environment')]: 'lab',
+      [attribute('long')]: 'x'.repeat(257),
+    },
+  );
+  assert.deepEqual(problems, []);
+  assert.deepEqual(settings.traceAttributes, ['team=a=b $$(_pod_sa)', 'deployment.environment=lab']);
+});

@@ -19,10 +19,19 @@ import {
   type EnvVar,
   type Parser,
 } from './annotation-values.ts';
+import {
+  attributeLines,
+  collectorAddress,
+  serviceAccountName,
+  tracingSettings,
+  type TracingSettings,
+} from './tracing.ts';
 import { ALPHA, BETA, GENERAL, nameProblem } from './unknown-annotations.ts';
 
 /** What a sidecar is made of: the installation's values with the annotations of namespace and pod applied. */
-export type ProxySettings = Omit<ProxyValues, 'resources' | 'tapServiceAccount'> & {
+export type ProxySettings = Omit<ProxyValues, 'resources' | 'tapServiceAccount' | 'tracing'> & {
+  readonly tracing: TracingSettings | undefined; // absent: no spans
+  readonly traceAttributes: readonly string[]; // `name=value`, of the pod's spans
   readonly gid: number | undefined;
   readonly cpu: Resource;
   readonly memory: Resource;
@@ -94,6 +103,8 @@ export function proxySettings(
     ),
     requireIdentityPorts: read('proxy-require-identity-inbound-ports', '', portList),
     accessLog: read<ProxySettings['accessLog']>('access-log', undefined, oneOf(['apache', 'json'])),
+    tracing: tracingOf(source, values),
+    traceAttributes: attributeLines(podAnnotations),
     isGateway: read('enable-gateway', false, boolean),
     cpu: resource(source, 'proxy-cpu', values.resources.cpuRequest, values.resources.cpuLimit),
     memory: resource(source, 'proxy-memory', values.resources.memoryRequest, values.resources.memoryLimit),
@@ -122,6 +133,17 @@ export function proxySettings(
     source.refuse(`${GENERAL}proxy-await`, 'only a native sidecar is waited for');
   source.findUnknown();
   return { settings, problems: source.problems };
+}
+
+function tracingOf(source: Source, values: ProxyValues): TracingSettings | undefined {
+  const name = `${GENERAL}trace-collector`;
+  const collector = source.read<string | undefined>(name, undefined, collectorAddress);
+  const accountName = `${ALPHA}trace-collector-service-account`;
+  const account = source.read<string | undefined>(accountName, undefined, serviceAccountName);
+  const tracing = tracingSettings(values, collector, account);
+  if (tracing === undefined || !('missing' in tracing)) return tracing;
+  source.refuse(name, `${tracing.missing}: write HOST.NAMESPACE:PORT, and the account in ${accountName}`);
+  return undefined;
 }
 
 /** Ports that the proxy listens on. Two on the same port would keep it from starting. */

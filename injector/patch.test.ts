@@ -69,9 +69,30 @@ test('the redirect and the proxy come before the init containers of the applicat
   );
   assert.equal(env['LINKERD2_PROXY_DESTINATION_SVC_ADDR'], 'tulle-dst-headless.tulle.svc.cluster.local.:8086');
   assert.equal(env['LINKERD2_PROXY_TAP_SVC_NAME'], 'metrics-api.tulle-viz.serviceaccount.identity.tulle.cluster.local');
+  assert.ok(!proxy.env.some(({ name }) => name.startsWith('LINKERD2_PROXY_TRACE_')), 'nothing is traced by default');
   // The environment refers to variables that must stand before their use.
   const order = proxy.env.map(({ name }) => name);
   assert.ok(order.indexOf('_pod_sa') < order.indexOf('LINKERD2_PROXY_IDENTITY_LOCAL_NAME'));
+});
+
+test('with a collector the proxy is told of it, its identity, and what spans say of the pod', () => {
+  const tracing = {
+    enabled: true,
+    traceServiceName: 'proxies',
+    collector: { endpoint: 'otel.tracing:4317', meshIdentity: { serviceAccountName: 'otel', namespace: 'tracing' } },
+  };
+  const values = { ...context.values, proxy: { ...context.values.proxy, tracing } };
+  const annotations = { 'resource.opentelemetry.io/team': 'mesh' };
+  const traced = { ...pod, metadata: { ...pod.metadata, annotations } };
+  const patched = apply(traced, injectPod(traced, 'shop', { ...context, values }).patch);
+  const proxy = patched.spec?.initContainers?.[1] as unknown as FullContainer;
+  const env = Object.fromEntries(
+    proxy.env.map(({ name, value }) => [name.replace('LINKERD2_PROXY_TRACE_', ''), value]),
+  );
+  assert.equal(env['COLLECTOR_SVC_ADDR'], 'otel.tracing:4317');
+  assert.equal(env['COLLECTOR_SVC_NAME'], 'otel.tracing.serviceaccount.identity.tulle.cluster.local');
+  assert.equal(env['SERVICE_NAME'], 'proxies');
+  assert.match(env['EXTRA_ATTRIBUTES'] ?? '', /^k8s\.pod\.name=\$\(_pod_name\)\n(?:.*\n)*team=mesh$/);
 });
 
 test('where the node redirects pods, the first container waits for that with the same flags, and none needs a capability or root', () => {

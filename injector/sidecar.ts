@@ -152,7 +152,6 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
   const addresses = controlAddresses(values);
   const networks = values.clusterNetworks.join(',');
   const field = (name: string, fieldPath: string): EnvVar => ({ name, valueFrom: { fieldRef: { fieldPath } } });
-  const proxy = (name: string, value: string): EnvVar => ({ name: `LINKERD2_PROXY_${name}`, value });
   const destination = controlIdentity(values, DESTINATION);
   return [
     field('_pod_name', 'metadata.name'),
@@ -190,6 +189,7 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     ...(values.proxy.tapServiceAccount === '' || !settings.isTappable
       ? []
       : [proxy('TAP_SVC_NAME', `${values.proxy.tapServiceAccount}.${identitySuffix(values)}`)]),
+    ...tracing(values, settings),
     // The redirect program takes IPv6 too: somebody must be there. `[::]` takes both, and only IPv4 where there is no other.
     proxy('CONTROL_LISTEN_ADDR', `[::]:${settings.controlPort}`),
     proxy('ADMIN_LISTEN_ADDR', `[::]:${settings.adminPort}`),
@@ -211,6 +211,30 @@ function environment({ values, settings, trustAnchorsPem, inboundPorts, isIngres
     proxy('IDENTITY_SVC_NAME', controlIdentity(values, IDENTITY)),
     proxy('IDENTITY_LOCAL_NAME', `$(_pod_sa).$(_pod_ns).${identitySuffix(values)}`),
     ...settings.additionalEnv,
+  ];
+}
+
+function proxy(name: string, value: string): EnvVar {
+  return { name: `LINKERD2_PROXY_${name}`, value };
+}
+
+/** What spans say of the pod. Source: linkerd2 `charts/partials/templates/_trace.tpl`. */
+const TRACE_ATTRIBUTES = [
+  'k8s.pod.name=$(_pod_name)',
+  'k8s.pod.uid=$(_pod_uid)',
+  'k8s.namespace.name=$(_pod_ns)',
+  'k8s.node.name=$(_pod_nodeName)',
+  'k8s.container.name=$(_pod_containerName)',
+];
+
+function tracing(values: Values, { tracing: settings, traceAttributes }: ProxySettings): readonly EnvVar[] {
+  if (settings === undefined) return [];
+  const { collector, serviceAccount, namespace, serviceName } = settings;
+  return [
+    proxy('TRACE_COLLECTOR_SVC_ADDR', collector),
+    proxy('TRACE_COLLECTOR_SVC_NAME', `${serviceAccount}.${namespace}.${identitySuffix(values)}`),
+    proxy('TRACE_SERVICE_NAME', serviceName),
+    proxy('TRACE_EXTRA_ATTRIBUTES', [...TRACE_ATTRIBUTES, ...traceAttributes].join('\n')),
   ];
 }
 

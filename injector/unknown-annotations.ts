@@ -10,7 +10,6 @@ type WithoutEffect = { readonly why: string; readonly fine?: string };
 
 const NO_DEBUG: WithoutEffect = { why: 'there is no debug sidecar: use `kubectl debug`', fine: 'false' };
 const ONE_IMAGE: WithoutEffect = { why: 'the redirect runs from the image of the proxy: use proxy-image' };
-const NO_TRACING: WithoutEffect = { why: 'the proxy does not trace' };
 
 /** Annotations of Linkerd that this version does nothing with, and why. Source: linkerd2 `pkg/inject`, annotation list. */
 export const WITHOUT_EFFECT: ReadonlyMap<string, WithoutEffect> = new Map(
@@ -31,8 +30,6 @@ export const WITHOUT_EFFECT: ReadonlyMap<string, WithoutEffect> = new Map(
     [`${GENERAL}proxy-cpu-ratio-limit`]: { why: 'the proxy has one thread: use proxy-cpu-limit' },
     [`${GENERAL}proxy-log-http-headers`]: { why: 'headers are never logged: use `tulle viz tap`', fine: 'off' },
     [`${GENERAL}proxy-metrics-hostname-labels`]: { why: 'metrics have no label for host names', fine: 'false' },
-    [`${GENERAL}trace-collector`]: NO_TRACING,
-    [`${ALPHA}trace-collector-service-account`]: NO_TRACING,
   }),
 );
 

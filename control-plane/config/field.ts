@@ -48,6 +48,18 @@ export function isServiceAccountOrNothing(text: string): string | undefined {
   return isRight ? undefined : 'use NAME.NAMESPACE of a service account, or nothing';
 }
 
+export function isLabelOrNothing(text: string): string | undefined {
+  return text === '' ? undefined : isLabel(text);
+}
+
+export function isEndpointOrNothing(text: string): string | undefined {
+  const [, host = '', port = ''] = /^([^:]+):(\d{1,5})$/.exec(text) ?? [];
+  const isRight = isDnsName(host.replace(/\.$/, '')) === undefined && Number(port) >= 1 && Number(port) <= 65_535;
+  return text === '' || isRight ? undefined : 'use HOST:PORT, such as collector.tracing:4317, or nothing';
+}
+
+export const isServiceName = matching(/^[\w./-]{1,128}$/, 'use letters, digits, dots, dashes and slashes');
+
 export function isPortList(text: string): string | undefined {
   const isRight = text.length <= MAX_TEXT && parsePortSet(text).unknown.length === 0;
   return isRight ? undefined : 'use ports and ranges from 1 to 65535, separated by commas, such as 25,3000-3010';

@@ -2,13 +2,16 @@ import { LOG_LEVELS } from '#runtime/log.ts';
 import {
   isDnsName,
   isDuration,
+  isEndpointOrNothing,
   isImage,
   isLabel,
+  isLabelOrNothing,
   isLogFilter,
   isNetwork,
   isPortList,
   isQuantity,
   isServiceAccountOrNothing,
+  isServiceName,
   isTag,
   type Field,
 } from './field.ts';
@@ -131,6 +134,26 @@ const SCHEMA_OF_VALUES: SchemaOf<Values> = {
         type: 'choice',
         help: 'What a port without policy accepts.',
         choices: DEFAULT_INBOUND_POLICIES,
+      },
+      tracing: {
+        help: 'Spans of traces that applications have begun and sampled.',
+        group: {
+          enabled: { type: 'switch', help: 'Send spans to the collector.' },
+          traceServiceName: { type: 'text', help: 'Name of the service that the spans are of.', remedy: isServiceName },
+          collector: {
+            help: 'Who takes the spans, by OTLP over gRPC.',
+            group: {
+              endpoint: { type: 'text', help: 'HOST:PORT of its Service.', remedy: isEndpointOrNothing },
+              meshIdentity: {
+                help: 'Its identity; the collector must be meshed.',
+                group: {
+                  serviceAccountName: { type: 'text', help: 'Its service account.', remedy: isLabelOrNothing },
+                  namespace: { type: 'text', help: 'Namespace of its service account.', remedy: isLabelOrNothing },
+                },
+              },
+            },
+          },
+        },
       },
       resources: resources('a proxy'),
     },

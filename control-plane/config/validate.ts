@@ -8,7 +8,9 @@ import type { Resources, Values } from './values.ts';
  */
 export function validateValues(values: Values): readonly string[] {
   const wrong = fieldsOf().flatMap(([path, field]) => fieldProblems(path, field, at(values, path)));
-  return wrong.length > 0 ? wrong : [...portProblems(values), ...resourceProblems(values), ...replicaProblems(values)];
+  return wrong.length > 0
+    ? wrong
+    : [...portProblems(values), ...resourceProblems(values), ...replicaProblems(values), ...tracingProblems(values)];
 }
 
 /** Value at a dotted path. */
@@ -104,6 +106,15 @@ function resourceProblems(values: Values): readonly string[] {
     ...ofOne('controllerResources', values.controllerResources),
     ...ofOne('proxy.resources', values.proxy.resources),
   ];
+}
+
+/** A proxy does not start with a collector that it cannot verify. */
+function tracingProblems({ proxy: { tracing } }: Values): readonly string[] {
+  if (!tracing.enabled) return [];
+  const paths = ['endpoint', 'meshIdentity.serviceAccountName', 'meshIdentity.namespace'];
+  return paths
+    .filter((path) => at(tracing.collector, path) === '')
+    .map((path) => `proxy.tracing.collector.${path} is "": with proxy.tracing.enabled it must be given`);
 }
 
 function replicaProblems(values: Values): readonly string[] {

@@ -25,12 +25,24 @@ describe('the values of an installation', () => {
       identity: { ...values.identity, ...change },
     });
     const proxy = (change: object): Partial<Values> => ({ proxy: { ...values.proxy, ...change } });
+    const collector = { endpoint: 'a.b:4317', meshIdentity: { serviceAccountName: 'otel', namespace: 'b' } };
+    const tracing = (change: object): Partial<Values> =>
+      proxy({ tracing: { enabled: true, traceServiceName: 'x', collector: { ...collector, ...change } } });
     for (const [change, message] of [
       [identity({ issuanceLifetime: '19s' }), /^identity\.issuanceLifetime is "19s": use at least 20s/],
       [identity({ issuanceLifetime: 'soon' }), /^identity\.issuanceLifetime is "soon": use a duration such as/],
       [identity({ clockSkewAllowance: '-1s' }), /^identity\.clockSkewAllowance is "-1s": use a duration/],
       [proxy({ defaultInboundPolicy: 'maybe' }), /^proxy\.defaultInboundPolicy is "maybe": use one of all-unauth/],
       [proxy({ logLevel: 'very loud' }), /^proxy\.logLevel is "very loud"/],
+      [tracing({ endpoint: 'otel' }), /^proxy\.tracing\.collector\.endpoint is "otel": use HOST:PORT/],
+      [
+        tracing({ endpoint: '' }),
+        /^proxy\.tracing\.collector\.endpoint is "": with proxy\.tracing\.enabled it must be/,
+      ],
+      [
+        tracing({ meshIdentity: { serviceAccountName: 'otel', namespace: '' } }),
+        /^proxy\.tracing\.collector\.meshIdentity\.namespace is ""/,
+      ],
       [{ controllerLogLevel: 'loud' as 'info' }, /^controllerLogLevel is "loud": use one of trace, /],
       [{ controllerReplicas: 0 }, /^controllerReplicas is 0: use a whole number from 1 to 9$/],
       [{ controllerReplicas: 1.5 }, /^controllerReplicas is 1\.5/],

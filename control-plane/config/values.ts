@@ -55,7 +55,18 @@ export type ProxyValues = {
   readonly skipOutboundPorts: string;
   readonly opaquePorts: string;
   readonly defaultInboundPolicy: DefaultInboundPolicy;
+  readonly tracing: TracingValues;
   readonly resources: Resources;
+};
+
+/** Where proxies send the spans of sampled traces. Names are those of Linkerd's chart. */
+export type TracingValues = {
+  readonly enabled: boolean;
+  readonly traceServiceName: string;
+  readonly collector: {
+    readonly endpoint: string; // host:port that takes OTLP over gRPC; empty: none
+    readonly meshIdentity: { readonly serviceAccountName: string; readonly namespace: string };
+  };
 };
 
 /** Quantities of Kubernetes; what is absent is not asked for and not limited. */
@@ -100,6 +111,11 @@ export function defaultValues(version: string): Values {
       skipOutboundPorts: '4567,4568',
       opaquePorts: '25,587,3306,4444,5432,6379,9300,11211',
       defaultInboundPolicy: 'all-unauthenticated',
+      tracing: {
+        enabled: false,
+        traceServiceName: 'linkerd-proxy',
+        collector: { endpoint: '', meshIdentity: { serviceAccountName: '', namespace: '' } },
+      },
       resources: { cpuRequest: '10m', memoryRequest: '64Mi' },
     },
   };
