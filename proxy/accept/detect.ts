@@ -6,11 +6,17 @@ const REQUEST_LINE_BYTES_MAX = 8 * 1024;
 const METHOD_BYTES_MAX = 32;
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
-/** The whole first line of an HTTP/1 request. */
-const REQUEST_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32} [\x21-\x7e\x80-\xff]+ HTTP\/\d\.\d$/;
-/** What may still become one. */
-const BEGINNING =
-  /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}(?: (?:[\x21-\x7e\x80-\xff]+(?: (?:H(?:T(?:T(?:P(?:\/(?:\d(?:\.(?:\d)?)?)?)?)?)?)?)?)?)?)?\r?$/;
+/**
+ * A first line that some server takes for one of HTTP/1, however malformed: words between white space, the last of them the version.
+ * It must come to our own HTTP, which refuses it, and not pass as other bytes around what is decided about requests.
+ */
+// eslint-disable-next-line no-control-regex -- some take them for white space
+const REQUEST_LINE = /^[\s\x1c-\x1f]*[^\s\x1c-\x1f]+[\s\x1c-\x1f].*[\s\x1c-\x1f]HTTP\/\d\S*\s*$/is;
+const LETTER = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]";
+const BLANK = '[\\t\\x0b\\x0c\\x1c-\\x20]';
+const TEXT = '[\\t\\x0b\\x0c\\x1c-\\x7e\\x80-\\xff]';
+/** What may still become one: a word as methods are, or a line that goes on behind it. */
+const BEGINNING = new RegExp(`^[\\t ]*(?:${LETTER}{0,32}|${LETTER}{1,32}${BLANK}${TEXT}*)\\r?$`);
 
 /**
  * Tells HTTP from everything else, as early as the bytes allow and never by timing. A line such as `GET key`, as text
@@ -20,13 +26,10 @@ export function detectProtocol(bytes: Buffer): Protocol {
   if (bytes.length === 0) return 'unknown';
   const known = Math.min(bytes.length, PREFACE.length);
   if (bytes.compare(PREFACE, 0, known, 0, known) === 0) return known === PREFACE.length ? 'http2' : 'unknown';
+  // Empty lines may stand before a request: one for our own HTTP, more for other servers.
   let start = 0;
-  if (bytes[0] === 13) {
-    // One empty line may stand before a request.
-    if (bytes.length === 1) return 'unknown';
-    if (bytes[1] !== 10) return 'opaque';
-    start = 2;
-  }
+  while (bytes[start] === 13 || bytes[start] === 10) start += 1;
+  if (start === bytes.length) return start < REQUEST_LINE_BYTES_MAX ? 'unknown' : 'opaque';
   const lineEnd = bytes.indexOf(10, start);
   if (lineEnd >= 0) {
     const end = bytes[lineEnd - 1] === 13 ? lineEnd - 1 : lineEnd;

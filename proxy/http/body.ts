@@ -1,4 +1,5 @@
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
+import { mayBeTrailer } from './field-text.ts';
 import type { BodyKind } from './head.ts';
 import { CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX } from './limits.ts';
 
@@ -17,6 +18,10 @@ const TRAILER_START = 7;
 const TRAILER = 8;
 const TRAILER_LF = 9;
 const LAST_LF = 10;
+const TRAILER_NAME = 11;
+
+const COLON = 58;
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/;
 
 /**
  * Finds the end of a message body while its bytes pass through unchanged. Strict: a chunked body whose framing another
@@ -29,6 +34,7 @@ export class BodyScanner {
   #state = SIZE_FIRST;
   #digits = 0;
   #lineBytes = 0;
+  #name = ''; // of the trailer
   readonly #code: ProxyErrorCode;
 
   /** @param code  of the error that a malformed body is */
@@ -110,9 +116,16 @@ export class BodyScanner {
         this.#state = SIZE_FIRST;
         return;
       case TRAILER_START:
-        if (byte === CR) this.#state = LAST_LF;
-        else if (byte === 32 || byte === 9 || byte === 58) throw this.#malformed('a trailer without a name');
-        else this.#stepTrailer(byte);
+        if (byte === CR) {
+          this.#state = LAST_LF;
+          return;
+        }
+        this.#state = TRAILER_NAME;
+        this.#name = '';
+        this.#stepTrailerName(byte);
+        return;
+      case TRAILER_NAME:
+        this.#stepTrailerName(byte);
         return;
       case TRAILER:
         this.#stepTrailer(byte);
@@ -138,13 +151,24 @@ export class BodyScanner {
     else throw this.#malformed('a chunk size that is no hexadecimal number');
   }
 
+  #stepTrailerName(byte: number): void {
+    this.#count(TRAILER_BYTES_MAX, 'the trailers are too long');
+    const letter = String.fromCharCode(byte);
+    if (byte !== COLON) {
+      if (!TOKEN.test(letter)) throw this.#malformed('a trailer whose name is no token');
+      this.#name += letter;
+      return;
+    }
+    if (this.#name === '') throw this.#malformed('a trailer without a name');
+    const name = this.#name.toLowerCase();
+    if (!mayBeTrailer(name)) throw this.#malformed(`the field ${name} among the trailers`);
+    this.#state = TRAILER;
+  }
+
   #stepTrailer(byte: number): void {
     if (byte === CR) this.#state = TRAILER_LF;
     else if (!isFieldByte(byte)) throw this.#malformed('a control character in a trailer');
-    else {
-      this.#state = TRAILER;
-      this.#count(TRAILER_BYTES_MAX, 'the trailers are too long');
-    }
+    else this.#count(TRAILER_BYTES_MAX, 'the trailers are too long');
   }
 
   #count(max: number, reason: string): void {

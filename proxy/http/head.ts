@@ -1,5 +1,7 @@
 import { ProxyError } from '../errors.ts';
+import { isMeshField, trimmed } from './field-text.ts';
 import { FIELD_COUNT_MAX } from './limits.ts';
+import { normalTarget } from './path.ts';
 
 /**
  * How the end of a body is found (RFC 9112 section 6). `close`: it lasts until the connection ends. `frames`: it came
@@ -10,6 +12,7 @@ export type BodyKind = 'none' | 'length' | 'chunked' | 'close' | 'frames';
 /** The head of a request, checked, with everything that concerns only this connection taken out of `lines`. */
 export type RequestHead = {
   readonly method: string;
+  /** In its normal form, as in `lines`. */
   readonly target: string;
   readonly isHttp11: boolean;
   /** It came over HTTP/2 and goes on over HTTP/2; `lines` are in the form of HTTP/1.1 nevertheless. */
@@ -60,7 +63,7 @@ const ILLEGAL = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n|\n[ \t]/;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP\/(\d)\.(\d)$/;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const AUTHORITY = /^(?:[A-Za-z0-9\-._~!$&'()*+;=%]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
+const AUTHORITY = /^(?:[A-Za-z0-9\-._~!$&'()*+;=]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?$/;
 const ABSOLUTE = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/([^/?#]*)/;
 
 /** What the fields of a head say about the connection and the body. One per parse, then read and dropped. */
@@ -90,12 +93,15 @@ export function parseRequestHead(text: string): RequestHead {
   const lineEnd = text.indexOf('\r\n');
   const line = REQUEST_LINE.exec(text.slice(0, lineEnd));
   if (line === null) throw malformedRequest('the request line is not "METHOD TARGET HTTP/1.1"');
-  const [, method = '', target = '', major, minor] = line;
+  const [, method = '', asked = '', major, minor] = line;
   if (major !== '1' || (minor !== '0' && minor !== '1')) {
     throw new ProxyError('version-unsupported', `HTTP/${major}.${minor} is not supported`);
   }
   const isHttp11 = minor === '1';
+  if (isMisspeltMethod(method)) throw malformedRequest('the method is not in upper case');
+  const target = normalTarget(asked);
   const fields = parseFields(text, lineEnd + 2, malformedRequest);
+  if (target !== asked) fields.lines = `${method} ${target} HTTP/1.${minor}${fields.lines.slice(lineEnd)}`;
   const authority = authorityOf(method, target, isHttp11, fields.host);
   if (fields.isChunked && !isHttp11) throw malformedRequest('Transfer-Encoding in an HTTP/1.0 request');
   if (fields.isChunked && fields.contentLength !== undefined) {
@@ -157,6 +163,14 @@ function responseBodyKind(status: number, method: string, fields: Fields): BodyK
   return fields.contentLength > 0 ? 'length' : 'none';
 }
 
+/** The methods of RFC 9110 and RFC 5789, in any case. */
+const STANDARD_METHOD = /^(?:get|head|post|put|delete|connect|options|trace|patch)$/i;
+
+/** Some applications take `delete` for DELETE; rules about methods do not. */
+export function isMisspeltMethod(method: string): boolean {
+  return /[a-z]/.test(method) && STANDARD_METHOD.test(method);
+}
+
 export function isAuthority(text: string): boolean {
   return AUTHORITY.test(text);
 }
@@ -203,20 +217,20 @@ function applyField(
     const lower = name.toLowerCase();
     if (lower === 'content-length') {
       if (fields.contentLength !== undefined) throw malformed('more than one Content-Length');
-      fields.contentLength = parseLength(text.slice(from, to).trim(), malformed);
+      fields.contentLength = parseLength(trimmed(text.slice(from, to)), malformed);
     } else if (lower === 'connection') {
       applyConnection(fields, text.slice(from, to), malformed);
       return false;
     }
   } else if (first === 0x74 /* t */ && length === 17 && name.toLowerCase() === 'transfer-encoding') {
     if (fields.isChunked) throw malformed('more than one Transfer-Encoding');
-    const coding = text.slice(from, to).trim().toLowerCase();
+    const coding = trimmed(text.slice(from, to)).toLowerCase();
     if (coding !== 'chunked') throw unsupportedCoding(coding, malformed);
     fields.isChunked = true;
   } else if (first === 0x68 /* h */) {
     if (length === 4 && name.toLowerCase() === 'host') {
       if (fields.host !== undefined) throw malformed('more than one Host');
-      fields.host = text.slice(from, to).trim();
+      fields.host = trimmed(text.slice(from, to));
     }
   } else if (first === 0x6b /* k */ && length === 10 && name.toLowerCase() === 'keep-alive') {
     const timeout = /(?:^|[\s,;])timeout=(\d{1,6})/i.exec(text.slice(from, to));
@@ -225,12 +239,12 @@ function applyField(
   } else if (first === 0x70 /* p */ && length === 16 && name.toLowerCase() === 'proxy-connection') {
     return false;
   } else if (first === 0x75 /* u */ && length === 7 && name.toLowerCase() === 'upgrade') {
-    fields.upgrade = text.slice(from, to).trim();
+    fields.upgrade = trimmed(text.slice(from, to));
     return false;
-  } else if (first === 0x6c /* l */ && length > 4 && name.slice(0, 4).toLowerCase() === 'l5d-') {
+  } else if (first === 0x6c /* l */ && length > 4 && isMeshField(name)) {
     const lower = name.toLowerCase();
-    if (lower === 'l5d-require-id') fields.requiredIdentity = text.slice(from, to).trim();
-    else if (lower === 'l5d-proxy-error') fields.proxyError = text.slice(from, to).trim();
+    if (lower === 'l5d-require-id') fields.requiredIdentity = trimmed(text.slice(from, to));
+    else if (lower === 'l5d-proxy-error') fields.proxyError = trimmed(text.slice(from, to));
     else if (OVERRIDE_FIELDS.has(lower))
       fields.overrides = `${fields.overrides ?? ''}${lower}:${text.slice(from, to)}\r\n`;
     return false;
@@ -259,7 +273,7 @@ const NEVER_NAMED = new Set(['content-length', 'transfer-encoding', 'host', 'tra
 
 function applyConnection(fields: Fields, value: string, malformed: Malformed): void {
   for (const part of value.split(',')) {
-    const option = part.trim().toLowerCase();
+    const option = trimmed(part).toLowerCase();
     if (option === 'close') fields.hasClose = true;
     else if (option === 'keep-alive') fields.hasKeepAlive = true;
     else if (option === 'upgrade') fields.hasUpgrade = true;

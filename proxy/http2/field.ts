@@ -1,3 +1,5 @@
+import { isMeshField } from '../http/field-text.ts';
+
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // eslint-disable-next-line no-control-regex -- these are what is looked for
 const ILLEGAL_VALUE = /[\0-\x08\x0a-\x1f\x7f]/;
@@ -59,5 +61,5 @@ export class Field {
 function kindOf(name: string): FieldKind {
   if (name.startsWith(':')) return 'pseudo';
   if (!NAME.test(name)) return 'illegal';
-  return KINDS.get(name) ?? (name.startsWith('l5d-') ? 'mesh' : 'plain');
+  return KINDS.get(name) ?? (isMeshField(name) ? 'mesh' : 'plain');
 }

@@ -1,7 +1,9 @@
 import { STATUS_CODES } from 'node:http';
 import { ProxyError } from '../errors.ts';
-import { isAuthority, OVERRIDE_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
+import { mayBeTrailer, trimmed } from '../http/field-text.ts';
+import { isAuthority, isMisspeltMethod, OVERRIDE_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
+import { normalTarget } from '../http/path.ts';
 import type { Field } from './field.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
 
@@ -56,20 +58,20 @@ function readFields(fields: readonly Field[], allowed: ReadonlySet<string>, malf
         throw malformed(`the field ${name} does not belong in HTTP/2`);
       case 'mesh':
         if (name === ORIG_PROTO) out.origProto = value;
-        else if (name === 'l5d-require-id') out.requiredIdentity = value.trim();
-        else if (name === 'l5d-proxy-error') out.proxyError = value.trim();
+        else if (name === 'l5d-require-id') out.requiredIdentity = trimmed(value);
+        else if (name === 'l5d-proxy-error') out.proxyError = trimmed(value);
         else if (OVERRIDE_FIELDS.has(name)) out.overrides = `${out.overrides ?? ''}${field.line}`;
         break;
       case 'cookie':
         cookies = cookies === '' ? value : `${cookies}; ${value}`;
         break;
       case 'te':
-        if (value.trim().toLowerCase() !== 'trailers') throw malformed('TE other than trailers');
+        if (value.toLowerCase() !== 'trailers') throw malformed('TE other than trailers');
         out.lines += field.line;
         break;
       case 'host':
         if (out.host !== undefined) throw malformed('more than one Host');
-        out.host = value.trim();
+        out.host = value;
         out.lines += field.line;
         break;
       case 'content-length':
@@ -108,13 +110,14 @@ export type Carried<H> = {
 export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer: boolean): Carried<RequestHead> {
   const read = readFields(fields, REQUEST_PSEUDO, malformedRequest);
   const method = read.method ?? '';
-  const path = read.path ?? '';
+  const asked = read.path ?? '';
   const pseudoAuthority = read.authority;
   if (method === 'CONNECT') throw new ProxyError('client-malformed', 'CONNECT over HTTP/2 is not supported');
-  if (!METHOD.test(method)) throw malformedRequest('no valid :method');
+  if (!METHOD.test(method) || isMisspeltMethod(method)) throw malformedRequest('no valid :method');
   if (read.scheme === undefined) throw malformedRequest('no :scheme');
-  if (!TARGET.test(path) || !(path.startsWith('/') || (path === '*' && method === 'OPTIONS')))
+  if (!TARGET.test(asked) || !(asked.startsWith('/') || (asked === '*' && method === 'OPTIONS')))
     throw malformedRequest('no valid :path');
+  const path = normalTarget(asked);
   if (
     pseudoAuthority !== undefined &&
     read.host !== undefined &&
@@ -176,7 +179,10 @@ export function readResponseHead(fields: readonly Field[], isEnd: boolean, metho
 
 /** @returns the fields as lines, each with its CRLF. @throws ProxyError */
 export function readTrailers(fields: readonly Field[], side: 'client' | 'server'): string {
-  return readFields(fields, NO_PSEUDO, side === 'client' ? malformedRequest : malformedResponse).lines;
+  const malformed = side === 'client' ? malformedRequest : malformedResponse;
+  for (const { kind, name } of fields)
+    if (kind !== 'mesh' && !mayBeTrailer(name)) throw malformed(`the field ${name} among the trailers`);
+  return readFields(fields, NO_PSEUDO, malformed).lines;
 }
 
 /** @param more  further fields, each with its CRLF */

@@ -1,3 +1,4 @@
+import { trimmed } from '../http/field-text.ts';
 import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, EntryQueue, STATIC_TABLE } from './hpack-table.ts';
 
 /** Fields with longer text are not worth a place in the table. */
@@ -59,7 +60,7 @@ export class HpackEncoder {
       return;
     }
     const colon = line.indexOf(':');
-    this.#write(line, line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+    this.#write(line, line.slice(0, colon).toLowerCase(), trimmed(line.slice(colon + 1)));
   }
 
   /** @returns the block since `begin`; valid until the next `begin` */

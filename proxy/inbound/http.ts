@@ -1,6 +1,5 @@
 import type { Client, Verdict } from '#model/authorization.ts';
 import { authorizeRequest, type InboundServer, type RequestVerdict } from '#model/inbound.ts';
-import type { MatchesPattern, RequestHead as MatchedHead } from '#model/match.ts';
 import type { RateLimitScope } from '#model/rate-limit.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
@@ -11,6 +10,7 @@ import { ProxyError } from '../errors.ts';
 import { isGrpcMessage } from '../grpc-status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
+import { AuthorizedHead } from '../http/matched-head.ts';
 import { errorHead } from '../http/respond.ts';
 import type { CounterMetrics } from '../metrics/counter.ts';
 import type { Labels } from '../metrics/family.ts';
@@ -172,12 +172,14 @@ export class InboundRequests {
       this.#prepared.clear();
       this.#limited.clear();
       this.#uniform = isUniform(policy.value)
-        ? this.#prepare(authorizeRequest(policy.value, this.#client, matched(head, this.#port.matchesPattern)))
+        ? this.#prepare(
+            authorizeRequest(policy.value, this.#client, new AuthorizedHead(head, this.#port.matchesPattern)),
+          )
         : undefined;
     }
     return (
       this.#uniform ??
-      this.#prepare(authorizeRequest(policy.value, this.#client, matched(head, this.#port.matchesPattern)))
+      this.#prepare(authorizeRequest(policy.value, this.#client, new AuthorizedHead(head, this.#port.matchesPattern)))
     );
   }
 
@@ -224,30 +226,4 @@ function matchesAll(match: {
 }): boolean {
   const isAnyPath = match.path === undefined || (match.path.kind === 'prefix' && match.path.value === '/');
   return isAnyPath && match.headers.length === 0 && match.queryParams.length === 0 && match.method === undefined;
-}
-
-/** The request as routes see it. */
-function matched(head: RequestHead, matchesPattern: MatchesPattern): MatchedHead {
-  const isAbsolute = !head.target.startsWith('/') && head.target.includes('://');
-  const target = isAbsolute ? (/^[^:]*:\/\/[^/?#]*(.*)$/.exec(head.target)?.[1] ?? '/') : head.target;
-  const question = target.indexOf('?');
-  const host = head.authority ?? '';
-  return {
-    method: head.method,
-    path: question < 0 ? target : target.slice(0, question),
-    query: question < 0 ? '' : target.slice(question + 1),
-    host: host.replace(/:\d*$/, '').toLowerCase(),
-    header: (name) => fieldValue(head.lines, name),
-    matchesPattern,
-  };
-}
-
-/** First field of this name in the lines of a head; the name in lower case. */
-function fieldValue(lines: string, name: string): string | undefined {
-  for (const line of lines.split('\r\n').slice(1)) {
-    if (line.charCodeAt(name.length) === 58 && line.slice(0, name.length).toLowerCase() === name) {
-      return line.slice(name.length + 1).trim();
-    }
-  }
-  return undefined;
 }

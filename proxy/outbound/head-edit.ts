@@ -1,48 +1,11 @@
 import type { HeaderModifier, PathModifier, Redirect, Rewrite } from '#model/filter.ts';
-import type { MatchesPattern, RequestHead as MatchedRequest } from '#model/match.ts';
+import type { RequestHead as MatchedRequest } from '#model/match.ts';
 import type { RequestHead } from '../http/head.ts';
-
-const ORIGIN = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*/;
-
-/** What routes look at; what few of them ask for is worked out when one does. */
-export class MatchedHead implements MatchedRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly query: string;
-  readonly matchesPattern: MatchesPattern;
-  readonly #head: RequestHead;
-
-  constructor(head: RequestHead, matchesPattern: MatchesPattern) {
-    const target = head.target.startsWith('/') ? head.target : head.target.replace(ORIGIN, '');
-    const question = target.indexOf('?');
-    const path = question < 0 ? target : target.slice(0, question);
-    this.#head = head;
-    this.matchesPattern = matchesPattern;
-    this.method = head.method;
-    this.path = path === '' ? '/' : path;
-    this.query = question < 0 ? '' : target.slice(question + 1);
-  }
-
-  get host(): string {
-    return (this.#head.authority ?? '').replace(/:\d*$/, '').toLowerCase();
-  }
-
-  header(name: string): string | undefined {
-    return fieldValue(this.#head.lines, name);
-  }
-}
+import { MatchedHead, ORIGIN } from '../http/matched-head.ts';
 
 /** Of a redirect, which asks no pattern. */
 export function redirectedPath(head: RequestHead): Pick<MatchedRequest, 'path' | 'query'> {
   return new MatchedHead(head, () => false);
-}
-
-/** @returns the values of all fields of a name (lower case), joined as RFC 9110 says; nothing when there is none */
-export function fieldValue(lines: string, name: string): string | undefined {
-  const values = fieldsOf(lines)
-    .filter((line) => isNamed(line, name))
-    .map((line) => line.slice(name.length + 1).trim());
-  return values.length === 0 ? undefined : values.join(', ');
 }
 
 /** @param lines  first line and fields, each with its CRLF */

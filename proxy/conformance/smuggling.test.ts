@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { tlsOptions } from '#pki/testing.ts';
+import { Flag, Frame, PREFACE } from '../http2/frames.ts';
+import { HpackEncoder } from '../http2/hpack-encoder.ts';
+import { identityOf, meshed, TestMesh } from '../testing/mesh.ts';
+import { encodeTransportHeader, TRANSPORT_ALPN } from '../transport/transport-header.ts';
+import { absentPrograms, Backends, type Backend } from './backends.ts';
+import * as http1 from './http1-vectors.ts';
+import * as http2 from './http2-vectors.ts';
+import type { Meaning } from './http1-vectors.ts';
+
+const SILENT_MS = 10_000;
+
+/** Opens a connection on which requests come to the proxy under test. */
+type Way = { readonly name: string; readonly open: () => Promise<Socket> };
+
+/** Sends bytes and an end, and waits until the connection is closed. @returns what came back */
+async function talk(way: Way, bytes: Buffer): Promise<string> {
+  const socket = await way.open();
+  let answer = '';
+  await new Promise<void>((resolve, reject) => {
+    socket.setTimeout(SILENT_MS, () => reject(new Error(`silent after ${JSON.stringify(answer)}`)));
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+    socket.on('error', () => resolve());
+    socket.on('end', () => resolve());
+    socket.on('close', () => resolve());
+    socket.end(bytes);
+  });
+  socket.destroy();
+  return answer;
+}
+
+/**
+ * Asks for a path that no vector has. Its answer says that whatever the proxy has sent before has arrived, and that no answer of
+ * another request is left over.
+ */
+async function askMark(way: Way, mark: string): Promise<void> {
+  const answer = await talk(way, Buffer.from(`GET ${mark} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n`));
+  assert.match(answer, /^HTTP\/1\.1 200 /, `the request behind: ${JSON.stringify(answer)}`);
+  assert.ok(answer.includes(`answer to ${mark}`), `the request behind has another answer: ${JSON.stringify(answer)}`);
+}
+
+/** Whether an application has seen nothing else than what was meant, in this order. */
+function assertMeant(backend: Backend, mark: string, means: readonly Meaning[], isSound: boolean): void {
+  const seen = backend.seen.splice(0).map(({ method, path, host, body }) => ({ method, path, host, body }));
+  const last = seen.pop();
+  assert.equal(last?.path, mark);
+  assert.deepEqual(seen, isSound ? means : means.slice(0, seen.length), `${backend.name} has seen something else`);
+}
+
+const absent = absentPrograms();
+const missing = absent.length > 0 && `this machine has no ${absent.join(', ')}: apt-get install ${absent.join(' ')}`;
+
+describe('HTTP/1', () => {
+  let backends: Backends;
+  const meshes: TestMesh[] = [];
+  const ways: { readonly backend: Backend; readonly way: Way }[] = [];
+
+  before(async () => {
+    backends = await Backends.start('http1');
+    for (const backend of backends.all) {
+      const mesh = await TestMesh.start();
+      meshes.push(mesh);
+      const redirectedTo = { address: '127.0.0.1', port: backend.port };
+      const inbound = await mesh.proxy({ name: 'web', redirectedTo });
+      const server = await mesh.proxy({ name: 'web' });
+      const client = await mesh.proxy({ name: 'client' });
+      mesh.serve([meshed('web', backend.port, server)]);
+      const open = (port: number) => async (): Promise<Socket> => {
+        const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+        await once(socket, 'connect');
+        return socket;
+      };
+      ways.push({ backend, way: { name: 'a pair', open: open(client.outboundPort) } });
+      ways.push({ backend, way: { name: 'the inbound proxy', open: open(inbound.inboundPort) } });
+    }
+  });
+  after(async () => {
+    for (const mesh of meshes) await mesh[Symbol.asyncDispose]();
+    await backends[Symbol.asyncDispose]();
+  });
+
+  test('nginx and haproxy are among the applications', { skip: missing }, () => {
+    assert.deepEqual(
+      backends.all.map(({ name }) => name),
+      ['node', 'node, lenient', 'nginx', 'haproxy'],
+    );
+  });
+
+  const attempt = async (vector: http1.Http1Vector, isSound: boolean): Promise<void> => {
+    for (const { backend, way } of ways) {
+      await talk(way, Buffer.from(vector.bytes, 'latin1'));
+      const mark = '/mark';
+      await askMark(way, mark);
+      const context = `${vector.name}: ${backend.name} behind ${way.name}`;
+      try {
+        assertMeant(backend, mark, vector.means, isSound);
+      } catch (error) {
+        throw new Error(`${context}: ${(error as Error).message}`, { cause: error });
+      }
+    }
+  };
+  for (const vector of http1.SOUND) test(`arrives as it is meant: ${vector.name}`, () => attempt(vector, true));
+  for (const vector of http1.REFUSED) test(`does not arrive: ${vector.name}`, () => attempt(vector, false));
+});
+
+/** A vector as a client of HTTP/2 sends it, with a whole request behind on the same connection. */
+function framesOf(vector: http2.Http2Vector, more: readonly (readonly [string, string])[]): Buffer {
+  const block = (fields: readonly (readonly [string, string])[]): Buffer => {
+    const encoder = new HpackEncoder();
+    encoder.resize(0);
+    encoder.begin();
+    for (const [name, value] of fields) encoder.field(name, value);
+    return Buffer.from(encoder.finish());
+  };
+  const hasMore = vector.data !== undefined || vector.trailers !== undefined;
+  const end = (isEnd: boolean): number => (isEnd ? Flag.END_STREAM : 0);
+  const frames = [
+    frame(Frame.HEADERS, Flag.END_HEADERS | end(!hasMore), block([...vector.fields, ...more])),
+    ...(vector.data ?? []).map((data, at, all) =>
+      frame(Frame.DATA, end(at === all.length - 1 && vector.trailers === undefined), Buffer.from(data, 'latin1')),
+    ),
+  ];
+  if (vector.trailers !== undefined)
+    frames.push(frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, block(vector.trailers)));
+  return Buffer.concat([PREFACE, frame(Frame.SETTINGS, 0, Buffer.alloc(0), 0), ...frames]);
+}
+
+function frame(type: number, flags: number, payload: Buffer, id = 1): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(id, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** Sends a request and waits until its stream or the connection has ended. */
+async function talkHttp2(way: Way, bytes: Buffer): Promise<void> {
+  const socket = await way.open();
+  let unread = Buffer.alloc(0);
+  await new Promise<void>((resolve, reject) => {
+    socket.setTimeout(SILENT_MS, () => reject(new Error('silent')));
+    socket.on('data', (chunk: Buffer) => {
+      unread = Buffer.concat([unread, chunk]);
+      while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
+        const [type = 0, flags = 0] = [unread[3], unread[4]];
+        const isEnd = type === Frame.RST_STREAM || type === Frame.GOAWAY;
+        const mayEnd = type === Frame.DATA || type === Frame.HEADERS;
+        if (isEnd || (mayEnd && (flags & Flag.END_STREAM) !== 0)) resolve();
+        unread = unread.subarray(9 + unread.readUIntBE(0, 3));
+      }
+    });
+    socket.on('error', () => resolve());
+    socket.on('close', () => resolve());
+    socket.write(bytes);
+  });
+  socket.destroy();
+}
+
+describe('HTTP/2', () => {
+  const stack = new AsyncDisposableStack();
+  const ways: {
+    readonly backend: Backend;
+    readonly way: Way;
+    readonly mark: Way;
+    readonly more: readonly (readonly [string, string])[];
+  }[] = [];
+
+  before(async () => {
+    for (const version of ['http2', 'http1'] as const) {
+      const backends = stack.use(await Backends.start(version));
+      for (const backend of backends.all) {
+        const mesh = stack.use(await TestMesh.start());
+        const server = await mesh.proxy({ name: 'web' });
+        const client = await mesh.proxy({ name: 'client' });
+        mesh.serve([meshed('web', backend.port, server)]);
+        const plain = async (): Promise<Socket> => {
+          const socket = connect(client.outboundPort, '127.0.0.1');
+          await once(socket, 'connect');
+          return socket;
+        };
+        const { authority } = mesh.control;
+        const credentials = tlsOptions(authority.leaf(identityOf('intruder')));
+        const asPeer = async (): Promise<Socket> => {
+          const socket = connectTls({
+            port: server.inboundPort,
+            host: '127.0.0.1',
+            servername: identityOf('web'),
+            ca: authority.anchorsPem,
+            checkServerIdentity: () => undefined,
+            ALPNProtocols: [TRANSPORT_ALPN],
+            ...credentials,
+          });
+          await once(socket, 'secureConnect');
+          socket.write(encodeTransportHeader({ port: backend.port, session: 'http2' }));
+          return socket;
+        };
+        // What comes as HTTP/2 goes on as HTTP/2, unless a peer proxy says that it was HTTP/1.
+        if (version === 'http2')
+          ways.push({ backend, way: { name: 'a pair', open: plain }, mark: { name: '', open: plain }, more: [] });
+        else
+          ways.push({
+            backend,
+            way: { name: 'a peer that carries HTTP/1', open: asPeer },
+            mark: { name: '', open: plain },
+            more: [['l5d-orig-proto', 'HTTP/1.1']],
+          });
+      }
+    }
+  });
+  after(() => stack.disposeAsync());
+
+  const MARK: http2.Http2Vector = {
+    name: '',
+    fields: [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':authority', 'web'],
+      [':path', '/mark'],
+    ],
+    means: undefined,
+  };
+  const attempt = async (vector: http2.Http2Vector, isSound: boolean): Promise<void> => {
+    for (const { backend, way, mark, more } of ways) {
+      await talkHttp2(way, framesOf(vector, more));
+      if (more.length > 0) await askMark(mark, '/mark');
+      else await talkHttp2(mark, framesOf(MARK, more));
+      try {
+        const means = vector.means === undefined ? [] : [vector.means];
+        assertMeant(backend, '/mark', means, isSound && vector.refusedBy !== backend.name);
+      } catch (error) {
+        throw new Error(`${vector.name}: ${backend.name} behind ${way.name}: ${(error as Error).message}`, {
+          cause: error,
+        });
+      }
+    }
+  };
+  for (const vector of http2.SOUND) test(`arrives as it is meant: ${vector.name}`, () => attempt(vector, true));
+  for (const vector of http2.REFUSED) test(`does not arrive: ${vector.name}`, () => attempt(vector, false));
+});
