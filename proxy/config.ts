@@ -3,7 +3,7 @@ import { networkMatches, type NetworkMatch } from '#model/authorization.ts';
 import { parseNetwork } from '#model/address.ts';
 import { DurationError, parseDurationMs } from '#runtime/duration.ts';
 import { LOG_FORMATS, type LogFormat, type LogLevel } from '#runtime/log.ts';
-import { isLoopback, type ControlAddress } from './discovery/address.ts';
+import { isLoopback, type ControlAddress } from './grpc/address.ts';
 import { readTrustAnchors, type TrustAnchors } from './identity/credentials.ts';
 import { ACCESS_LOG_FORMATS, type AccessLogFormat } from './inbound/access-log.ts';
 import { DEFAULT_POLICIES, type DefaultPolicy } from './inbound/default-policy.ts';

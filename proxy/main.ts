@@ -3,6 +3,7 @@ import { VERSION } from '#config/version.ts';
 import { createLogger } from '#runtime/log.ts';
 import { onShutdown } from '#runtime/shutdown.ts';
 import { ConfigError, EXIT_CONFIG, readConfig, type Config } from './config.ts';
+import { giveMemoryBackWhenIdle } from './idle-memory.ts';
 import { Proxy } from './proxy.ts';
 
 /** Kubernetes shows it as the message of the terminated container. */
@@ -23,6 +24,7 @@ function main(): void {
     leaveLastWords(proxy.problem);
     return proxy.drain();
   });
+  giveMemoryBackWhenIdle();
   proxy.start().catch((error: unknown) => {
     log.fatal({ err: error }, 'cannot start');
     process.exit(1);

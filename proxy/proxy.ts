@@ -1,22 +1,20 @@
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { exemption, type Exemption } from '#netlink/exemption.ts';
-import { startAdmin } from '#runtime/admin.ts';
 import { isFamilyMissing } from '#runtime/listen.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import { Patterns } from '#runtime/pattern.ts';
+import { Admin } from './admin.ts';
 import { kernelDestination, Listener, type FindDestination } from './accept/listener.ts';
 import type { Config } from './config.ts';
 import { DecisionLog } from './decisions/decision-log.ts';
 import { decisionsPage } from './decisions/page.ts';
-import { GrpcClient } from './discovery/grpc-client.ts';
+import { GrpcClient } from './grpc/client.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { WorkloadIdentity } from './identity/certify.ts';
 import { AccessLog } from './inbound/access-log.ts';
 import { Inbound } from './inbound/assemble.ts';
 import { defaultServer } from './inbound/default-policy.ts';
-import { registerProcessMetrics } from './metrics/process.ts';
+import { addProcessMetrics } from './metrics/process.ts';
 import { TrafficMetrics } from './metrics/registry.ts';
 import { Outbound } from './outbound/assemble.ts';
 import { TapHub } from './tap/hub.ts';
@@ -69,12 +67,12 @@ export class Proxy implements Disposable {
   readonly #clients: readonly GrpcClient[];
   readonly #spans: SpanExporter | undefined;
   readonly #identity: WorkloadIdentity;
+  readonly #admin: Admin;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
   readonly #gateway: Gateway;
   readonly #tap: TapServer | undefined;
   readonly #timers: NodeJS.Timeout[] = [];
-  #admin: Server | undefined;
   #inboundListener: Listener | undefined;
   #outboundListener: Listener | undefined;
   #outboundListener6: Listener | undefined; // of the other family
@@ -96,7 +94,7 @@ export class Proxy implements Disposable {
         client: collector,
         attributes: resourceAttributes(tracing, log),
         version: environment.version,
-        registry: this.#metrics.registry,
+        exposition: this.#metrics.exposition,
       });
     }
     const spans = this.#spans;
@@ -108,9 +106,15 @@ export class Proxy implements Disposable {
       tokenFile: config.tokenFile,
       refreshMsMin: config.refreshMsMin,
       refreshMsMax: config.refreshMsMax,
-      registry: this.#metrics.registry,
+      exposition: this.#metrics.exposition,
     });
-    registerProcessMetrics(this.#metrics.registry, environment.version);
+    addProcessMetrics(this.#metrics.exposition, environment.version);
+    this.#admin = new Admin({
+      ...config.adminListen,
+      notReady: () => (this.problem === undefined ? [] : [this.problem]),
+      metrics: () => this.#metrics.exposition.text(),
+      pages: { '/decisions': (query) => decisionsPage(this.#decisions, query, Date.now()) },
+    });
     const hub = new TapHub(() => performance.now());
     if (config.tapClient !== undefined) {
       this.#tap = new TapServer({
@@ -210,7 +214,7 @@ export class Proxy implements Disposable {
   }
 
   get adminPort(): number {
-    return this.#admin === undefined ? this.#config.adminListen.port : (this.#admin.address() as AddressInfo).port;
+    return this.#admin.port;
   }
 
   /**
@@ -219,14 +223,8 @@ export class Proxy implements Disposable {
    * @throws the listen error
    */
   async start(): Promise<void> {
-    const { inboundListen, outboundListen, adminListen } = this.#config;
-    this.#admin = await startAdmin({
-      port: adminListen.port,
-      host: adminListen.host,
-      registry: this.#metrics.registry,
-      notReady: () => (this.problem === undefined ? [] : [this.problem]),
-      pages: { '/decisions': (query) => decisionsPage(this.#decisions, query, Date.now()) },
-    });
+    const { inboundListen, outboundListen } = this.#config;
+    await this.#admin.listen();
     const certified = this.#identity.certified;
     const listen = (address: { host: string; port: number }, side: Inbound | Outbound): Promise<Listener> => {
       let isOpen = false;
@@ -252,6 +250,7 @@ export class Proxy implements Disposable {
       this.#outbound.sweep();
       this.#inbound.sweep();
       this.#gateway.sweep();
+      this.#admin.sweep();
     });
     this.#every(METRICS_SWEEP_MS, () => this.#metrics.sweep(Date.now()));
     const ports = { inbound: this.inboundPort, outbound: this.outboundPort, admin: this.adminPort };
@@ -295,8 +294,7 @@ export class Proxy implements Disposable {
     this.#outboundListener6?.[Symbol.dispose]();
     this.#tap?.[Symbol.dispose]();
     this.#spans?.[Symbol.dispose]();
-    this.#admin?.close();
-    this.#admin?.closeAllConnections();
+    this.#admin[Symbol.dispose]();
     this.#identity[Symbol.dispose]();
     this.#inbound[Symbol.dispose]();
     this.#outbound[Symbol.dispose]();

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from '#runtime/log.ts';
-import { NODE_FLAGS } from '../control-plane/install/node-flags.ts';
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../control-plane/install/node-flags.ts';
 import { startApiServer, type ListenTarget } from './apiserver/server.ts';
 import { startControllers } from './controllers/controllers.ts';
 import { DEFAULT_ADDRESSES, type ClusterAddresses } from './network/addresses.ts';
@@ -88,6 +88,7 @@ function images(dist: string, more: Bundles): ReadonlyMap<string, Image> {
       argv: [process.execPath, ...NODE_FLAGS, join(folder, 'tulle.cjs'), `${prefix}${name}`],
       consumed: 1,
     }),
+    env: NODE_ENVIRONMENT,
   });
   return new Map<string, Image>([
     ...defaultImages(dist),

@@ -4,6 +4,16 @@ import { getSystemErrorName } from 'node:util';
 
 // Symbols that the running node binary has linked already: the same code serves glibc and musl.
 const library = koffi.load(null);
+const mallocTrim = optional('int malloc_trim(size_t)') as ((keptBytes: number) => number) | undefined;
+
+/** A function that not every C library has. */
+function optional(declaration: string): unknown {
+  try {
+    return library.func(declaration);
+  } catch {
+    return undefined;
+  }
+}
 
 type SystemCall<A extends unknown[]> = (...args: A) => number;
 
@@ -75,4 +85,9 @@ export function checked(systemCall: string, result: number): number {
 /** A C `int` as the buffer that get- and setsockopt take. */
 export function intBuffer(value: number): Buffer {
   return Buffer.from(Int32Array.of(value).buffer);
+}
+
+/** Gives memory that was freed back to the kernel. Only glibc can. */
+export function trimHeap(): void {
+  mallocTrim?.(0);
 }

@@ -2,7 +2,7 @@ import { formatSocketAddress } from '#model/address.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ProxyError, retryOfPeerError, type Retry } from '../errors.ts';
-import { grpcStatus } from '../grpc-status.ts';
+import { grpcStatus } from '../grpc/status.ts';
 import type { RequestSink, ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { isIdempotent, ReplayBody } from '../http/replay.ts';

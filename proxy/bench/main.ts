@@ -17,7 +17,7 @@ import { requirePrograms } from './requirements.ts';
 const EXIT_USAGE = 2;
 const INSIDE = '--inside';
 const WARM_UP_SECONDS = 1;
-const QUIET_MS = 10_000;
+const QUIET_MS = 12_000;
 
 const HELP = `Compares our pair of proxies with nginx's and haproxy's, in turn in one run: mutual TLS between the two of a pair, all
 connections redirected by the kernel, the two proxies of a pair on one core, load and application on another.
@@ -99,7 +99,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (unknown !== undefined)
     throw new UsageFault(`--pairs names "${unknown}": use ${all.map(({ name }) => name).join(', ')}`);
   const pairs = all.filter(({ name }) => options.pairs?.includes(name) !== false);
-  await sleep(2_000);
+  await sleep(QUIET_MS);
   const idle = new Map(pairs.map((pair) => [pair.name, memoryOfPair(pair)]));
   const rows: Row[] = [];
   for (const load of loads) {

@@ -1,7 +1,7 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleAll, BUNDLE_FOLDER } from '../../control-plane/install/bundle.ts';
-import { NODE_FLAGS } from '../../control-plane/install/node-flags.ts';
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../../control-plane/install/node-flags.ts';
 import { exemption } from '#netlink/exemption.ts';
 import type { TestHost } from '#netlink/testing.ts';
 import { CONTROL_IDENTITY } from '../testing/control-plane.ts';
@@ -39,7 +39,7 @@ export async function startTulle(place: Place, flags: readonly string[]): Promis
       name,
       [process.execPath, ...NODE_FLAGS, ...flags, join(BUNDLE_FOLDER, 'tulle.cjs'), 'proxy'],
       {
-        env: environment(place, host, name, anchorsPem),
+        env: { ...environment(place, host, name, anchorsPem), ...NODE_ENVIRONMENT },
         ...(exemption(PROXY_UID).kind === 'uid' ? { uid: PROXY_UID } : {}),
       },
     );

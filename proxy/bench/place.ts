@@ -49,7 +49,7 @@ export class Place implements Disposable {
     options: Pick<SpawnOptions, 'env' | 'uid'> = {},
   ): ChildProcess {
     const log = openSync(join(this.folder, `${name}.log`), 'a');
-    const child = this.run(host, core, command, { ...options, stdio: ['ignore', log, log] });
+    const child = this.run(host, core, command, { ...options, stdio: ['ignore', log, log], detached: true });
     this.#children.push(child);
     return child;
   }
@@ -85,7 +85,16 @@ export class Place implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const child of this.#children) child.kill('SIGKILL');
+    // With their own children: nginx's workers outlive a master that was killed.
+    for (const { pid, exitCode } of this.#children) if (pid !== undefined && exitCode === null) killGroup(pid);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it has ended meanwhile
   }
 }

@@ -1,5 +1,5 @@
-import type { AdminAnswer } from '#runtime/admin.ts';
 import { DurationError, parseDurationMs } from '#runtime/duration.ts';
+import type { PageAnswer } from '../admin.ts';
 import type { Decision } from './decision.ts';
 import type { DecisionLog } from './decision-log.ts';
 
@@ -12,7 +12,7 @@ const CODE = /^[a-z0-9-]{1,64}$/;
  *
  * @param query  `since` (a duration, back from now), `code`, `limit` (the last ones)
  */
-export function decisionsPage(log: DecisionLog, query: URLSearchParams, nowMs: number): AdminAnswer {
+export function decisionsPage(log: DecisionLog, query: URLSearchParams, nowMs: number): PageAnswer {
   for (const name of query.keys()) if (!PARAMETERS.has(name)) return wrong(`${name}: use since, code or limit`);
   const code = query.get('code') ?? undefined;
   if (code !== undefined && !CODE.test(code)) return wrong('code: use one such as unauthorized');
@@ -35,6 +35,6 @@ function lineOf({ timeMs, ...decision }: Decision): string {
   return `${JSON.stringify({ time: new Date(timeMs).toISOString(), ...decision })}\n`;
 }
 
-function wrong(reason: string): AdminAnswer {
+function wrong(reason: string): PageAnswer {
   return { status: 400, contentType: 'text/plain; charset=utf-8', body: `${reason}\n` };
 }

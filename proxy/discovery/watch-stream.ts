@@ -1,5 +1,5 @@
-import { backoffMs } from './backoff.ts';
-import { STATUS, type GrpcError, type GrpcClient, type Method } from './grpc-client.ts';
+import { backoffMs } from '../grpc/backoff.ts';
+import { STATUS, type GrpcError, type GrpcClient, type Method } from '../grpc/client.ts';
 
 /** Status codes after which asking again is useless. Source: linkerd2-proxy, for all of its watches. */
 const TERMINAL: ReadonlySet<number> = new Set([STATUS.invalidArgument, STATUS.failedPrecondition]);

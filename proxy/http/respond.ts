@@ -1,20 +1,6 @@
 import type { ProxyError } from '../errors.ts';
 import type { ResponseHead } from './head.ts';
-
-const REASONS: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  403: 'Forbidden',
-  404: 'Not Found',
-  408: 'Request Timeout',
-  429: 'Too Many Requests',
-  431: 'Request Header Fields Too Large',
-  501: 'Not Implemented',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-  505: 'HTTP Version Not Supported',
-  508: 'Loop Detected',
-};
+import { reasonOf } from './reasons.ts';
 
 /**
  * The response that says why the proxy itself failed a request: status, `l5d-proxy-error: <code>: <reason>`, no body.
@@ -23,7 +9,7 @@ const REASONS: Readonly<Record<number, string>> = {
 export function errorResponse(error: ProxyError, isClosing: boolean): string {
   const { status } = error;
   return (
-    `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\n` +
+    `HTTP/1.1 ${status} ${reasonOf(status)}\r\n` +
     `l5d-proxy-error: ${error.code}: ${fieldText(error.message)}\r\n` +
     `content-length: 0\r\n${isClosing ? 'connection: close\r\n' : ''}\r\n`
   );
@@ -43,7 +29,7 @@ export function errorHead(error: ProxyError, isGrpc: boolean): ResponseHead {
   const lines = isGrpc
     ? 'HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n' +
       `grpc-status: ${GRPC_STATUS[status] ?? 14}\r\ngrpc-message: ${reason.replaceAll('%', '%25')}\r\n`
-    : `HTTP/1.1 ${status} ${REASONS[status] ?? 'Error'}\r\ncontent-length: 0\r\n`;
+    : `HTTP/1.1 ${status} ${reasonOf(status)}\r\ncontent-length: 0\r\n`;
   return {
     status: isGrpc ? 200 : status,
     lines,

@@ -1,9 +1,9 @@
-import { STATUS_CODES } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import { mayBeTrailer, trimmed } from '../http/field-text.ts';
 import { isAuthority, isMisspeltMethod, OVERRIDE_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
 import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
 import { normalTarget } from '../http/path.ts';
+import { reasonOf } from '../http/reasons.ts';
 import type { Field } from './field.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
 
@@ -165,7 +165,7 @@ export function readResponseHead(fields: readonly Field[], isEnd: boolean, metho
   return {
     head: {
       status,
-      lines: `HTTP/${version} ${status} ${STATUS_CODES[status] ?? ''}\r\n${read.lines}`,
+      lines: `HTTP/${version} ${status} ${reasonOf(status)}\r\n${read.lines}`,
       body: isEnd || isBodiless ? 'none' : read.contentLength === undefined ? 'frames' : 'length',
       bodyBytes: read.contentLength ?? 0,
       isPersistent: true,
@@ -200,7 +200,7 @@ export function writeRequestHead(encoder: HpackEncoder, head: RequestHead, more:
   }
   // HTTP/1 servers want Host back; HTTP/2 has :authority instead.
   writeLines(encoder, head.lines, head.isHttp2);
-  if (more !== '') for (const line of more.split('\r\n')) if (line !== '') encoder.line(line);
+  encoder.lines(more);
 }
 
 /** @param isCarried  the request came with `l5d-orig-proto` */

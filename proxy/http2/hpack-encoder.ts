@@ -63,6 +63,16 @@ export class HpackEncoder {
     this.#write(line, line.slice(0, colon).toLowerCase(), trimmed(line.slice(colon + 1)));
   }
 
+  /** @param lines  fields, each with its CRLF */
+  lines(lines: string): void {
+    let at = 0;
+    while (at < lines.length) {
+      const end = lines.indexOf('\r\n', at);
+      this.line(lines.slice(at, end));
+      at = end + 2;
+    }
+  }
+
   /** @returns the block since `begin`; valid until the next `begin` */
   finish(): Buffer {
     return this.#out.subarray(0, this.#length);

@@ -1,5 +1,5 @@
 import { ProxyError, toProxyError } from '../errors.ts';
-import { isGrpcMessage } from '../grpc-status.ts';
+import { isGrpcMessage } from '../grpc/status.ts';
 import { ChunkDecoder } from '../http/chunked.ts';
 import type { OnRejected, RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';

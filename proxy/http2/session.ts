@@ -154,13 +154,7 @@ export class Session implements ConnectionHandler, FrameSink {
 
   /** @param lines  fields, each with its CRLF */
   writeTrailers(id: number, lines: string): void {
-    this.#sender.sendBlock(
-      id,
-      (encoder) => {
-        for (const line of lines.split('\r\n')) if (line !== '') encoder.line(line);
-      },
-      true,
-    );
+    this.#sender.sendBlock(id, (encoder) => encoder.lines(lines), true);
   }
 
   writeData(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void {

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import type { SecureContext } from 'node:tls';
-import { Counter, Gauge, type Registry } from 'prom-client';
 import { IdentityService } from '#api/gen/identity.ts';
 import { createCsr } from '#pki/csr.ts';
 import { PrivateKey } from '#pki/key.ts';
 import type { Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
-import type { GrpcClient } from '../discovery/grpc-client.ts';
+import type { GrpcClient } from '../grpc/client.ts';
+import type { Exposition } from '../metrics/exposition.ts';
 import {
   anonymousContext,
   createCredentials,
@@ -32,7 +32,7 @@ export type IdentityOptions = {
   readonly tokenFile: string;
   readonly refreshMsMin: number;
   readonly refreshMsMax: number;
-  readonly registry: Registry;
+  readonly exposition: Exposition;
 };
 
 /**
@@ -64,7 +64,7 @@ export class WorkloadIdentity implements Disposable {
     this.#csr = createCsr(this.#key, options.identity);
     this.#anchors = options.anchors;
     this.#anonymous = anonymousContext(options.anchors);
-    this.#metrics = new IdentityMetrics(options.registry);
+    this.#metrics = new IdentityMetrics(options.exposition);
     this.#certified = new Promise((resolve) => {
       this.#onCertified = resolve;
     });
@@ -167,37 +167,37 @@ export class WorkloadIdentity implements Disposable {
 
 /** Names are linkerd2-proxy's. */
 class IdentityMetrics {
-  readonly #expiration: Gauge;
-  readonly #refreshed: Gauge;
-  readonly #refreshes: Counter<'result'>;
+  #expirationSeconds = 0;
+  #refreshedSeconds = 0;
+  #refreshes = 0;
+  #failures = 0;
 
-  constructor(registry: Registry) {
-    const registers = [registry];
-    this.#expiration = new Gauge({
-      name: 'control_identity_cert_expiration_timestamp_seconds',
-      help: 'When the certificate expires.',
-      registers,
-    });
-    this.#refreshed = new Gauge({
-      name: 'control_identity_cert_refresh_timestamp_seconds',
-      help: 'When the certificate was last renewed.',
-      registers,
-    });
-    this.#refreshes = new Counter({
-      name: 'control_identity_cert_refreshes_total',
-      help: 'Renewals of the certificate.',
-      labelNames: ['result'],
-      registers,
-    });
+  constructor(exposition: Exposition) {
+    const name = 'control_identity_cert';
+    exposition.addReading(
+      { name: `${name}_expiration_timestamp_seconds`, help: 'When the certificate expires.', type: 'gauge' },
+      () => this.#expirationSeconds,
+    );
+    exposition.addReading(
+      { name: `${name}_refresh_timestamp_seconds`, help: 'When the certificate was last renewed.', type: 'gauge' },
+      () => this.#refreshedSeconds,
+    );
+    exposition.addReading(
+      { name: `${name}_refreshes_total`, help: 'Renewals of the certificate.', type: 'counter' },
+      () => [
+        [{ result: 'ok' }, this.#refreshes],
+        [{ result: 'error' }, this.#failures],
+      ],
+    );
   }
 
   renewed(credentials: Credentials, nowMs: number): void {
-    this.#expiration.set(credentials.notAfterMs / 1000);
-    this.#refreshed.set(nowMs / 1000);
-    this.#refreshes.inc({ result: 'ok' });
+    this.#expirationSeconds = credentials.notAfterMs / 1000;
+    this.#refreshedSeconds = nowMs / 1000;
+    this.#refreshes += 1;
   }
 
   failed(): void {
-    this.#refreshes.inc({ result: 'error' });
+    this.#failures += 1;
   }
 }

@@ -2,7 +2,7 @@ import type { InboundServer } from '#model/inbound.ts';
 import type { Exemption } from '#netlink/exemption.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Patterns } from '#runtime/pattern.ts';
-import type { GrpcClient } from '../discovery/grpc-client.ts';
+import type { GrpcClient } from '../grpc/client.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import type { TapHub } from '../tap/hub.ts';
 import type { Tracer } from '../tracing/tracer.ts';

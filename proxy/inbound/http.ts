@@ -7,7 +7,7 @@ import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { RequestPool } from '../balance/pool.ts';
 import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
-import { isGrpcMessage } from '../grpc-status.ts';
+import { isGrpcMessage } from '../grpc/status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
 import { AuthorizedHead } from '../http/matched-head.ts';

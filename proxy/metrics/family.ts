@@ -1,6 +1,6 @@
-import type { Metric } from 'prom-client';
+import { headerOf, sampleLine, type Exposed, type Labels } from './exposition.ts';
 
-export type Labels = Readonly<Record<string, string>>;
+export type { Labels } from './exposition.ts';
 
 /** One labelled value. Owners keep a reference and add to `value` directly: nothing is looked up per request. */
 export class Series {
@@ -57,20 +57,16 @@ export class SeriesBudget {
   }
 }
 
-/** What prom-client calls for the text of a metric. */
-type Sample = { labels: Record<string, string | number>; value: number; metricName?: string };
-
 const OVERFLOW: Labels = { overflow: 'true' };
 
 /**
- * A metric whose label names differ from series to series, as Linkerd's do, which prom-client's own classes do not allow.
+ * A metric whose label names differ from series to series, as Linkerd's do.
  * When the budget is used up, new label sets share one series labelled `overflow="true"`.
  */
-export class Family<S extends Series = Series> {
+export class Family<S extends Series = Series> implements Exposed {
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly aggregator = 'sum';
   readonly #make: (labels: Labels) => S;
   readonly #budget: SeriesBudget;
   readonly #series = new Map<string, S>();
@@ -119,30 +115,24 @@ export class Family<S extends Series = Series> {
     }
   }
 
-  /** For prom-client's registry. */
-  get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: Sample[] }> {
-    const all = [...this.#series.values(), ...(this.#overflow === undefined ? [] : [this.#overflow])];
-    const values = all.flatMap((series) => this.#samples(series));
-    return Promise.resolve({ name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values });
+  text(): string {
+    let text = headerOf(this);
+    for (const series of this.#series.values()) text += this.#textOf(series);
+    return this.#overflow === undefined ? text : text + this.#textOf(this.#overflow);
   }
 
-  /** prom-client's registry only calls `get` and reads `name`; its type wants one of its own classes. */
-  asMetric(): Metric {
-    return this as unknown as Metric;
-  }
-
-  #samples(series: S): Sample[] {
-    if (!(series instanceof HistogramSeries)) return [{ labels: { ...series.labels }, value: series.value }];
-    const samples: Sample[] = [];
+  #textOf(series: S): string {
+    const { name } = this;
+    const { labels, value } = series;
+    if (!(series instanceof HistogramSeries)) return sampleLine(name, labels, value);
+    let text = '';
     let total = 0;
     for (let index = 0; index <= series.bounds.length; index += 1) {
       total += series.counts[index] ?? 0;
       const le = index === series.bounds.length ? '+Inf' : String(series.bounds[index]);
-      samples.push({ labels: { ...series.labels, le }, value: total, metricName: `${this.name}_bucket` });
+      text += sampleLine(`${name}_bucket`, { ...labels, le }, total);
     }
-    samples.push({ labels: { ...series.labels }, value: series.sum, metricName: `${this.name}_sum` });
-    samples.push({ labels: { ...series.labels }, value: series.value, metricName: `${this.name}_count` });
-    return samples;
+    return text + sampleLine(`${name}_sum`, labels, series.sum) + sampleLine(`${name}_count`, labels, value);
   }
 }
 

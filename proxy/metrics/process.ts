@@ -1,29 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Exposition } from './exposition.ts';
 
 /** Metrics of the process itself, read when they are asked for. Names are linkerd2-proxy's. */
-export function registerProcessMetrics(registry: Registry, version: string): void {
-  const registers = [registry];
+export function addProcessMetrics(exposition: Exposition, version: string): void {
   const startSeconds = Date.now() / 1000 - process.uptime();
-  const gauge = (name: string, help: string, read: () => number): Gauge =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  const counter = (name: string, help: string, read: () => number): Counter =>
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
+  const gauge = (name: string, help: string, read: () => number): void =>
+    exposition.addReading({ name, help, type: 'gauge' }, read);
+  const counter = (name: string, help: string, read: () => number): void =>
+    exposition.addReading({ name, help, type: 'counter' }, read);
   gauge('process_start_time_seconds', 'When the process started.', () => startSeconds);
   counter('process_uptime_seconds_total', 'How long the process has run.', () => process.uptime());
   counter('process_cpu_seconds_total', 'CPU time of the process.', () => {
@@ -34,13 +18,8 @@ export function registerProcessMetrics(registry: Registry, version: string): voi
   gauge('process_virtual_memory_bytes', 'Virtual memory.', () => statusKilobytes('VmSize') * 1024);
   gauge('process_open_fds', 'Open file descriptors.', openDescriptors);
   gauge('process_max_fds', 'Limit of open file descriptors.', descriptorLimit);
-  const build = new Gauge({
-    name: 'proxy_build_info',
-    help: 'Version of the proxy.',
-    labelNames: ['version', 'vendor'],
-    registers,
-  });
-  build.set({ version, vendor: 'tulle' }, 1);
+  const build = [[{ version, vendor: 'tulle' }, 1]] as const;
+  exposition.addReading({ name: 'proxy_build_info', help: 'Version of the proxy.', type: 'gauge' }, () => build);
 }
 
 function statusKilobytes(field: string): number {

@@ -1,5 +1,5 @@
-import { Registry } from 'prom-client';
 import { CounterMetrics } from './counter.ts';
+import { Exposition } from './exposition.ts';
 import { Family, HistogramSeries, Series, SeriesBudget, type Labels } from './family.ts';
 
 /** Series of the families below, together. A series costs about 400 bytes, a histogram about 700. */
@@ -33,7 +33,7 @@ type ProfileRouteFamilies = Readonly<
 
 /** Every family with labels of the traffic. Names and labels are linkerd2-proxy's. */
 export class TrafficMetrics {
-  readonly registry = new Registry();
+  readonly exposition = new Exposition();
   readonly #families: Family<never>[] = [];
   readonly #budget: SeriesBudget;
 
@@ -151,7 +151,7 @@ export class TrafficMetrics {
   }
 
   #add<S extends Series>(family: Family<S>): Family<S> {
-    this.registry.registerMetric(family.asMetric());
+    this.exposition.add(family);
     this.#families.push(family as unknown as Family<never>);
     return family;
   }

@@ -1,4 +1,4 @@
-import { isGrpcFailure } from '../grpc-status.ts';
+import { isGrpcFailure } from '../grpc/status.ts';
 import type { HistogramSeries, Labels, Series } from './family.ts';
 import type { TrafficMetrics } from './registry.ts';
 

@@ -1,6 +1,6 @@
 import { DecodeError } from '#api/decode/decode-error.ts';
 import type { Logger } from '#runtime/log.ts';
-import type { GrpcClient } from '../discovery/grpc-client.ts';
+import type { GrpcClient } from '../grpc/client.ts';
 
 /** How discovery is asked. */
 export type Discovery = {

@@ -6,7 +6,7 @@ import { Connections } from '../balance/connections.ts';
 import { Http2Pool } from '../balance/http2-pool.ts';
 import { Pool, type RequestPool } from '../balance/pool.ts';
 import { ProxyError } from '../errors.ts';
-import { isGrpcFailure } from '../grpc-status.ts';
+import { isGrpcFailure } from '../grpc/status.ts';
 import type { Labels } from '../metrics/family.ts';
 import type { TrafficMetrics } from '../metrics/registry.ts';
 import { destinationLabels, noTlsLabels, targetLabels } from '../metrics/labels.ts';

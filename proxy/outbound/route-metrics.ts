@@ -1,6 +1,6 @@
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Family, HistogramSeries, Labels, Series } from '../metrics/family.ts';
-import { grpcStatusName, isGrpcFailure } from '../grpc-status.ts';
+import { grpcStatusName, isGrpcFailure } from '../grpc/status.ts';
 import type { ConnectionRouteFamilies, OutboundRouteFamilies, TrafficMetrics } from '../metrics/registry.ts';
 
 /** Label sets that one route may have; more share the first. */

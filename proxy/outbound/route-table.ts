@@ -14,7 +14,7 @@ import type { Retry } from '#model/retry.ts';
 import type { GrpcMatch } from '#model/route.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { ProxyError } from '../errors.ts';
-import { isGrpcFailure } from '../grpc-status.ts';
+import { isGrpcFailure } from '../grpc/status.ts';
 import type { RequestHead as HttpHead } from '../http/head.ts';
 import { MatchedHead } from '../http/matched-head.ts';
 import type { Backends } from './backends.ts';

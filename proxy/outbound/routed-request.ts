@@ -4,7 +4,7 @@ import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import { ProxyError, type ProxyErrorCode } from '../errors.ts';
-import { grpcStatus, isGrpcMessage } from '../grpc-status.ts';
+import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ReplayBody } from '../http/replay.ts';

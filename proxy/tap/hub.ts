@@ -1,5 +1,5 @@
 import { TapEvent_ProxyDirection, type TapEvent, type TapEvent_Http } from '#api/gen/tap.ts';
-import { grpcStatus } from '../grpc-status.ts';
+import { grpcStatus } from '../grpc/status.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import type { Labels } from '../metrics/family.ts';
 import type { Predicate, SocketAddress, Tapped } from './match.ts';

@@ -1,6 +1,4 @@
-import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { duplexPair, pipeline } from 'node:stream';
 import type { ObserveRequest } from '#api/gen/tap.ts';
 import { DecodeError } from '#api/decode/decode-error.ts';
 import { TapService } from '#api/gen/tap.ts';
@@ -8,6 +6,12 @@ import type { Logger } from '#runtime/log.ts';
 import { readFirstBytes } from '../accept/first-bytes.ts';
 import { Listener } from '../accept/listener.ts';
 import { acceptTls, TlsAcceptError } from '../accept/tls-accept.ts';
+import { frameMessage, MessageError, MessageReader } from '../grpc/messages.ts';
+import { ErrorCode } from '../http2/errors.ts';
+import type { Field } from '../http2/field.ts';
+import type { HpackEncoder } from '../http2/hpack-encoder.ts';
+import { Session } from '../http2/session.ts';
+import type { Stream, StreamHandler } from '../http2/stream.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import { Connection } from '../transport/connection.ts';
 import type { TapHub } from './hub.ts';
@@ -19,11 +23,13 @@ const REQUEST_BYTES_MAX = 64 * 1024;
 /** Events that wait for the observer to read; more are dropped and counted. Source: linkerd2-proxy. */
 const EVENTS_PENDING_MAX = 400;
 const LIMIT_MAX = 1_000_000;
+const SWEEP_MS = 1000;
 const TLS_RECORD_HANDSHAKE = 22;
 const NO_BYTES = Buffer.alloc(0);
 
 /** gRPC status codes of refusals. Source: grpc `doc/statuscodes.md`. */
 const INVALID_ARGUMENT = 3;
+const RESOURCE_EXHAUSTED = 8;
 const UNIMPLEMENTED = 12;
 const UNAUTHENTICATED = 16;
 
@@ -41,7 +47,8 @@ export type TapServerOptions = {
 /** `io.linkerd.proxy.tap.Tap` on the control port, for one client identity over mutual TLS. */
 export class TapServer implements Disposable {
   readonly #options: TapServerOptions;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sessions = new Set<Session>();
+  #sweep: NodeJS.Timeout | undefined;
   #listener: Listener | undefined;
 
   constructor(options: TapServerOptions) {
@@ -65,10 +72,15 @@ export class TapServer implements Disposable {
           socket.destroy();
         }),
     });
+    this.#sweep = setInterval(() => {
+      for (const session of this.#sessions) session.sweep(performance.now());
+    }, SWEEP_MS);
+    this.#sweep.unref();
   }
 
   [Symbol.dispose](): void {
-    for (const session of this.#sessions) session.destroy();
+    clearInterval(this.#sweep);
+    for (const session of this.#sessions) session.connection.destroy();
     this.#listener?.[Symbol.dispose]();
   }
 
@@ -80,11 +92,11 @@ export class TapServer implements Disposable {
       socket.destroy();
       return;
     }
-    const raw = connection.release(first.bytes);
     if (first.bytes[0] !== TLS_RECORD_HANDSHAKE) {
-      this.#serve(raw, undefined);
+      this.#serve(connection, first.bytes, undefined);
       return;
     }
+    const raw = connection.release(first.bytes);
     const credentials = current();
     if (credentials === undefined) {
       socket.destroy();
@@ -92,59 +104,99 @@ export class TapServer implements Disposable {
     }
     try {
       const tls = await acceptTls(raw, credentials, ['h2'], timeoutMs);
-      this.#serve(tls.socket, tls.clientIdentity);
+      this.#serve(new Connection(tls.socket, undefined, raw), NO_BYTES, tls.clientIdentity);
     } catch (error) {
       if (!(error instanceof TlsAcceptError)) throw error;
       log.warn(`tap: TLS refused: ${error.message}`);
     }
   }
 
-  #serve(socket: Socket, identity: string | undefined): void {
-    // Through a pair of streams: what a TLS socket has read before the session takes its handle over would be lost.
-    const [near, far] = duplexPair();
-    pipeline(socket, near, socket, () => {
-      far.destroy();
-      socket.destroy();
-    });
-    const session = performServerHandshake(far, { settings: { maxConcurrentStreams: STREAMS_MAX } });
+  #serve(connection: Connection, early: Buffer, identity: string | undefined): void {
+    const session: Session = new Session(
+      connection,
+      false,
+      {
+        onStream: (open) => {
+          const call = new TapCall(session, this.#options, identity);
+          call.attach(open(call));
+        },
+        onRoom() {},
+        onGone: () => this.#sessions.delete(session),
+      },
+      () => performance.now(),
+      true,
+    );
     this.#sessions.add(session);
-    session.on('error', (error: Error) => this.#options.log.debug({ err: error }, 'tap: session error'));
-    session.once('close', () => {
-      this.#sessions.delete(session);
-      socket.destroy();
-    });
-    session.on('stream', (stream, headers) => this.#call(stream, headers[':path'], identity));
+    connection.readFast();
+    connection.start(session);
+    if (early.length > 0) session.onData(early);
+  }
+}
+
+/** One call of `Observe`: refused, or a tap until its limit is reached or the observer goes. */
+class TapCall implements StreamHandler {
+  readonly #session: Session;
+  readonly #options: TapServerOptions;
+  readonly #identity: string | undefined;
+  readonly #reader = new MessageReader(REQUEST_BYTES_MAX);
+  #stream: Stream | undefined;
+  #tap: Disposable | undefined;
+  #isAnswered = false;
+  #hasRoom = true;
+  readonly #pending: Buffer[] = [];
+  #isDone = false; // nothing comes after what is pending
+  #dropped = 0;
+
+  constructor(session: Session, options: TapServerOptions, identity: string | undefined) {
+    this.#session = session;
+    this.#options = options;
+    this.#identity = identity;
   }
 
-  #call(stream: ServerHttp2Stream, path: string | undefined, identity: string | undefined): void {
+  attach(stream: Stream): void {
+    this.#stream = stream;
+  }
+
+  onFields(fields: readonly Field[]): void {
+    if (this.#isAnswered) return; // trailers
     const { client, log } = this.#options;
-    stream.on('error', () => {}); // a stream that fails is closed; 'close' is what is acted on
-    if (path !== TapService.observe.path) {
-      refuse(stream, UNIMPLEMENTED, `there is no ${path ?? 'method'} here`);
-      return;
+    const path = fields.find(({ name }) => name === ':path')?.value;
+    if (this.#session.streams.size > STREAMS_MAX) {
+      this.#refuse(RESOURCE_EXHAUSTED, `a connection may have ${STREAMS_MAX} taps`);
+    } else if (path !== TapService.observe.path) {
+      this.#refuse(UNIMPLEMENTED, `there is no ${path ?? 'method'} here`);
+    } else if (this.#identity !== client) {
+      const name = this.#identity ?? 'no identity';
+      log.warn({ client: name }, 'tap refused: the client is not the tap service');
+      this.#refuse(UNAUTHENTICATED, `Unauthorized client: ${name} may not tap this workload`);
     }
-    if (identity !== client) {
-      log.warn({ client: identity ?? 'none' }, 'tap refused: the client is not the tap service');
-      refuse(stream, UNAUTHENTICATED, `Unauthorized client: ${identity ?? 'no identity'} may not tap this workload`);
-      return;
-    }
-    let bytes: Buffer = NO_BYTES;
-    let isRead = false;
-    stream.on('data', (more: Buffer) => {
-      if (isRead) return;
-      bytes = Buffer.concat([bytes, more]);
-      const length = bytes.length < 5 ? 0 : bytes.readUInt32BE(1);
-      if (length > REQUEST_BYTES_MAX || bytes[0] === 1) {
-        isRead = true;
-        refuse(stream, INVALID_ARGUMENT, `the request is compressed or larger than ${REQUEST_BYTES_MAX} bytes`);
-      } else if (bytes.length >= 5 && bytes.length >= 5 + length) {
-        isRead = true;
-        this.#observe(stream, bytes.subarray(5, 5 + length));
-      }
-    });
   }
 
-  #observe(stream: ServerHttp2Stream, message: Buffer): void {
+  onData(bytes: Buffer): boolean {
+    if (this.#isAnswered) return true;
+    try {
+      const [message] = this.#reader.read(bytes);
+      if (message !== undefined) this.#observe(message);
+    } catch (error) {
+      if (!(error instanceof MessageError)) throw error;
+      this.#refuse(INVALID_ARGUMENT, `the request is ${error.message}`);
+    }
+    return true;
+  }
+
+  onDrain(): void {
+    this.#hasRoom = true;
+    while (this.#hasRoom && this.#pending.length > 0) this.#send(this.#pending.shift());
+    if (this.#isDone && this.#pending.length === 0) this.#end();
+  }
+
+  onReset(): void {
+    this.#stop();
+  }
+
+  onBatchEnd(): void {}
+
+  #observe(message: Buffer): void {
     let request: ObserveRequest;
     let matches: Predicate;
     try {
@@ -153,59 +205,61 @@ export class TapServer implements Disposable {
       matches = compileMatch(request.match);
     } catch (error) {
       const isExplained = error instanceof MatchError || error instanceof DecodeError;
-      refuse(stream, INVALID_ARGUMENT, isExplained ? error.message : 'the request cannot be read');
+      this.#refuse(INVALID_ARGUMENT, isExplained ? error.message : 'the request cannot be read');
       return;
     }
-    let pending = 0;
-    let dropped = 0;
-    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-    stream.on('wantTrailers', () => {
-      if (!stream.closed) stream.sendTrailers({ 'grpc-status': '0' });
-    });
-    const tap = this.#options.hub.observe({
+    this.#answer('', false);
+    this.#tap = this.#options.hub.observe({
       matches,
       limit: request.limit,
       hasHeaders: request.extract?.extract?.value.extract?.$case === 'headers',
-      emit(event) {
-        if (stream.destroyed || stream.writableEnded) return;
-        if (pending >= EVENTS_PENDING_MAX) {
-          dropped += 1;
-          return;
-        }
-        pending += 1;
-        stream.write(frame(TapService.observe.responseSerialize(event)), () => {
-          pending -= 1;
-        });
-      },
+      emit: (event) => this.#emit(frameMessage(TapService.observe.responseSerialize(event))),
       onDone: () => {
-        tap[Symbol.dispose]();
-        stream.end();
+        this.#isDone = true;
+        this.#stop();
+        if (this.#pending.length === 0) this.#end();
       },
-    });
-    stream.once('close', () => {
-      tap[Symbol.dispose]();
-      if (dropped > 0) this.#options.log.warn({ dropped }, 'tap: events dropped, the observer read too slowly');
     });
   }
-}
 
-function frame(message: Buffer): Buffer {
-  const framed = Buffer.alloc(5 + message.length);
-  framed.writeUInt32BE(message.length, 1);
-  message.copy(framed, 5);
-  return framed;
-}
+  #emit(event: Buffer): void {
+    if (this.#hasRoom) this.#send(event);
+    else if (this.#pending.length < EVENTS_PENDING_MAX) this.#pending.push(event);
+    else this.#dropped += 1;
+  }
 
-function refuse(stream: ServerHttp2Stream, status: number, message: string): void {
-  if (stream.destroyed || stream.headersSent) return;
-  stream.respond(
-    {
-      ':status': 200,
-      'content-type': 'application/grpc',
-      'grpc-status': String(status),
-      'grpc-message': encodeURIComponent(message),
-    },
-    { endStream: true },
-  );
-  stream.close(constants.NGHTTP2_NO_ERROR);
+  #send(event: Buffer | undefined): void {
+    this.#hasRoom = this.#stream?.sendData(event, false) ?? true;
+  }
+
+  #end(): void {
+    this.#stream?.sendData(undefined, true, 'grpc-status: 0\r\n');
+  }
+
+  #stop(): void {
+    this.#tap?.[Symbol.dispose]();
+    this.#tap = undefined;
+    if (this.#dropped > 0)
+      this.#options.log.warn({ dropped: this.#dropped }, 'tap: events dropped, the observer read too slowly');
+    this.#dropped = 0;
+  }
+
+  #refuse(status: number, message: string): void {
+    if (this.#isAnswered) return;
+    this.#answer(`grpc-status: ${status}\r\ngrpc-message: ${encodeURIComponent(message)}\r\n`, true);
+    if (this.#stream?.isClosed === false) this.#stream.reset(ErrorCode.NO_ERROR); // the rest of the request is not wanted
+  }
+
+  /** @param fields  further ones, each with its CRLF */
+  #answer(fields: string, isEnd: boolean): void {
+    this.#isAnswered = true;
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    const write = (encoder: HpackEncoder): void => {
+      encoder.field(':status', '200');
+      encoder.field('content-type', 'application/grpc');
+      encoder.lines(fields);
+    };
+    this.#session.writeHead(stream, write, isEnd);
+  }
 }

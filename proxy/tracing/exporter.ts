@@ -1,4 +1,3 @@
-import { Counter, type Registry } from 'prom-client';
 import {
   Span_SpanKind,
   Status_StatusCode,
@@ -7,7 +6,8 @@ import {
   type KeyValue,
   type Span as SpanMessage,
 } from '#api/gen/otlp_trace.ts';
-import type { GrpcClient } from '../discovery/grpc-client.ts';
+import type { GrpcClient } from '../grpc/client.ts';
+import type { Exposition } from '../metrics/exposition.ts';
 import type { Span } from './span.ts';
 
 /** Spans that wait. Source: linkerd2-proxy, as the next. About 1 KiB each. */
@@ -22,44 +22,47 @@ export type SpanExporterOptions = {
   readonly client: GrpcClient;
   readonly attributes: Readonly<Record<string, string>>; // of this proxy
   readonly version: string;
-  readonly registry: Registry;
+  readonly exposition: Exposition;
 };
 
 /** Sends spans to a collector in batches. What does not fit, or is not taken, is dropped and counted: traffic never waits. */
 export class SpanExporter implements Disposable {
   readonly #client: GrpcClient;
   readonly #envelope: (spans: readonly Span[]) => ExportTraceServiceRequest;
-  readonly #exported: Counter;
-  readonly #requests: Counter;
-  readonly #dropped: Counter<'reason'>;
+  readonly #dropped = new Map<'queue_full' | 'rejected' | 'not_sent', number>();
   readonly #timer: NodeJS.Timeout;
   #queue: Span[] = [];
+  #exported = 0;
+  #requests = 0;
   #running: Promise<void> | undefined;
 
-  constructor({ client, attributes, version, registry }: SpanExporterOptions) {
+  constructor({ client, attributes, version, exposition }: SpanExporterOptions) {
     this.#client = client;
     const resource = { attributes: keyValues(attributes) };
     const scope = { name: 'tulle-proxy', version };
     this.#envelope = (spans) => ({
       resourceSpans: [{ resource, scopeSpans: [{ scope, spans: spans.map(encodeSpan) }] }],
     });
-    const registers = [registry];
-    const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
-    this.#exported = counter('opentelemetry_span_exports_total', 'Spans that the collector has taken.');
-    this.#requests = counter('opentelemetry_span_export_requests_total', 'Batches that were sent to the collector.');
-    this.#dropped = new Counter({
-      name: 'opentelemetry_spans_dropped_total',
-      help: 'Spans that no collector has got.',
-      labelNames: ['reason'],
-      registers,
-    });
+    const prefix = 'opentelemetry_span';
+    exposition.addReading(
+      { name: `${prefix}_exports_total`, help: 'Spans that the collector has taken.', type: 'counter' },
+      () => this.#exported,
+    );
+    exposition.addReading(
+      { name: `${prefix}_export_requests_total`, help: 'Batches that were sent to the collector.', type: 'counter' },
+      () => this.#requests,
+    );
+    exposition.addReading(
+      { name: `${prefix}s_dropped_total`, help: 'Spans that no collector has got.', type: 'counter' },
+      () => [...this.#dropped].map(([reason, spans]) => [{ reason }, spans]),
+    );
     this.#timer = setInterval(() => void this.flush(), INTERVAL_MS);
     this.#timer.unref();
   }
 
   add(span: Span): void {
     if (this.#queue.length >= QUEUE_MAX) {
-      this.#dropped.inc({ reason: 'queue_full' });
+      this.#drop('queue_full', 1);
       return;
     }
     this.#queue.push(span);
@@ -78,19 +81,23 @@ export class SpanExporter implements Disposable {
     clearInterval(this.#timer);
   }
 
+  #drop(reason: 'queue_full' | 'rejected' | 'not_sent', spans: number): void {
+    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + spans);
+  }
+
   async #send(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, BATCH_MAX);
       this.#queue = this.#queue.slice(BATCH_MAX);
-      this.#requests.inc();
+      this.#requests += 1;
       try {
         const answer = await this.#client.unary(TraceServiceService.export, this.#envelope(batch), EXPORT_MS);
         const rejected = Math.min(batch.length, Number(answer.partialSuccess?.rejectedSpans ?? 0n));
-        this.#exported.inc(batch.length - rejected);
-        if (rejected > 0) this.#dropped.inc({ reason: 'rejected' }, rejected);
+        this.#exported += batch.length - rejected;
+        if (rejected > 0) this.#drop('rejected', rejected);
       } catch {
         // The client says in the log when the collector is away and when it is back.
-        this.#dropped.inc({ reason: 'not_sent' }, batch.length);
+        this.#drop('not_sent', batch.length);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { grpcStatus, isGrpcFailure, isGrpcMessage } from '../grpc-status.ts';
+import { grpcStatus, isGrpcFailure, isGrpcMessage } from '../grpc/status.ts';
 import type { ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
 import { ObservedExchange, type ExchangeEnd } from '../http/observed-exchange.ts';

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { Registry } from 'prom-client';
 import {
   Span_SpanKind,
   Status_StatusCode,
@@ -12,7 +11,8 @@ import {
   type TraceServiceServer,
 } from '#api/gen/otlp_trace.ts';
 import { createLogger } from '#runtime/log.ts';
-import { GrpcClient } from '../discovery/grpc-client.ts';
+import { GrpcClient } from '../grpc/client.ts';
+import { Exposition } from '../metrics/exposition.ts';
 import { exchange, eventually, identityOf, meshed, TestApp, TestMesh, unmeshed } from '../testing/mesh.ts';
 import { Client } from '../testing/routed.ts';
 import { parseLines } from './attributes.ts';
@@ -173,12 +173,12 @@ const SPAN: Span = {
   error: undefined,
 };
 
-async function counted(registry: Registry, line: RegExp): Promise<number> {
-  return Number(line.exec(await registry.metrics())?.[1] ?? 0);
+function counted(exposition: Exposition, line: RegExp): number {
+  return Number(line.exec(exposition.text())?.[1] ?? 0);
 }
 
-function exporterTo(port: number): { readonly exporter: SpanExporter; readonly registry: Registry } & Disposable {
-  const registry = new Registry();
+function exporterTo(port: number): { readonly exporter: SpanExporter; readonly exposition: Exposition } & Disposable {
+  const exposition = new Exposition();
   const client = new GrpcClient(
     { host: '127.0.0.1', port, identity: undefined },
     {
@@ -190,37 +190,37 @@ function exporterTo(port: number): { readonly exporter: SpanExporter; readonly r
       random: Math.random,
     },
   );
-  const exporter = new SpanExporter({ client, attributes: {}, version: 'test', registry });
+  const exporter = new SpanExporter({ client, attributes: {}, version: 'test', exposition });
   const dispose = (): void => {
     exporter[Symbol.dispose]();
     client[Symbol.dispose]();
   };
-  return { exporter, registry, [Symbol.dispose]: dispose };
+  return { exporter, exposition, [Symbol.dispose]: dispose };
 }
 
 test('spans for a collector that is away are bounded, dropped and counted', async () => {
   using world = exporterTo(1); // nothing listens there
-  const { exporter, registry } = world;
+  const { exporter, exposition } = world;
   for (let count = 0; count < 2000; count += 1) exporter.add(SPAN);
   // 512 are on their way, 1000 wait.
-  assert.equal(await counted(registry, /dropped_total\{reason="queue_full"\} (\d+)/), 488);
+  assert.equal(counted(exposition, /dropped_total\{reason="queue_full"\} (\d+)/), 488);
   await exporter.flush();
-  assert.equal(await counted(registry, /dropped_total\{reason="not_sent"\} (\d+)/), 1512);
-  assert.equal(await counted(registry, /span_exports_total (\d+)/), 0);
+  assert.equal(counted(exposition, /dropped_total\{reason="not_sent"\} (\d+)/), 1512);
+  assert.equal(counted(exposition, /span_exports_total (\d+)/), 0);
 });
 
 test('batches are bounded, and spans that the collector rejects are counted', async () => {
   using collector = await collect(2);
   using world = exporterTo(collector.port);
-  const { exporter, registry } = world;
+  const { exporter, exposition } = world;
   for (let count = 0; count < 1200; count += 1) exporter.add(SPAN);
   await exporter.flush();
   assert.deepEqual(
     collector.requests.map(({ resourceSpans }) => resourceSpans[0]?.scopeSpans[0]?.spans.length),
     [512, 512, 176],
   );
-  assert.equal(await counted(registry, /dropped_total\{reason="rejected"\} (\d+)/), 6);
-  assert.equal(await counted(registry, /span_exports_total (\d+)/), 1194);
+  assert.equal(counted(exposition, /dropped_total\{reason="rejected"\} (\d+)/), 6);
+  assert.equal(counted(exposition, /span_exports_total (\d+)/), 1194);
 });
 
 test('attributes are lines, with or without quotes', () => {

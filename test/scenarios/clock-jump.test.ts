@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Registry } from 'prom-client';
+import { Exposition } from '../../proxy/metrics/exposition.ts';
 import { createLogger } from '#runtime/log.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import { writeTrustAnchors } from '#pki/trust-anchors.ts';
 import { readIdentityConfig } from '../../control-plane/identity/config.ts';
 import { startIdentity, type IdentityProcess } from '../../control-plane/identity/process.ts';
-import { GrpcClient } from '../../proxy/discovery/grpc-client.ts';
+import { GrpcClient } from '../../proxy/grpc/client.ts';
 import { WorkloadIdentity } from '../../proxy/identity/certify.ts';
 import { readTrustAnchors } from '../../proxy/identity/credentials.ts';
 import { startTestCluster, type TestCluster } from '../harness/api-server.ts';
@@ -59,7 +59,7 @@ async function certifies(cluster: TestCluster, identity: IdentityProcess, anchor
     tokenFile,
     refreshMsMin: 10_000,
     refreshMsMax: 3_600_000,
-    registry: new Registry(),
+    exposition: new Exposition(),
   });
   workload.start();
   try {

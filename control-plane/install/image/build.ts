@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import type { BuildResult } from 'esbuild';
 import { VERSION } from '#config/version.ts';
 import { BUNDLE_FOLDER, type BundleFile } from '../bundle.ts';
-import { NODE_FLAGS } from '../node-flags.ts';
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../node-flags.ts';
 import { compileCache } from './compile-cache.ts';
 import { DebianLibraries } from './debian-libraries.ts';
 import { withoutSymbols } from './elf.ts';
@@ -119,7 +119,9 @@ function buildOne(request: Request, npm: NpmPackages, components: readonly NpmCo
     config: {
       entrypoint: [NODE, ...NODE_FLAGS, `/${APP}/tulle.cjs`],
       user: USER,
-      environment: ['PATH=/usr/bin', 'HOME=/tmp'],
+      environment: Object.entries({ PATH: '/usr/bin', HOME: '/tmp', ...NODE_ENVIRONMENT }).map((pair) =>
+        pair.join('='),
+      ),
       workingFolder: '/',
       labels: { 'org.opencontainers.image.version': VERSION, 'org.opencontainers.image.licenses': 'Apache-2.0' },
     },

@@ -1,8 +1,12 @@
-import { constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2';
 import type { Logger } from '#runtime/log.ts';
+import type { Field } from '../http2/field.ts';
+import { Session } from '../http2/session.ts';
+import type { Stream, StreamFailure, StreamHandler } from '../http2/stream.ts';
+import type { Connection } from '../transport/connection.ts';
 import { resolve, type ControlAddress } from './address.ts';
 import { backoffMs } from './backoff.ts';
-import { connectControl, type ControlConnectOptions } from './control-connection.ts';
+import { connectControl, type ControlConnectOptions } from './connect.ts';
+import { frameMessage, MessageError, MessageReader } from './messages.ts';
 
 /** gRPC status codes that this proxy acts on. Source: grpc `doc/statuscodes.md`. */
 export const STATUS = {
@@ -34,11 +38,12 @@ export type Method<Request, Response> = {
 };
 
 /** What a stream of answers calls. `onEnd` is the last call. */
-export type StreamHandler<Response> = { onMessage(message: Response): void; onEnd(error: GrpcError): void };
+export type AnswerHandler<Response> = { onMessage(message: Response): void; onEnd(error: GrpcError): void };
 
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
-const PING_INTERVAL_MS = 10_000;
-const PING_TIMEOUT_MS = 5000;
+/** How long a server may take to say that it speaks HTTP/2. */
+const SETTINGS_TIMEOUT_MS = 5000;
+const SWEEP_MS = 1000;
 
 export type GrpcClientOptions = ControlConnectOptions & {
   readonly log: Logger;
@@ -55,8 +60,8 @@ export type GrpcClientOptions = ControlConnectOptions & {
 export class GrpcClient implements Disposable {
   readonly #target: ControlAddress;
   readonly #options: GrpcClientOptions;
-  #session: ClientHttp2Session | undefined;
-  #connecting: Promise<ClientHttp2Session> | undefined;
+  #session: Session | undefined;
+  #connecting: Promise<Session> | undefined;
   #failures = 0;
   #notBeforeMs = 0;
   #isDisposed = false;
@@ -93,14 +98,14 @@ export class GrpcClient implements Disposable {
   }
 
   /** Sends one request and hears its answers until the stream ends or the result is disposed of. */
-  stream<Req, Rsp>(method: Method<Req, Rsp>, request: Req, handler: StreamHandler<Rsp>): Disposable {
+  stream<Req, Rsp>(method: Method<Req, Rsp>, request: Req, handler: AnswerHandler<Rsp>): Disposable {
     let call: Call<Rsp> | undefined;
     let isCancelled = false;
     this.#connected().then(
       (session) => {
         if (isCancelled) return;
-        call = new Call(session, method, handler);
-        call.send(method.requestSerialize(request));
+        call = new Call(session, `${this.#target.host}:${this.#target.port}`, method, handler);
+        call.start(method.requestSerialize(request));
       },
       (error: unknown) => {
         if (isCancelled) return;
@@ -120,23 +125,22 @@ export class GrpcClient implements Disposable {
   /** Closes the connection; running calls end. */
   [Symbol.dispose](): void {
     this.#isDisposed = true;
-    this.#session?.destroy();
+    this.#session?.connection.destroy();
   }
 
   get #service(): string {
     return this.#options.service ?? 'control plane';
   }
 
-  #connected(): Promise<ClientHttp2Session> {
-    const session = this.#session;
-    if (session !== undefined && !session.closed && !session.destroyed) return Promise.resolve(session);
+  #connected(): Promise<Session> {
+    if (this.#session?.isUsable === true) return Promise.resolve(this.#session);
     this.#connecting ??= this.#connect().finally(() => {
       this.#connecting = undefined;
     });
     return this.#connecting;
   }
 
-  async #connect(): Promise<ClientHttp2Session> {
+  async #connect(): Promise<Session> {
     const { host, port } = this.#target;
     await delay(this.#notBeforeMs - performance.now());
     if (this.#isDisposed) throw new GrpcError(STATUS.unavailable, 'the client is closed');
@@ -146,7 +150,8 @@ export class GrpcClient implements Disposable {
       this.#failures = 0;
       this.#notBeforeMs = 0;
       this.#options.onReachable?.(true);
-      this.#keep(session);
+      if (this.#isDisposed) session.connection.destroy();
+      else this.#session = session;
       return session;
     } catch (error) {
       this.#failures += 1;
@@ -161,11 +166,11 @@ export class GrpcClient implements Disposable {
     }
   }
 
-  async #connectAny(addresses: readonly string[]): Promise<ClientHttp2Session> {
+  async #connectAny(addresses: readonly string[]): Promise<Session> {
     let failure: unknown = new Error(`${this.#target.host} has no address`);
     for (const address of addresses.slice(0, 3)) {
       try {
-        return await connectControl(this.#target, address, this.#options);
+        return await this.#open(await connectControl(this.#target, address, this.#options));
       } catch (error) {
         failure = error;
       }
@@ -173,120 +178,147 @@ export class GrpcClient implements Disposable {
     throw failure;
   }
 
-  #keep(session: ClientHttp2Session): void {
-    this.#session = session;
-    const ping = setInterval(() => {
-      const timer = setTimeout(() => session.destroy(), PING_TIMEOUT_MS);
-      timer.unref();
-      const isSent = !session.destroyed && session.ping(() => clearTimeout(timer));
-      if (!isSent) clearTimeout(timer);
-    }, PING_INTERVAL_MS);
-    ping.unref();
-    session.once('close', () => {
-      clearInterval(ping);
-      if (this.#session === session) this.#session = undefined;
+  /** Resolves when the server has shown that it speaks HTTP/2. From then on a silent one is asked for a sign of life. */
+  #open(connection: Connection): Promise<Session> {
+    return new Promise((done, reject) => {
+      const session: Session = new Session(
+        connection,
+        true,
+        {
+          onStream() {},
+          onRoom: () => {
+            clearTimeout(timer);
+            done(session);
+          },
+          onGone: (reason = 'it ended the connection') => {
+            clearTimeout(timer);
+            clearInterval(sweep);
+            // The server is leaving: new calls go over a new connection, running ones end by themselves.
+            if (this.#session === session) this.#session = undefined;
+            reject(new Error(`${this.#target.host} does not speak HTTP/2: ${reason}`));
+          },
+        },
+        () => performance.now(),
+        true,
+      );
+      const timer = setTimeout(
+        () => connection.destroy(new Error(`no SETTINGS within ${SETTINGS_TIMEOUT_MS} ms`)),
+        SETTINGS_TIMEOUT_MS,
+      );
+      const sweep = setInterval(() => session.sweep(performance.now()), SWEEP_MS);
+      sweep.unref();
+      connection.readFast();
+      connection.start(session);
     });
-    session.once('goaway', () => {
-      // The server is leaving: new calls go over a new connection, running ones end by themselves.
-      if (this.#session === session) this.#session = undefined;
-    });
-    if (this.#isDisposed) session.destroy();
   }
 }
 
 /** One call: framing of gRPC messages over an HTTP/2 stream. Source: grpc `doc/PROTOCOL-HTTP2.md`. */
-class Call<Rsp> {
-  readonly #stream: ClientHttp2Stream;
+class Call<Rsp> implements StreamHandler {
+  readonly #session: Session;
+  readonly #authority: string;
   readonly #path: string;
-  readonly #handler: StreamHandler<Rsp>;
+  readonly #handler: AnswerHandler<Rsp>;
   readonly #decode: (bytes: Buffer) => Rsp;
-  #unread: Buffer = Buffer.alloc(0);
-  #trailers: IncomingHttpHeaders = {};
-  #httpStatus = 0;
+  readonly #reader = new MessageReader(MESSAGE_BYTES_MAX);
+  #stream: Stream | undefined;
+  /** Of the response: its HTTP status, then what says how the call ended. */
+  #httpStatus: string | undefined;
+  #status: string | undefined;
+  #message = '';
   #isOver = false;
-  #failure: GrpcError | undefined;
 
-  constructor(session: ClientHttp2Session, method: Method<never, Rsp>, handler: StreamHandler<Rsp>) {
+  constructor(session: Session, authority: string, method: Method<never, Rsp>, handler: AnswerHandler<Rsp>) {
+    this.#session = session;
+    this.#authority = authority;
     this.#handler = handler;
     this.#path = method.path;
     this.#decode = method.responseDeserialize;
-    this.#stream = session.request({
-      ':method': 'POST',
-      ':path': method.path,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-      'user-agent': 'tulle-proxy',
-    });
-    this.#stream.on('response', (headers) => {
-      this.#httpStatus = headers[':status'] ?? 0;
-      if (headers['grpc-status'] !== undefined) this.#trailers = headers; // trailers only
-    });
-    this.#stream.on('trailers', (trailers) => {
-      this.#trailers = trailers;
-    });
-    this.#stream.on('data', (bytes: Buffer) => this.#read(bytes));
-    this.#stream.on('error', (error) => {
-      this.#failure ??= new GrpcError(STATUS.unavailable, error.message, { cause: error });
-    });
-    this.#stream.on('close', () => this.#over());
   }
 
-  send(message: Buffer): void {
-    const frame = Buffer.alloc(5 + message.length);
-    frame.writeUInt32BE(message.length, 1);
-    message.copy(frame, 5);
-    this.#stream.end(frame);
+  start(message: Buffer): void {
+    if (!this.#session.isUsable) {
+      this.#end(new GrpcError(STATUS.unavailable, `${this.#path}: the connection takes no more calls`));
+      return;
+    }
+    this.#stream = this.#session.open(
+      this,
+      (encoder) => {
+        encoder.field(':method', 'POST');
+        encoder.field(':scheme', 'http');
+        encoder.field(':authority', this.#authority);
+        encoder.field(':path', this.#path);
+        encoder.field('content-type', 'application/grpc');
+        encoder.field('te', 'trailers');
+        encoder.field('user-agent', 'tulle-proxy');
+      },
+      false,
+    );
+    this.#stream.sendData(frameMessage(message), true);
   }
 
   cancel(): void {
     this.#isOver = true;
-    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream?.reset();
   }
 
-  #read(bytes: Buffer): void {
-    this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
-    while (!this.#isOver && this.#unread.length >= 5) {
-      const length = this.#unread.readUInt32BE(1);
-      if (this.#unread[0] !== 0) return this.#abort('a compressed message');
-      if (length > MESSAGE_BYTES_MAX) return this.#abort(`a message of ${length} bytes`);
-      if (this.#unread.length < 5 + length) return;
-      const message = this.#unread.subarray(5, 5 + length);
-      this.#unread = this.#unread.subarray(5 + length);
-      let decoded: Rsp;
-      try {
-        decoded = this.#decode(message);
-      } catch (error) {
-        return this.#abort(`a message that cannot be read (${String(error)})`);
+  onFields(fields: readonly Field[], isEnd: boolean): void {
+    for (const { name, value } of fields) {
+      if (name === ':status') this.#httpStatus = value;
+      else if (name === 'grpc-status') this.#status = value;
+      else if (name === 'grpc-message') this.#message = decodeMessage(value);
+    }
+    if (isEnd) this.#end(this.#statusError());
+  }
+
+  onData(bytes: Buffer, isEnd: boolean): boolean {
+    try {
+      for (const message of this.#reader.read(bytes)) {
+        if (this.#isOver) break; // the handler cancels
+        this.#handler.onMessage(this.#read(message));
       }
-      this.#handler.onMessage(decoded);
+    } catch (error) {
+      if (!(error instanceof MessageError)) throw error;
+      this.#stream?.reset();
+      this.#end(new GrpcError(STATUS.internal, `${this.#path}: the server sent ${error.message}`, { cause: error }));
+    }
+    if (isEnd) this.#end(this.#statusError());
+    return true;
+  }
+
+  onDrain(): void {}
+
+  onBatchEnd(): void {}
+
+  onReset({ message }: StreamFailure): void {
+    this.#end(new GrpcError(STATUS.unavailable, `${this.#path}: ${message}`));
+  }
+
+  /** @throws MessageError */
+  #read(message: Buffer): Rsp {
+    try {
+      return this.#decode(message);
+    } catch (error) {
+      throw new MessageError(`a message that cannot be read (${String(error)})`, { cause: error });
     }
   }
 
-  #abort(what: string): void {
-    this.#failure ??= new GrpcError(STATUS.internal, `${this.#path}: the server sent ${what}`);
-    this.#stream.close(constants.NGHTTP2_CANCEL);
-  }
-
-  #over(): void {
+  #end(error: GrpcError): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#handler.onEnd(this.#failure ?? this.#statusError());
+    this.#handler.onEnd(error);
   }
 
   #statusError(): GrpcError {
-    const status = this.#trailers['grpc-status'];
-    if (typeof status === 'string' && /^\d{1,2}$/.test(status)) {
-      const message = this.#trailers['grpc-message'];
-      return new GrpcError(Number(status), `${this.#path}: ${decodeMessage(message)}`);
-    }
-    const httpStatus =
-      this.#httpStatus === 0 ? 'the connection was lost' : `HTTP status ${this.#httpStatus} without grpc-status`;
-    return new GrpcError(STATUS.unavailable, `${this.#path}: ${httpStatus}`);
+    if (this.#status !== undefined && /^\d{1,2}$/.test(this.#status))
+      return new GrpcError(Number(this.#status), `${this.#path}: ${this.#message}`);
+    const what = `HTTP status ${this.#httpStatus ?? 'missing'} without grpc-status`;
+    return new GrpcError(STATUS.unavailable, `${this.#path}: ${what}`);
   }
 }
 
-function decodeMessage(message: string | readonly string[] | undefined): string {
-  if (typeof message !== 'string') return '';
+/** Source: grpc `doc/PROTOCOL-HTTP2.md`, `Percent-Encoded`. */
+function decodeMessage(message: string): string {
   try {
     return decodeURIComponent(message);
   } catch {

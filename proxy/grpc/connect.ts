@@ -1,9 +1,9 @@
-import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Exemption } from '#netlink/exemption.ts';
 import { identityNames } from '../identity/peer-name.ts';
 import { connectTcp } from '../transport/connect.ts';
+import { Connection } from '../transport/connection.ts';
 import type { ControlAddress } from './address.ts';
 
 const CONNECT_MS = 2000;
@@ -17,7 +17,7 @@ export type ControlConnectOptions = {
 };
 
 /**
- * An HTTP/2 session with one address of a control-plane service, over TLS 1.3 with a server that proved its identity.
+ * A connection to one address of a control-plane service, over TLS 1.3 with a server that proved its identity.
  *
  * Not grpc-js's channel: that opens its sockets itself, and the proxy's own connections have to be marked before they
  * connect, or this pod's redirection would catch them.
@@ -26,17 +26,15 @@ export async function connectControl(
   target: ControlAddress,
   address: string,
   options: ControlConnectOptions,
-): Promise<ClientHttp2Session> {
+): Promise<Connection> {
   const socket = await connectTcp(address, target.port, {
     exemption: options.exemption,
     timeoutMs: CONNECT_MS,
     keepAliveMs: TCP_KEEP_ALIVE_MS,
     allowHalfOpen: false,
   });
-  const transport = target.identity === undefined ? socket : await secure(socket, target.identity, options.context());
-  const session = connectHttp2(`http://${target.host}:${target.port}`, { createConnection: () => transport });
-  session.on('error', () => {}); // 'close' follows, and the owner listens to that
-  return session;
+  if (target.identity === undefined) return new Connection(socket);
+  return new Connection(await secure(socket, target.identity, options.context()), undefined, socket);
 }
 
 function secure(socket: Socket, identity: string, context: SecureContext): Promise<TLSSocket> {

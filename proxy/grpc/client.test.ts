@@ -7,8 +7,8 @@ import { anonymousContext, readTrustAnchors } from '../identity/credentials.ts';
 import { CONTROL_IDENTITY, TestControlPlane } from '../testing/control-plane.ts';
 import { eventually } from '../testing/mesh.ts';
 import { backoffMs } from './backoff.ts';
-import { GrpcClient, GrpcError, STATUS } from './grpc-client.ts';
-import { watchStream } from './watch-stream.ts';
+import { GrpcClient, GrpcError, STATUS } from './client.ts';
+import { watchStream } from '../discovery/watch-stream.ts';
 
 function clientOf(control: TestControlPlane, identity = CONTROL_IDENTITY): GrpcClient {
   const context = anonymousContext(readTrustAnchors(control.authority.anchorsPem));
