@@ -1,4 +1,4 @@
-import type { BackendTarget } from '#model/backend.ts';
+import type { Backend, BackendTarget } from '#model/backend.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { FailureAccrual } from '#model/failure-accrual.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
@@ -71,6 +71,7 @@ export class Backends implements Disposable {
     }
     const { value: watched } = lease;
     const { service } = watched;
+    if (this.#accrual !== undefined) service.accrue(this, this.#accrual);
     return {
       isAvailable: () => service.endpoints.length > 0 && !service.isEjected,
       way: () => {
@@ -79,6 +80,21 @@ export class Backends implements Disposable {
       },
       weight,
     };
+  }
+
+  /**
+   * Where copies of requests go: to the endpoints of the mirror or nowhere. Never to the address that the application asked for
+   * instead, which would carry the request out twice; and that a mirror is there makes no breaker count its failures.
+   */
+  mirror({ target, ref }: Backend): () => Way | ProxyError {
+    if (target.kind !== 'balancer') return this.candidate(target, ref, [], 1).way;
+    const lease = this.#acquire(target.authority);
+    if (lease === undefined) {
+      const error = new ProxyError('load-shed', `too many services are in use: no room for ${target.authority}`);
+      return () => error;
+    }
+    const { service } = lease.value;
+    return () => ({ ref, filters: [], destination: service });
   }
 
   sweep(): void {
@@ -99,7 +115,6 @@ export class Backends implements Disposable {
     const lease = this.#services.acquire(name);
     if (lease === undefined) return undefined;
     this.#leases.set(name, lease);
-    if (this.#accrual !== undefined) lease.value.service.accrue(this, this.#accrual);
     return lease;
   }
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { HttpFilter, Ratio } from '#model/filter.ts';
 import type { Proxy } from '../proxy.ts';
 import { parseRequestHead } from '../http/head.ts';
-import { eventually, exchange, meshed, TestApp, TestMesh, unmeshed } from '../testing/mesh.ts';
+import { eventually, exchange, meshed, SERVICE_HOST, TestApp, TestMesh, unmeshed } from '../testing/mesh.ts';
 import { app, backend, Client, metrics, named, policy, rule, SERVICE, within } from '../testing/routed.ts';
 import { rewriteHead } from './head-edit.ts';
 
@@ -243,5 +243,41 @@ test('an injected delay holds a request back with its body, and counts for the t
       one.seen.map(({ url }) => url),
       ['/late', '/never', '/one-way'],
     );
+  });
+});
+
+test('a mirror that is not known while the control plane is away gets no copy, and nobody else in its place', async () => {
+  await using mesh = await TestMesh.start();
+  using one = await recorder();
+  const target = { address: '127.0.0.1', port: one.port };
+  mesh.serve([unmeshed(one.port)]);
+  mesh.control.setProfile(`127.0.0.1:${one.port}`, { fullyQualifiedName: SERVICE_HOST, isOpaque: false });
+  mesh.control.setOutboundPolicy(one.port, policy([rule({ filters: [mirror(V2)] })]));
+  const proxy = await mesh.proxy({ name: 'client' });
+  let asked = 0;
+  const ask = async (): Promise<void> => {
+    asked += 1;
+    assert.match(String(await mesh.freshTarget(proxy, target)), /^HTTP\/1\.1 200 /);
+  };
+  await ask();
+  await mesh.control.stop();
+  // Long enough for the proxy to notice, too.
+  await eventually(async () => {
+    await ask();
+    return (await mirrorCount(proxy, 'failed')) >= 5;
+  }, 'copies fail');
+  assert.equal(one.requests, asked, 'each request was carried out once');
+});
+
+test('failures of a mirror do not eject its endpoints for others', async () => {
+  using one = await named('v1');
+  using broken = await recorder(500);
+  const accrual = { kind: 'consecutive', maxFailures: 2, backoff: { minMs: 60_000, maxMs: 60_000, jitterRatio: 0 } };
+  const rules = [rule({ filters: [mirror(V2)] })];
+  await within([unmeshed(one.port)], policy(rules, accrual), async ({ mesh, proxy, client }) => {
+    mesh.control.setEndpoints(V2, [unmeshed(broken.port)]);
+    await client.many(20);
+    await eventually(async () => (await mirrorCount(proxy, 'answered')) === 20, 'every copy is answered');
+    assert.equal(broken.requests, 20);
   });
 });

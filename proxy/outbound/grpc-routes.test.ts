@@ -9,12 +9,15 @@ import {
   ServerCredentials,
   status,
   type sendUnaryData,
+  type ServiceError,
   type ServerUnaryCall,
   type ServerWritableStream,
 } from '@grpc/grpc-js';
+import type { Backend } from '#model/backend.ts';
+import type { GrpcFilter } from '#model/filter.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
-import { meshed, SERVICE_HOST, TestMesh } from '../testing/mesh.ts';
+import { eventually, meshed, SERVICE_HOST, TestMesh, unmeshed } from '../testing/mesh.ts';
 
 const PORT = 80;
 const SERVICE: ResourceRef = { type: 'resource', group: 'core', kind: 'Service', name: 'web', namespace: 'shop' };
@@ -145,3 +148,59 @@ test('a gRPC status behind the head is retried, and a head that nothing follows 
   assert.equal(value(`${route}_retry_requests_total`), 2);
   assert.equal(value(`${route}_retry_successes_total`), 1);
 });
+
+/** The policy with filters for the only rule. */
+function filtered(filters: readonly GrpcFilter[]): OutboundPolicy {
+  const { protocol } = POLICY;
+  assert.ok(protocol.kind === 'grpc');
+  const [route] = protocol.routes;
+  const [rule] = route?.rules ?? [];
+  assert.ok(route && rule);
+  const { retry: _none, ...others } = rule;
+  return { ref: SERVICE, protocol: { kind: 'grpc', routes: [{ ...route, rules: [{ ...others, filters }] }] } };
+}
+
+test('calls of gRPC are mirrored, delayed and failed by the filters of their route, and say so', async () => {
+  await using mesh = await TestMesh.start();
+  using app = await orders();
+  using shadow = await orders();
+  const shadowName = 'shadow.shop.svc.cluster.local:80';
+  const backend: Backend = { ref: { ...SERVICE, name: 'shadow' }, target: { kind: 'balancer', authority: shadowName } };
+  const never = { numerator: 0, denominator: 1 };
+  mesh.control.setOutboundPolicy(
+    PORT,
+    filtered([
+      { kind: 'mirror', backend },
+      { kind: 'delay', delayMs: 20 },
+      { kind: 'failure', code: status.ABORTED, message: 'never', ratio: never },
+    ]),
+  );
+  mesh.control.setEndpoints(shadowName, [unmeshed(shadow.port)]);
+  mesh.servePort(PORT, [unmeshed(app.port)], false);
+  const client = await mesh.proxy({ name: 'client' });
+  const grpc = new Client(`127.0.0.1:${client.outboundPort}`, credentials.createInsecure());
+  try {
+    const outcomes = await Promise.allSettled([place(grpc, 'a'), place(grpc, 'b'), place(grpc, 'c')]);
+    assert.equal(outcomes.filter((one) => one.status === 'fulfilled').length, 1);
+    assert.equal(app.calls(), 3);
+    await eventually(() => shadow.calls() === 3, 'each call is mirrored once');
+    mesh.control.setOutboundPolicy(PORT, filtered([{ kind: 'failure', code: status.ABORTED, message: '50% off' }]));
+    const failure = await eventuallyFails(grpc, status.ABORTED);
+    assert.equal(failure.details, '50% off');
+    assert.equal(failure.metadata.get('l5d-proxy-error')[0], 'injected: 50% off');
+  } finally {
+    grpc.close();
+  }
+});
+
+/** The error of the first call that ends with this status. */
+async function eventuallyFails(grpc: Client, code: status): Promise<ServiceError> {
+  let found: ServiceError | undefined;
+  await eventually(async () => {
+    const error = await place(grpc, 'x').catch((reason: unknown) => reason as ServiceError);
+    if (typeof error !== 'string' && error.code === code) found = error;
+    return found !== undefined;
+  }, `a call ends with ${code}`);
+  assert.ok(found);
+  return found;
+}

@@ -276,8 +276,7 @@ function grpcFilters(filters: readonly GrpcFilter[], backends: Backends, metrics
 }
 
 function mirrorPlan({ backend, ratio }: Mirror, backends: Backends, metrics: RouteMetrics): MirrorPlan {
-  const { way } = backends.candidate(backend.target, backend.ref, [], 1);
-  return { kind: 'mirror', ref: backend.ref, ...(ratio && { ratio }), way, metrics };
+  return { kind: 'mirror', ref: backend.ref, ...(ratio && { ratio }), way: backends.mirror(backend), metrics };
 }
 
 const isServerFailure: IsFailure = (status, grpcStatus) => status >= 500 || isGrpcFailure(grpcStatus);
