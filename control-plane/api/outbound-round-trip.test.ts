@@ -175,6 +175,8 @@ test('an outbound policy that cannot be understood is refused as a whole, with t
     [/routes\[0\]\.metadata: missing/, (m) => void (routeOf(m).metadata = undefined)],
     [/rules\[0\]\.backends\.kind/, (m) => void (ruleOf(m).backends = undefined)],
     [/filters\[0\]\.path: .* is not a path/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/a?b'))],
+    [/filters\[0\]\.path: "a" is not a path/, (m) => void (ruleOf(m).filters[0] = rewriteOf('a'))],
+    [/filters\[0\]\.path: .* is not a path/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/a/%2e./b'))],
     [/filters\[0\]\.path: .*\\r\\n.* is not a path/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/a\r\nx: y'))],
     [/filters\[0\]\.host: .* is not a host name/, (m) => void (ruleOf(m).filters[0] = rewriteOf('/', 'a b'))],
     [/filters\[0\]\.backend: missing/, (m) => void (ruleOf(m).filters[0] = mirrorOf(undefined))],

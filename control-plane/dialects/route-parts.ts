@@ -1,5 +1,13 @@
 import { asList, asNumber, asObject, asText, type JsonObject } from '#k8s/json.ts';
-import type { HeaderModifier, HeaderValue, PathModifier, Ratio, Redirect, Rewrite } from '#model/filter.ts';
+import {
+  isPlainPath,
+  type HeaderModifier,
+  type HeaderValue,
+  type PathModifier,
+  type Ratio,
+  type Redirect,
+  type Rewrite,
+} from '#model/filter.ts';
 import type { HeaderMatch, HostMatch, HttpMatch, PathMatch, QueryParamMatch } from '#model/match.ts';
 import type { Problems } from './problem.ts';
 import { regexProblem } from './regular-expression.ts';
@@ -7,8 +15,6 @@ import { regexProblem } from './regular-expression.ts';
 const TOKEN = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}$/;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'];
 const NAME = /^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/;
-/** What may stand in a URL between the host and the query. */
-const PATH = /^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/;
 
 /** Reads one element of `rules[].matches` of an HTTPRoute. */
 export function readHttpMatch(fields: JsonObject, field: string, problems: Problems): HttpMatch {
@@ -138,7 +144,9 @@ function readPathModifier(fields: JsonObject, field: string, problems: Problems)
   if (type === undefined) return undefined;
   const pathOf = (key: string): string => {
     const path = asText(fields[key]) ?? '';
-    if (path !== '' && !PATH.test(path)) problems.add(`${field}.${key}`, `"${path}" is not a path that begins with /`);
+    if (path !== '' && !(path.startsWith('/') && isPlainPath(path))) {
+      problems.add(`${field}.${key}`, `"${path}" is not a path that begins with / and has no dot segments`);
+    }
     return path;
   };
   if (type === 'ReplaceFullPath') return { kind: 'full', path: pathOf('replaceFullPath') || '/' };

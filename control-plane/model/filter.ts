@@ -40,10 +40,20 @@ export type Rewrite = {
   readonly path?: PathModifier;
 };
 
-/** Of a path in ASCII without query. `prefix` replaces what the rule matched, and may be empty. */
+/** Of paths that `isPlainPath` accepts. `prefix` replaces what the rule matched, and may be empty. */
 export type PathModifier =
   | { readonly kind: 'full'; readonly path: string }
   | { readonly kind: 'prefix'; readonly prefix: string };
+
+/**
+ * Whether a path may be put into a request: ASCII without query, whose escapes are some, and without dot segments, also hidden
+ * ones. Proxies refuse such requests of clients, and must not make them.
+ */
+export function isPlainPath(text: string): boolean {
+  return /^(?:[\x21\x22\x24\x26-\x3e\x40-\x5b\x5d-\x7e]|%[0-9A-Fa-f]{2})*$/.test(text) && !DOTS.test(text);
+}
+
+const DOTS = /%00|%2e|(?:^|\/|%2f|%5c)\.{1,2}(?:$|\/|%2f|%5c|;)/i;
 
 /** A copy of the request, as it is at this place in the order, goes there too; its response is dropped. */
 export type Mirror = {

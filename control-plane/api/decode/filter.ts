@@ -3,6 +3,7 @@ import type { RequestDelay, RequestHeaderModifier, RequestRedirect, UrlRewrite }
 import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter, RequestMirror } from '#api/gen/outbound.ts';
 import {
   DELAY_MS_MAX,
+  isPlainPath,
   type Delay,
   type GrpcFilter,
   type HeaderModifier,
@@ -20,8 +21,6 @@ import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
 
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** What may stand in a request line between the host and the query. */
-const PATH = /^[\x21\x22\x24-\x3e\x40-\x7e]*$/;
 const HOST = /^[A-Za-z0-9\-._]{0,253}$/;
 /** Fields that frame the message: a route must not touch them. */
 const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'connection', 'trailer', 'te']);
@@ -145,6 +144,8 @@ function decodeScheme({ type }: NonNullable<RequestRedirect['scheme']>, field: s
 
 function decodePath({ replace }: NonNullable<RequestRedirect['path']>, field: string): PathModifier {
   if (replace === undefined) throw new DecodeError(field, 'unknown kind of path modifier');
-  if (!PATH.test(replace.value)) throw new DecodeError(field, `${JSON.stringify(replace.value)} is not a path`);
+  const isNothing = replace.$case === 'prefix' && replace.value === '';
+  const isPath = isNothing || (replace.value.startsWith('/') && isPlainPath(replace.value));
+  if (!isPath) throw new DecodeError(field, `${JSON.stringify(replace.value)} is not a path`);
   return replace.$case === 'full' ? { kind: 'full', path: replace.value } : { kind: 'prefix', prefix: replace.value };
 }
