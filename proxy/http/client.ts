@@ -3,7 +3,7 @@ import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { BodyScanner } from './body.ts';
 import { chunksOf } from './chunked.ts';
 import type { ResponseSink, ServerExchange } from './exchange.ts';
-import { parseResponseHead, type RequestHead } from './head.ts';
+import { parseResponseHead, type RequestHead, type ResponseHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
 
 /** What a connection tells its pool. */
@@ -147,7 +147,8 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
       this.#sink = undefined;
       this.#close();
       this.connection.pause();
-      sink.switchProtocols(head, this.connection, bytes.subarray(bodyStart));
+      const tunnel = head.status === 101 ? head : withoutFraming(head);
+      sink.switchProtocols(tunnel, this.connection, bytes.subarray(bodyStart));
       return bytes.length;
     }
     if (head.status < 200) {
@@ -209,6 +210,11 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
     this.#isGone = true;
     this.#owner.onGone(this);
   }
+}
+
+/** What a server says about a body in its answer to CONNECT does not count (RFC 9110 section 9.3.6), nor for anybody behind us. */
+function withoutFraming(head: ResponseHead): ResponseHead {
+  return { ...head, lines: head.lines.replace(/^(?:content-length|transfer-encoding):.*\r\n/gim, '') };
 }
 
 function closedError(what: string, state: State): ProxyError {

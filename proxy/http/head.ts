@@ -107,7 +107,11 @@ export function parseRequestHead(text: string): RequestHead {
   if (fields.isChunked && fields.contentLength !== undefined) {
     throw malformedRequest('both Transfer-Encoding and Content-Length');
   }
-  const upgrade = upgradeOf(fields, isHttp11);
+  // What follows the head of a CONNECT is the tunnel's (RFC 9110 section 9.3.6): a body there is a request in disguise.
+  if (method === 'CONNECT' && (fields.isChunked || (fields.contentLength ?? 0) > 0)) {
+    throw malformedRequest('CONNECT with a body');
+  }
+  const upgrade = method === 'CONNECT' ? undefined : upgradeOf(fields, isHttp11);
   return {
     method,
     target,
@@ -117,7 +121,8 @@ export function parseRequestHead(text: string): RequestHead {
     lines: finishLines(fields, upgrade),
     body: fields.isChunked ? 'chunked' : (fields.contentLength ?? 0) > 0 ? 'length' : 'none',
     bodyBytes: fields.contentLength ?? 0,
-    isPersistent: isHttp11 && !fields.hasClose,
+    // Who is refused a tunnel may have sent bytes for it already, which must not be taken for requests.
+    isPersistent: isHttp11 && !fields.hasClose && method !== 'CONNECT',
     upgrade,
     requiredIdentity: fields.requiredIdentity,
     overrides: fields.overrides,

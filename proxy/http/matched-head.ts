@@ -9,7 +9,7 @@ export const ORIGIN = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*/;
 /** What routes and authorizations look at; what few of them ask for is worked out when one does. */
 export class MatchedHead implements MatchedRequest {
   readonly method: string;
-  readonly path: string;
+  readonly path: string; // `/` where the target has none: of CONNECT, and of OPTIONS for the whole server
   readonly query: string;
   readonly matchesPattern: MatchesPattern;
   readonly #head: RequestHead;
@@ -21,7 +21,7 @@ export class MatchedHead implements MatchedRequest {
     this.#head = head;
     this.matchesPattern = matchesPattern;
     this.method = head.method;
-    this.path = this.readPath(path === '' ? '/' : path);
+    this.path = this.readPath(path.startsWith('/') ? path : '/');
     this.query = question < 0 ? '' : target.slice(question + 1);
   }
 

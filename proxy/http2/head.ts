@@ -112,10 +112,11 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
   const method = read.method ?? '';
   const asked = read.path ?? '';
   const pseudoAuthority = read.authority;
-  if (method === 'CONNECT') throw new ProxyError('client-malformed', 'CONNECT over HTTP/2 is not supported');
   if (!METHOD.test(method) || isMisspeltMethod(method)) throw malformedRequest('no valid :method');
-  if (read.scheme === undefined) throw malformedRequest('no :scheme');
-  if (!TARGET.test(asked) || !(asked.startsWith('/') || (asked === '*' && method === 'OPTIONS')))
+  const isConnect = method === 'CONNECT';
+  if (isConnect) checkConnect(read);
+  else if (read.scheme === undefined) throw malformedRequest('no :scheme');
+  else if (!TARGET.test(asked) || !(asked.startsWith('/') || (asked === '*' && method === 'OPTIONS')))
     throw malformedRequest('no valid :path');
   const path = normalTarget(asked);
   if (
@@ -127,13 +128,16 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
   }
   const authority = pseudoAuthority ?? read.host;
   if (authority !== undefined && !isAuthority(authority)) throw malformedRequest('the :authority is no authority');
-  const origProto = isPeer ? /^HTTP\/1\.([01])(?:; *(absolute-form))?$/.exec(read.origProto ?? '') : null;
+  const origProto = isPeer && !isConnect ? /^HTTP\/1\.([01])(?:; *(absolute-form))?$/.exec(read.origProto ?? '') : null;
   const isHttp11 = origProto?.[1] !== '0';
   if (!isHttp11 && !isEnd && read.contentLength === undefined)
     throw malformedRequest('an HTTP/1.0 body without length');
   if ((authority === undefined || authority === '') && isHttp11) throw malformedRequest('no :authority');
-  const target =
-    origProto?.[2] === undefined || authority === undefined ? path : `http://${authority}${path === '*' ? '' : path}`;
+  const target = isConnect
+    ? (authority ?? '')
+    : origProto?.[2] === undefined || authority === undefined
+      ? path
+      : `http://${authority}${path === '*' ? '' : path}`;
   const host = read.host === undefined && authority !== undefined ? `host: ${authority}\r\n` : '';
   return {
     head: {
@@ -154,26 +158,37 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
   };
 }
 
+/** A tunnel over one stream (RFC 9113 section 8.5). HTTP/1 opens one over a connection of its own. */
+function checkConnect({ scheme, path, authority, contentLength }: Fields): void {
+  if (scheme !== undefined || path !== undefined) throw malformedRequest('CONNECT with :scheme or :path');
+  if (authority === undefined || authority === '') throw malformedRequest('CONNECT without :authority');
+  if (contentLength !== undefined) throw malformedRequest('CONNECT with Content-Length');
+}
+
 /** @throws ProxyError  `server-malformed` or `head-too-large` */
 export function readResponseHead(fields: readonly Field[], isEnd: boolean, method: string): Carried<ResponseHead> {
   const read = readFields(fields, RESPONSE_PSEUDO, malformedResponse);
   const text = read.status ?? '';
   if (!/^[1-9]\d\d$/.test(text) || text === '101') throw malformedResponse('no valid :status');
   const status = Number(text);
-  const isBodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
+  const isTunnel = method === 'CONNECT' && status >= 200 && status < 300;
+  const isBodiless = !isTunnel && (method === 'HEAD' || status < 200 || status === 204 || status === 304);
+  // What is said about the length of a tunnel does not count (RFC 9110 section 9.3.6).
+  const contentLength = isTunnel ? undefined : read.contentLength;
+  const lines = isTunnel ? read.lines.replace(/^content-length:.*\r\n/gim, '') : read.lines;
   const version = read.origProto === 'HTTP/1.0' ? '1.0' : '1.1';
   return {
     head: {
       status,
-      lines: `HTTP/${version} ${status} ${reasonOf(status)}\r\n${read.lines}`,
-      body: isEnd || isBodiless ? 'none' : read.contentLength === undefined ? 'frames' : 'length',
-      bodyBytes: read.contentLength ?? 0,
+      lines: `HTTP/${version} ${status} ${reasonOf(status)}\r\n${lines}`,
+      body: isEnd || isBodiless ? 'none' : contentLength === undefined ? 'frames' : 'length',
+      bodyBytes: contentLength ?? 0,
       isPersistent: true,
       upgrade: undefined,
       keepAliveMs: undefined,
       proxyError: read.proxyError,
     },
-    contentLength: isBodiless ? 0 : read.contentLength,
+    contentLength: isBodiless ? 0 : contentLength,
   };
 }
 
@@ -191,9 +206,9 @@ export function writeRequestHead(encoder: HpackEncoder, head: RequestHead, more:
   const absolute = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*(.*)$/.exec(target)?.[1];
   const path = absolute === undefined ? target : absolute.startsWith('/') ? absolute : `/${absolute}`;
   encoder.field(':method', method);
-  encoder.field(':scheme', 'http');
+  if (method !== 'CONNECT') encoder.field(':scheme', 'http');
   if (authority !== undefined) encoder.field(':authority', authority);
-  encoder.field(':path', path);
+  if (method !== 'CONNECT') encoder.field(':path', path);
   if (!head.isHttp2) {
     const form = absolute === undefined ? '' : '; absolute-form';
     encoder.field(ORIG_PROTO, `HTTP/1.${head.isHttp11 ? 1 : 0}${form}`);

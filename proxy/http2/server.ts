@@ -17,6 +17,7 @@ class ServedStream implements StreamHandler, ResponseSink {
   readonly #serve: ServeRequest;
   readonly #onRejected: OnRejected;
   readonly #isPeer: boolean;
+  #isTunnel = false; // each direction ends by itself
   #stream: Stream | undefined;
   #sink: RequestSink | undefined;
   #request: RequestHead | undefined;
@@ -95,9 +96,10 @@ class ServedStream implements StreamHandler, ResponseSink {
     const isEmpty = body === undefined || body.length === 0;
     if (head !== undefined) {
       this.#hasSentHead = true;
+      this.#isTunnel = this.#request?.method === 'CONNECT' && head.status >= 200 && head.status < 300;
       if (head.body === 'chunked') this.#chunks = new ChunkDecoder();
       const isHeadOnly = isEnd && isEmpty && trailers === '';
-      if (isHeadOnly) this.#isDone = true;
+      if (isHeadOnly) this.#isDone = !this.#isTunnel;
       this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), isHeadOnly);
       if (isHeadOnly) {
         this.#dropRequest(stream);
@@ -108,7 +110,7 @@ class ServedStream implements StreamHandler, ResponseSink {
     const content = body !== undefined && this.#chunks !== undefined ? this.#chunks.decode(body) : body;
     const hasRoom = stream.sendData(content, isEnd, this.#chunks?.trailers ?? trailers);
     if (isEnd) {
-      this.#isDone = true;
+      this.#isDone = !this.#isTunnel;
       this.#dropRequest(stream);
     }
     return hasRoom;
@@ -164,7 +166,7 @@ class ServedStream implements StreamHandler, ResponseSink {
 
   /** The response is complete; what still comes of the request is not wanted (RFC 9113 section 8.1). */
   #dropRequest(stream: Stream): void {
-    if (stream.isRemoteDone || stream.hasWaiting) return;
+    if (stream.isRemoteDone || stream.hasWaiting || this.#isTunnel) return;
     this.#sink?.abort();
     this.#sink = undefined;
     stream.reset(ErrorCode.NO_ERROR);

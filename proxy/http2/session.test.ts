@@ -353,10 +353,21 @@ const REFUSED: readonly (readonly [string, readonly (readonly [string, string])[
     ],
   ],
   [
-    'CONNECT',
+    'CONNECT and a path',
+    [
+      [':method', 'CONNECT'],
+      [':scheme', 'http'],
+      [':path', '/'],
+      [':authority', 'a'],
+    ],
+  ],
+  ['CONNECT without authority', [[':method', 'CONNECT']]],
+  [
+    'CONNECT and a length',
     [
       [':method', 'CONNECT'],
       [':authority', 'a'],
+      ['content-length', '0'],
     ],
   ],
 ];
