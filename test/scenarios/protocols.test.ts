@@ -9,7 +9,8 @@ const CONNECT_TIMEOUT_S = 8;
 /** Not root, which PostgreSQL refuses to run as, and known to every /etc/passwd. */
 const NOBODY = 65_534;
 
-type Database = {
+/** A server that anybody may have, and its own client. */
+type Installed = {
   readonly name: string;
   /** The usual port, which is opaque by default, and one that nobody has heard of. */
   readonly ports: readonly [number, number];
@@ -21,7 +22,23 @@ type Database = {
   readonly answer: string; // that the client prints
 };
 
-const DATABASES: readonly Database[] = [
+const SMTP = '/usr/bin/python3';
+/** The server says the first word, and one more after each of the client's. */
+const SMTP_CLIENT = `
+import smtplib, sys
+client = smtplib.SMTP("smtp", int(sys.argv[1]), timeout=float(sys.argv[2]))
+print(client.ehlo()[0])
+for size in (10, 1000000):
+    print(client.sendmail("a@town.example", ["b@town.example"], "Subject: hello\\r\\n\\r\\n" + ("x" * 70 + "\\r\\n") * (size // 72 + 1)))
+    print(client.noop()[0])
+client.mail("a@town.example")
+client.rcpt("b@town.example")
+print(*client.docmd("DATA")[:1])
+print(client.docmd(".")[1][:2])
+print(client.quit()[0])
+`;
+
+const INSTALLED: readonly Installed[] = [
   {
     name: 'redis',
     ports: [6379, 16_379],
@@ -71,16 +88,28 @@ const DATABASES: readonly Database[] = [
       `select count(*), sum(n) from numbers'`,
     answer: '20000 200010000',
   },
+  {
+    name: 'smtp',
+    ports: [25, 2525],
+    programs: ['/usr/bin/python3', '/usr/lib/python3/dist-packages/aiosmtpd/main.py'],
+    packages: 'python3-aiosmtpd',
+    server:
+      'for port in 25 2525; do /usr/bin/python3 -m aiosmtpd -n -l 0.0.0.0:$port ' +
+      '-c aiosmtpd.handlers.Mailbox /tmp/mail-$port & done; wait',
+    isUp: (port) => `${SMTP} -c 'import sys, smtplib; smtplib.SMTP("127.0.0.1", ${port}, timeout=2).quit()'`,
+    client: (port) => `${SMTP} -c '${SMTP_CLIENT}' ${port} ${CONNECT_TIMEOUT_S}`,
+    answer: "250 {} 250 {} 250 354 b'OK' 221",
+  },
 ];
 
-/** @returns why the database cannot be tried here */
-function missing({ programs, packages }: Database): string | false {
+/** @returns why the server cannot be tried here */
+function missing({ programs, packages }: Installed): string | false {
   const absent = programs.filter((pattern) => !existsSync(pattern) && globSync(pattern).length === 0);
   return absent.length > 0 && `this machine has no ${absent.join(', ')}: apt-get install ${packages}`;
 }
 
 /** A Deployment with a shell script and a Service in front of it. */
-function scriptYaml({ name, ports, server, isUp }: Database): string {
+function scriptYaml({ name, ports, server, isUp }: Installed): string {
   const [service, deployment] = serviceYaml('town', name, { args: [], replicas: 1, ports })
     .split('---\n')
     .filter((document) => document !== '')
@@ -135,7 +164,7 @@ describe('protocols of real applications, without an annotation', () => {
     await mesh.apply(namespaceYaml('town', true));
     await mesh.apply(serviceYaml('town', 'grpc', { args: ['grpc-server', '50051'], replicas: 1, ports: [50_051] }));
     await mesh.apply(serviceYaml('town', 'sockets', { args: ['socket-server', '8080'], replicas: 1, ports: [8080] }));
-    for (const database of DATABASES) if (missing(database) === false) await mesh.apply(scriptYaml(database));
+    for (const one of INSTALLED) if (missing(one) === false) await mesh.apply(scriptYaml(one));
     await mesh.ready('town');
   });
   after(async () => mesh?.[Symbol.asyncDispose]());
@@ -189,9 +218,9 @@ describe('protocols of real applications, without an annotation', () => {
     assert.match(await mesh.logs('town', pod?.metadata.name ?? '', 'app'), /^closed 4001 client is done$/m);
   });
 
-  for (const database of DATABASES) {
-    const { name, ports, client, answer } = database;
-    test(`${name}: its own client, on the usual port and on another`, { skip: missing(database) }, async () => {
+  for (const installed of INSTALLED) {
+    const { name, ports, client, answer } = installed;
+    test(`${name}: its own client, on the usual port and on another`, { skip: missing(installed) }, async () => {
       const outputs = await Promise.all(ports.map((port) => runScript(mesh, `${name}-client-${port}`, client(port))));
       const opened = metrics(name, /^tcp_open_total\{direction="inbound"/);
       for (const [index, port] of ports.entries()) {
