@@ -1,6 +1,7 @@
 import { ProxyError, toProxyError } from '../errors.ts';
 import type { ServerExchange } from '../http/exchange.ts';
 import { Http2Exchange } from '../http2/client.ts';
+import { MESH_LINK, SERVER_LINK } from '../http2/link-class.ts';
 import { Session } from '../http2/session.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { Waiter } from './pool.ts';
@@ -169,7 +170,7 @@ export class Http2Pool implements Disposable {
         onRoom: () => this.#serveWaiting(),
       },
       this.#now,
-      this.#options.isPeer,
+      this.#options.isPeer ? MESH_LINK : SERVER_LINK,
     );
     this.#sessions.add(session);
     setTimeout(() => {

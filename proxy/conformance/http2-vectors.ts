@@ -1,3 +1,4 @@
+import type { Fields } from '../testing/raw-http2.ts';
 import type { Meaning } from './http1-vectors.ts';
 
 /**
@@ -6,16 +7,14 @@ import type { Meaning } from './http1-vectors.ts';
  */
 export type Http2Vector = {
   readonly name: string;
-  readonly fields: readonly (readonly [string, string])[];
+  readonly fields: Fields;
   /** DATA frames; absent: HEADERS ends the stream. */
   readonly data?: readonly string[];
-  readonly trailers?: readonly (readonly [string, string])[];
+  readonly trailers?: Fields;
   readonly means: Meaning | undefined;
   /** An application that does not take it, though it should. */
   readonly refusedBy?: string;
 };
-
-type Fields = readonly (readonly [string, string])[];
 
 const GET: Fields = [
   [':method', 'GET'],

@@ -2,12 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
-import { tlsOptions } from '#pki/testing.ts';
-import { Flag, Frame, PREFACE } from '../http2/frames.ts';
-import { HpackEncoder } from '../http2/hpack-encoder.ts';
+import { Flag, Frame } from '../http2/frames.ts';
 import { identityOf, meshed, TestMesh } from '../testing/mesh.ts';
-import { encodeTransportHeader, TRANSPORT_ALPN } from '../transport/transport-header.ts';
+import { block, frame, get, RawHttp2, SETTINGS, type Fields } from '../testing/raw-http2.ts';
 import { absentPrograms, Backends, type Backend } from './backends.ts';
 import * as http1 from './http1-vectors.ts';
 import * as http2 from './http2-vectors.ts';
@@ -17,6 +14,14 @@ const SILENT_MS = 10_000;
 
 /** Opens a connection on which requests come to the proxy under test. */
 type Way = { readonly name: string; readonly open: () => Promise<Socket> };
+
+function openTcp(port: number): () => Promise<Socket> {
+  return async () => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    await once(socket, 'connect');
+    return socket;
+  };
+}
 
 /** Sends bytes and an end, and waits until the connection is closed. @returns what came back */
 async function talk(way: Way, bytes: Buffer): Promise<string> {
@@ -70,13 +75,8 @@ describe('HTTP/1', () => {
       const server = await mesh.proxy({ name: 'web' });
       const client = await mesh.proxy({ name: 'client' });
       mesh.serve([meshed('web', backend.port, server)]);
-      const open = (port: number) => async (): Promise<Socket> => {
-        const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
-        await once(socket, 'connect');
-        return socket;
-      };
-      ways.push({ backend, way: { name: 'a pair', open: open(client.outboundPort) } });
-      ways.push({ backend, way: { name: 'the inbound proxy', open: open(inbound.inboundPort) } });
+      ways.push({ backend, way: { name: 'a pair', open: openTcp(client.outboundPort) } });
+      ways.push({ backend, way: { name: 'the inbound proxy', open: openTcp(inbound.inboundPort) } });
     }
   });
   after(async () => {
@@ -108,67 +108,35 @@ describe('HTTP/1', () => {
   for (const vector of http1.REFUSED) test(`does not arrive: ${vector.name}`, () => attempt(vector, false));
 });
 
-/** A vector as a client of HTTP/2 sends it, with a whole request behind on the same connection. */
-function framesOf(vector: http2.Http2Vector, more: readonly (readonly [string, string])[]): Buffer {
-  const block = (fields: readonly (readonly [string, string])[]): Buffer => {
-    const encoder = new HpackEncoder();
-    encoder.resize(0);
-    encoder.begin();
-    for (const [name, value] of fields) encoder.field(name, value);
-    return Buffer.from(encoder.finish());
-  };
-  const hasMore = vector.data !== undefined || vector.trailers !== undefined;
+/** A vector as a client of HTTP/2 sends it. */
+function framesOf(vector: http2.Http2Vector, more: Fields): Buffer {
+  const { fields, data = [], trailers } = vector;
+  const hasMore = vector.data !== undefined || trailers !== undefined;
   const end = (isEnd: boolean): number => (isEnd ? Flag.END_STREAM : 0);
-  const frames = [
-    frame(Frame.HEADERS, Flag.END_HEADERS | end(!hasMore), block([...vector.fields, ...more])),
-    ...(vector.data ?? []).map((data, at, all) =>
-      frame(Frame.DATA, end(at === all.length - 1 && vector.trailers === undefined), Buffer.from(data, 'latin1')),
-    ),
-  ];
-  if (vector.trailers !== undefined)
-    frames.push(frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, block(vector.trailers)));
-  return Buffer.concat([PREFACE, frame(Frame.SETTINGS, 0, Buffer.alloc(0), 0), ...frames]);
-}
-
-function frame(type: number, flags: number, payload: Buffer, id = 1): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(id, 5);
-  return Buffer.concat([head, payload]);
+  const frames = [frame(Frame.HEADERS, Flag.END_HEADERS | end(!hasMore), 1, block([...fields, ...more]))];
+  for (const [at, text] of data.entries()) {
+    const isLast = at === data.length - 1 && trailers === undefined;
+    frames.push(frame(Frame.DATA, end(isLast), 1, Buffer.from(text, 'latin1')));
+  }
+  if (trailers !== undefined) frames.push(frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block(trailers)));
+  return Buffer.concat([SETTINGS, ...frames]);
 }
 
 /** Sends a request and waits until its stream or the connection has ended. */
-async function talkHttp2(way: Way, bytes: Buffer): Promise<void> {
-  const socket = await way.open();
-  let unread = Buffer.alloc(0);
-  await new Promise<void>((resolve, reject) => {
-    socket.setTimeout(SILENT_MS, () => reject(new Error('silent')));
-    socket.on('data', (chunk: Buffer) => {
-      unread = Buffer.concat([unread, chunk]);
-      while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
-        const [type = 0, flags = 0] = [unread[3], unread[4]];
-        const isEnd = type === Frame.RST_STREAM || type === Frame.GOAWAY;
-        const mayEnd = type === Frame.DATA || type === Frame.HEADERS;
-        if (isEnd || (mayEnd && (flags & Flag.END_STREAM) !== 0)) resolve();
-        unread = unread.subarray(9 + unread.readUIntBE(0, 3));
-      }
-    });
-    socket.on('error', () => resolve());
-    socket.on('close', () => resolve());
-    socket.write(bytes);
-  });
-  socket.destroy();
+async function talkHttp2(open: () => Promise<RawHttp2>, bytes: Buffer): Promise<void> {
+  using client = await open();
+  client.send(bytes);
+  await client.until(() => client.hasEnded(1));
 }
 
 describe('HTTP/2', () => {
   const stack = new AsyncDisposableStack();
   const ways: {
     readonly backend: Backend;
-    readonly way: Way;
-    readonly mark: Way;
-    readonly more: readonly (readonly [string, string])[];
+    readonly name: string;
+    readonly open: () => Promise<RawHttp2>;
+    readonly askMark: () => Promise<void>;
+    readonly more: Fields;
   }[] = [];
 
   before(async () => {
@@ -179,62 +147,38 @@ describe('HTTP/2', () => {
         const server = await mesh.proxy({ name: 'web' });
         const client = await mesh.proxy({ name: 'client' });
         mesh.serve([meshed('web', backend.port, server)]);
-        const plain = async (): Promise<Socket> => {
-          const socket = connect(client.outboundPort, '127.0.0.1');
-          await once(socket, 'connect');
-          return socket;
-        };
         const { authority } = mesh.control;
-        const credentials = tlsOptions(authority.leaf(identityOf('intruder')));
-        const asPeer = async (): Promise<Socket> => {
-          const socket = connectTls({
-            port: server.inboundPort,
-            host: '127.0.0.1',
-            servername: identityOf('web'),
-            ca: authority.anchorsPem,
-            checkServerIdentity: () => undefined,
-            ALPNProtocols: [TRANSPORT_ALPN],
-            ...credentials,
-          });
-          await once(socket, 'secureConnect');
-          socket.write(encodeTransportHeader({ port: backend.port, session: 'http2' }));
-          return socket;
-        };
+        const intruder = authority.leaf(identityOf('intruder'));
+        const open = (): Promise<RawHttp2> => RawHttp2.connect(client.outboundPort);
         // What comes as HTTP/2 goes on as HTTP/2, unless a peer proxy says that it was HTTP/1.
-        if (version === 'http2')
-          ways.push({ backend, way: { name: 'a pair', open: plain }, mark: { name: '', open: plain }, more: [] });
-        else
+        if (version === 'http2') {
+          const mark = Buffer.concat([SETTINGS, get(1, '/mark')]);
+          ways.push({ backend, name: 'a pair', open, askMark: () => talkHttp2(open, mark), more: [] });
+        } else {
+          const plain = openTcp(client.outboundPort);
           ways.push({
             backend,
-            way: { name: 'a peer that carries HTTP/1', open: asPeer },
-            mark: { name: '', open: plain },
+            name: 'a peer that carries HTTP/1',
+            open: () =>
+              RawHttp2.connectAsPeer(server.inboundPort, identityOf('web'), backend.port, authority, intruder),
+            askMark: () => askMark({ name: 'a pair', open: plain }, '/mark'),
             more: [['l5d-orig-proto', 'HTTP/1.1']],
           });
+        }
       }
     }
   });
   after(() => stack.disposeAsync());
 
-  const MARK: http2.Http2Vector = {
-    name: '',
-    fields: [
-      [':method', 'GET'],
-      [':scheme', 'http'],
-      [':authority', 'web'],
-      [':path', '/mark'],
-    ],
-    means: undefined,
-  };
   const attempt = async (vector: http2.Http2Vector, isSound: boolean): Promise<void> => {
-    for (const { backend, way, mark, more } of ways) {
-      await talkHttp2(way, framesOf(vector, more));
-      if (more.length > 0) await askMark(mark, '/mark');
-      else await talkHttp2(mark, framesOf(MARK, more));
+    for (const { backend, name, open, askMark: ask, more } of ways) {
+      await talkHttp2(open, framesOf(vector, more));
+      await ask();
       try {
         const means = vector.means === undefined ? [] : [vector.means];
         assertMeant(backend, '/mark', means, isSound && vector.refusedBy !== backend.name);
       } catch (error) {
-        throw new Error(`${vector.name}: ${backend.name} behind ${way.name}: ${(error as Error).message}`, {
+        throw new Error(`${vector.name}: ${backend.name} behind ${name}: ${(error as Error).message}`, {
           cause: error,
         });
       }

@@ -1,5 +1,6 @@
 import type { Logger } from '#runtime/log.ts';
 import type { Field } from '../http2/field.ts';
+import { MESH_LINK } from '../http2/link-class.ts';
 import { Session } from '../http2/session.ts';
 import type { Stream, StreamFailure, StreamHandler } from '../http2/stream.ts';
 import type { Connection } from '../transport/connection.ts';
@@ -199,7 +200,7 @@ export class GrpcClient implements Disposable {
           },
         },
         () => performance.now(),
-        true,
+        MESH_LINK,
       );
       const timer = setTimeout(
         () => connection.destroy(new Error(`no SETTINGS within ${SETTINGS_TIMEOUT_MS} ms`)),

@@ -8,6 +8,7 @@ import type { Connection } from '../transport/connection.ts';
 import { ErrorCode } from './errors.ts';
 import type { Field } from './field.ts';
 import { readRequestHead, readTrailers, writeResponseHead } from './head.ts';
+import { CLIENT_LINK, MESH_LINK } from './link-class.ts';
 import { Session } from './session.ts';
 import type { Stream, StreamFailure, StreamHandler } from './stream.ts';
 
@@ -186,6 +187,7 @@ class ServedStream implements StreamHandler, ResponseSink {
     if (!this.#hasSentHead)
       this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), false);
     stream.reset(ErrorCode.PROTOCOL_ERROR);
+    this.#session.blame(problem.code === 'head-too-large');
   }
 }
 
@@ -221,7 +223,7 @@ export class Http2Servers {
         onGone() {},
       },
       this.#now,
-      true,
+      isPeer ? MESH_LINK : CLIENT_LINK,
     );
     this.#servers.add(session);
     if (this.#isDraining) session.drain();

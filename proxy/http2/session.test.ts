@@ -10,35 +10,20 @@ import { Flag, Frame, PREFACE } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 import { Http2Servers } from './server.ts';
+import { block, frame, get, SETTINGS, uint32, type ReceivedFrame } from '../testing/raw-http2.ts';
 import { seededRandom } from '../../test/harness/random.ts';
 
 const OK = parseResponseHead('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n', 'GET');
 
-function frame(type: number, flags: number, id: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(id, 5);
-  return Buffer.concat([head, payload]);
-}
-
-const SETTINGS = frame(Frame.SETTINGS, 0, 0);
-
-function block(...fields: readonly (readonly [string, string])[]): Buffer {
-  const encoder = new HpackEncoder();
-  encoder.begin();
-  for (const [name, value] of fields) encoder.field(name, value);
-  return Buffer.from(encoder.finish());
-}
-
-const REQUEST = block([':method', 'GET'], [':scheme', 'http'], [':authority', 'web'], [':path', '/']);
-const get = (id: number): Buffer => frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, id, REQUEST);
-
-type Received = { readonly type: number; readonly flags: number; readonly id: number; readonly payload: Buffer };
+const REQUEST = block([
+  [':method', 'GET'],
+  [':scheme', 'http'],
+  [':authority', 'web'],
+  [':path', '/'],
+]);
 
 /** Frames of the server under test, which answers each request at once, until it closes or `isEnough`. */
-async function talk(bytes: Buffer, isEnough: (frames: readonly Received[]) => boolean): Promise<Received[]> {
+async function talk(bytes: Buffer, isEnough: (frames: readonly ReceivedFrame[]) => boolean): Promise<ReceivedFrame[]> {
   const servers = new Http2Servers(60_000, () => performance.now());
   const listener = createServer({ allowHalfOpen: true }, (socket: Socket) => {
     const serve: ServeRequest = (_head, _body, _isEnd, response) => {
@@ -50,7 +35,7 @@ async function talk(bytes: Buffer, isEnough: (frames: readonly Received[]) => bo
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const socket = connectTcp((listener.address() as AddressInfo).port, '127.0.0.1');
-  const frames: Received[] = [];
+  const frames: ReceivedFrame[] = [];
   let unread = Buffer.alloc(0);
   await new Promise<void>((resolve, reject) => {
     socket.setTimeout(10_000, () => reject(new Error(`silent after ${frames.length} frames`)));
@@ -77,7 +62,7 @@ async function talk(bytes: Buffer, isEnough: (frames: readonly Received[]) => bo
   return frames;
 }
 
-const goAwayCode = (frames: readonly Received[]): number | undefined =>
+const goAwayCode = (frames: readonly ReceivedFrame[]): number | undefined =>
   frames.find(({ type }) => type === Frame.GOAWAY)?.payload.readUInt32BE(4);
 
 test('requests on several streams are answered, interleaved with PING and SETTINGS', async () => {
@@ -97,11 +82,6 @@ test('requests on several streams are answered, interleaved with PING and SETTIN
   );
 });
 
-const uint32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-};
 const times = (count: number, make: (n: number) => Buffer): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, n) => make(n)));
 
@@ -224,7 +204,7 @@ const BROKEN: readonly (readonly [string, number, Buffer])[] = [
     ErrorCode.PROTOCOL_ERROR,
     Buffer.concat([
       frame(Frame.HEADERS, Flag.END_HEADERS, 1, REQUEST),
-      frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block([':path', '/'])),
+      frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block([[':path', '/']])),
     ]),
   ],
 ];
@@ -240,10 +220,10 @@ for (const [name, code, bytes] of BROKEN) {
 }
 
 test('frames that come late on a stream that this side has reset are no mistake', async () => {
-  const bad = frame(Frame.HEADERS, Flag.END_HEADERS, 1, block([':method', 'GET']));
+  const bad = frame(Frame.HEADERS, Flag.END_HEADERS, 1, block([[':method', 'GET']]));
   const late = Buffer.concat([
     frame(Frame.DATA, 0, 1, Buffer.from('late')),
-    frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block(['x-late', '1'])),
+    frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block([['x-late', '1']])),
   ]);
   const frames = await talk(Buffer.concat([PREFACE, SETTINGS, bad, late, get(3)]), (seen) =>
     seen.some(({ type, id }) => type === Frame.DATA && id === 3),
@@ -374,7 +354,7 @@ const REFUSED: readonly (readonly [string, readonly (readonly [string, string])[
 
 for (const [name, fields] of REFUSED) {
   test(`a request with ${name} is answered 400, the next is served`, async () => {
-    const bad = frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block(...fields));
+    const bad = frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, 1, block(fields));
     const frames = await talk(Buffer.concat([PREFACE, SETTINGS, bad, get(3)]), (seen) =>
       seen.some(({ type, id }) => type === Frame.DATA && id === 3),
     );

@@ -19,6 +19,7 @@ import {
   WINDOW_MAX,
 } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
+import type { LinkClass } from './link-class.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
 import { Stream, type StreamFailure, type StreamHandler } from './stream.ts';
 
@@ -34,8 +35,14 @@ const PING_TIMEOUT_MS = 10_000;
 const FRESH_MS = 1000;
 /** With so few streams open, waiting for more frames to send at once costs more than it saves. */
 const QUIET_STREAMS_MAX = 2;
+/** DATA frames of so many bytes are a reason for WINDOW_UPDATE frames; a window of one byte is none. */
+const CREDITED_BYTES_MIN = 128;
+const CREDITS_DUE_MAX = 4096;
 /** From the first bytes of a header block to its end. */
 const BLOCK_TIMEOUT_MS = 10_000;
+
+/** What a peer may do only so often. */
+type BudgetKind = 'reset' | 'ping' | 'settings' | 'empty' | 'other' | 'oversize';
 
 export interface SessionOwner {
   /** The peer opens a stream (servers only). */
@@ -64,10 +71,13 @@ export class Session implements ConnectionHandler, FrameSink {
   readonly #blocked = new Set<Stream>();
   readonly #batch: StreamHandler[] = [];
   readonly #dropped = new DroppedStreams();
-  readonly #budgets: Readonly<Record<'reset' | 'ping' | 'settings' | 'empty' | 'other', Budget>>;
+  readonly #budgets: Readonly<Record<BudgetKind, Budget>>;
   readonly #reader: FrameReader;
   #dataTarget: Stream | undefined; // of the DATA frame that is being read
   #isDataEnd = false;
+  #heldBytes = 0;
+  #hasAnswered = false; // since the last PING
+  #creditsDue = 0; // WINDOW_UPDATE frames that the peer has a reason for
   #receiveWindow = SESSION_WINDOW;
   #streamSendWindow = WINDOW_DEFAULT;
   #streamsMax = 100; // until the peer says otherwise
@@ -76,25 +86,25 @@ export class Session implements ConnectionHandler, FrameSink {
   #isGoingAway = false; // told the peer
   #isGone = false;
   #heardMs: number;
-  readonly #isPinging: boolean;
+  readonly #link: LinkClass;
   #pingMs = 0; // when an unanswered PING was sent
   #isProbed = false; // somebody waits for the answer
 
-  /** @param isPinging  whether a silent peer is asked for a sign of life; some applications take that for abuse */
-  constructor(connection: Connection, isClient: boolean, owner: SessionOwner, now: () => number, isPinging: boolean) {
+  constructor(connection: Connection, isClient: boolean, owner: SessionOwner, now: () => number, link: LinkClass) {
     this.connection = connection;
     this.isClient = isClient;
     this.#owner = owner;
     this.#now = now;
-    this.#isPinging = isPinging;
+    this.#link = link;
     const nowMs = now();
     this.#heardMs = nowMs;
     this.#budgets = {
-      reset: new Budget(1000, 200, nowMs),
+      reset: new Budget(link.resetsMax, link.resetsPerSecond, nowMs),
       ping: new Budget(100, 10, nowMs),
       settings: new Budget(50, 1, nowMs),
       empty: new Budget(100, 10, nowMs),
       other: new Budget(1000, 100, nowMs),
+      oversize: new Budget(4, 1, nowMs),
     };
     this.#reader = new FrameReader(this, !isClient);
     this.#sender = new FrameSender(connection, {
@@ -148,6 +158,7 @@ export class Session implements ConnectionHandler, FrameSink {
   }
 
   writeHead(stream: Stream, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
+    this.#hasAnswered = true;
     this.#sender.sendBlock(stream.id, write, isEnd);
     if (isEnd) stream.endLocal();
   }
@@ -158,6 +169,9 @@ export class Session implements ConnectionHandler, FrameSink {
   }
 
   writeData(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
+    this.#hasAnswered = true;
+    // The peer gives back the room of a stream and of the connection; for less than this it need not.
+    if (end - start >= CREDITED_BYTES_MIN) this.#creditsDue = Math.min(this.#creditsDue + 2, CREDITS_DUE_MAX);
     this.#sender.sendData(id, bytes, start, end, isEnd);
   }
 
@@ -208,7 +222,7 @@ export class Session implements ConnectionHandler, FrameSink {
 
   /** Whether the peer was heard just now, or a PING makes no sense with it. */
   isFresh(nowMs: number): boolean {
-    return !this.#isPinging || nowMs - this.#heardMs < FRESH_MS;
+    return !this.#link.isPinging || nowMs - this.#heardMs < FRESH_MS;
   }
 
   /** Asks for a sign of life; `SessionOwner.onRoom` tells that it came. */
@@ -224,7 +238,7 @@ export class Session implements ConnectionHandler, FrameSink {
       this.connection.destroy(new Error(`no complete header block within ${BLOCK_TIMEOUT_MS} ms`));
       return;
     }
-    if (!this.#isPinging) return;
+    if (!this.#link.isPinging) return;
     if (this.#pingMs === 0) {
       if (nowMs - this.#heardMs >= PING_AFTER_MS) this.#ping(nowMs);
     } else if (nowMs - this.#pingMs > PING_TIMEOUT_MS) {
@@ -272,7 +286,7 @@ export class Session implements ConnectionHandler, FrameSink {
   onDataBegin(id: number, length: number, isEnd: boolean): void {
     const stream = this.#charge(id, length);
     if (length === 0) {
-      if (!isEnd && !this.#budgets.empty.take(this.#heardMs)) throw calm('empty DATA frames');
+      if (!isEnd) this.#spend('empty', 'empty DATA frames');
       if (stream !== undefined) this.#deliver(stream, NO_BYTES, 0, isEnd);
       else if (isEnd) this.#dropped.end(id);
       return;
@@ -310,18 +324,40 @@ export class Session implements ConnectionHandler, FrameSink {
   /** DATA on a stream that is closed, or that the peer has ended. */
   #onLateData(id: number, length: number, stream: Stream | undefined): void {
     if (this.isClient || this.#dropped.has(id)) {
-      if (length === 0 && !this.#budgets.empty.take(this.#heardMs)) throw calm('DATA frames on closed streams');
+      if (length === 0) this.#spend('empty', 'DATA frames on closed streams');
       return;
     }
-    if (!this.#budgets.reset.take(this.#heardMs)) throw calm('DATA frames on closed streams');
     if (stream === undefined) {
+      this.#spend('reset', 'DATA frames on closed streams');
       this.#dropped.add(id);
       this.#sender.sendNumber(Frame.RST_STREAM, id, ErrorCode.STREAM_CLOSED);
     } else this.#break(stream, ErrorCode.STREAM_CLOSED, 'DATA after the end of the request');
   }
 
+  /** A message of the peer is refused. @throws Http2Error  when that happens too often */
+  blame(isOversize: boolean): void {
+    if (isOversize) this.#spend('oversize', 'heads that are too large');
+    else this.#spend('reset', 'malformed messages');
+  }
+
+  /** @throws Http2Error  when the peer has done it too often */
+  #spend(kind: BudgetKind, what: string): void {
+    if (!this.#budgets[kind].take(this.#heardMs)) throw calm(what);
+  }
+
+  /**
+   * More or less of a stream waits for the peer's windows.
+   *
+   * @returns whether that is too much in all: then the stream must end, so that a peer that does not read costs no more memory
+   */
+  hold(bytes: number): boolean {
+    this.#heldBytes += bytes;
+    return bytes > 0 && this.#heldBytes > this.#link.heldBytesMax;
+  }
+
   /** The peer breaks the rules on one stream. */
   #break(stream: Stream, code: number, message: string): void {
+    this.#spend('reset', 'streams that break the rules');
     stream.reset(code);
     stream.handler.onReset({ code, message, isUnprocessed: false });
   }
@@ -345,8 +381,7 @@ export class Session implements ConnectionHandler, FrameSink {
       case Frame.DATA: {
         const stream = this.#charge(id, payload.length);
         const content = unpad(payload);
-        if (content.length === 0 && (flags & Flag.END_STREAM) === 0 && !this.#budgets.empty.take(this.#heardMs))
-          throw calm('empty DATA frames');
+        if (content.length === 0 && (flags & Flag.END_STREAM) === 0) this.#spend('empty', 'empty DATA frames');
         if (stream !== undefined) this.#deliver(stream, content, payload.length, (flags & Flag.END_STREAM) !== 0);
         return;
       }
@@ -359,8 +394,13 @@ export class Session implements ConnectionHandler, FrameSink {
       case Frame.PING:
         size(payload, 8, 'PING');
         if (id !== 0) throw protocol('PING on a stream');
-        if ((flags & Flag.ACK) !== 0) return;
-        if (!this.#budgets.ping.take(this.#heardMs)) throw calm('PING frames');
+        if ((flags & Flag.ACK) !== 0) {
+          this.#spend('other', 'answers to no PING');
+          return;
+        }
+        // gRPC measures the way there and back with one whenever something was sent to it.
+        if (!this.#hasAnswered) this.#spend('ping', 'PING frames');
+        this.#hasAnswered = false;
         this.#sender.send(Frame.PING, Flag.ACK, 0, payload);
         return;
       case Frame.GOAWAY:
@@ -375,11 +415,11 @@ export class Session implements ConnectionHandler, FrameSink {
         size(payload, 5, 'PRIORITY');
         if (id === 0) throw protocol('PRIORITY without a stream');
         checkPriority(id, payload);
-        if (!this.#budgets.other.take(this.#heardMs)) throw calm('frames without use');
+        this.#spend('other', 'frames without use');
         return;
       default:
         // Extensions: ignored, but not without end.
-        if (!this.#budgets.other.take(this.#heardMs)) throw calm('frames without use');
+        this.#spend('other', 'frames without use');
     }
   }
 
@@ -410,7 +450,7 @@ export class Session implements ConnectionHandler, FrameSink {
       return;
     }
     if (this.streams.size >= STREAMS_MAX) {
-      if (!this.#budgets.reset.take(this.#heardMs)) throw calm('streams above the limit');
+      this.#spend('reset', 'streams above the limit');
       this.#dropped.add(id);
       this.#sender.sendNumber(Frame.RST_STREAM, id, ErrorCode.REFUSED_STREAM);
       return;
@@ -432,7 +472,7 @@ export class Session implements ConnectionHandler, FrameSink {
       throw protocol(`RST_STREAM on stream ${id}, which is not open`);
     const code = payload.readUInt32BE(0);
     // A server refuses as it likes; a client that resets again and again makes work for nothing.
-    if (!this.isClient && !this.#budgets.reset.take(this.#heardMs)) throw calm('RST_STREAM frames');
+    if (!this.isClient) this.#spend('reset', 'RST_STREAM frames');
     const failure = {
       code,
       message: `the stream was reset (${code})`,
@@ -447,10 +487,11 @@ export class Session implements ConnectionHandler, FrameSink {
     if (id !== 0) throw protocol('SETTINGS on a stream');
     if ((flags & Flag.ACK) !== 0) {
       size(payload, 0, 'SETTINGS');
+      this.#spend('other', 'answers to no SETTINGS');
       return;
     }
     if (payload.length % 6 !== 0) throw new Http2Error(ErrorCode.FRAME_SIZE_ERROR, 'SETTINGS of a wrong size');
-    if (!this.#budgets.settings.take(this.#heardMs)) throw calm('SETTINGS frames');
+    this.#spend('settings', 'SETTINGS frames');
     const wasConfirmed = this.isConfirmed;
     this.isConfirmed = true;
     for (let at = 0; at < payload.length; at += 6)
@@ -481,6 +522,7 @@ export class Session implements ConnectionHandler, FrameSink {
     if (id !== 0 || payload.length < 8) throw protocol('GOAWAY on a stream or too short');
     const last = payload.readUInt32BE(0) & STREAM_ID_MAX;
     const code = payload.readUInt32BE(4);
+    this.#spend('other', 'GOAWAY frames');
     this.#gone();
     if (!this.isClient) return;
     this.#failStreams((stream) => stream > last, { code, message: 'the server goes away', isUnprocessed: true });
@@ -491,6 +533,9 @@ export class Session implements ConnectionHandler, FrameSink {
     size(payload, 4, 'WINDOW_UPDATE');
     const bytes = payload.readUInt32BE(0) & WINDOW_MAX;
     if (bytes === 0) throw protocol('WINDOW_UPDATE by 0');
+    // A server gives as it likes: it was our choice.
+    if (this.#creditsDue > 0) this.#creditsDue -= 1;
+    else if (!this.isClient) this.#spend('other', 'WINDOW_UPDATE frames');
     if (id === 0) {
       this.sendWindow += bytes;
       if (this.sendWindow > WINDOW_MAX)
@@ -561,6 +606,7 @@ export class Session implements ConnectionHandler, FrameSink {
   #failStream(stream: Stream, failure: StreamFailure): void {
     stream.isLocalDone = true;
     stream.isRemoteDone = true;
+    stream.drop();
     this.forget(stream);
     stream.handler.onReset(failure);
   }

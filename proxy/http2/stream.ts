@@ -36,6 +36,7 @@ export class Stream {
   isLocalDone = false;
   readonly #session: Session;
   #waiting: Buffer[] = []; // as much as the source sends after it was told to stop
+  #heldBytes = 0; // in #waiting, as the session knows
   #isEndWaiting = false;
   #trailersWaiting: string | undefined;
   #isStalled = false; // the source was told to stop
@@ -75,6 +76,12 @@ export class Stream {
     const left = this.#waiting[0];
     if (left !== undefined && !hasCopy && bytes !== undefined) this.#waiting[0] = Buffer.from(left);
     this.#isStalled = this.hasWaiting;
+    if (this.#account()) {
+      const message = 'more waits for a peer that does not read than may';
+      this.reset(ErrorCode.ENHANCE_YOUR_CALM);
+      this.handler.onReset({ code: ErrorCode.ENHANCE_YOUR_CALM, message, isUnprocessed: false });
+      return true;
+    }
     return !this.#isStalled && !this.#session.isCongested;
   }
 
@@ -107,8 +114,18 @@ export class Stream {
     this.#finish();
   }
 
+  /** @returns whether too much waits */
+  #account(): boolean {
+    let bytes = 0;
+    for (const { length } of this.#waiting) bytes += length;
+    const more = bytes - this.#heldBytes;
+    this.#heldBytes = bytes;
+    return more !== 0 && this.#session.hold(more);
+  }
+
   /** After `pump`: the source may go on. */
   unstall(): void {
+    this.#account();
     if (this.hasWaiting || (!this.#isStalled && !this.#session.wasCongested)) return;
     this.#isStalled = false;
     if (!this.isLocalDone) this.handler.onDrain();
@@ -138,10 +155,16 @@ export class Stream {
     this.#credit();
   }
 
-  /** Ends the stream both ways. */
-  reset(code: number = ErrorCode.CANCEL): void {
+  /** Nothing more is sent. */
+  drop(): void {
     this.#waiting = [];
     this.#isEndWaiting = false;
+    this.#account();
+  }
+
+  /** Ends the stream both ways. */
+  reset(code: number = ErrorCode.CANCEL): void {
+    this.drop();
     const wasOpen = !this.isClosed;
     const isHeard = !this.isRemoteDone;
     this.isLocalDone = true;

@@ -10,6 +10,7 @@ import { frameMessage, MessageError, MessageReader } from '../grpc/messages.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import type { Field } from '../http2/field.ts';
 import type { HpackEncoder } from '../http2/hpack-encoder.ts';
+import { CLIENT_LINK } from '../http2/link-class.ts';
 import { Session } from '../http2/session.ts';
 import type { Stream, StreamHandler } from '../http2/stream.ts';
 import type { Credentials } from '../identity/credentials.ts';
@@ -124,7 +125,7 @@ export class TapServer implements Disposable {
         onGone: () => this.#sessions.delete(session),
       },
       () => performance.now(),
-      true,
+      CLIENT_LINK,
     );
     this.#sessions.add(session);
     connection.readFast();
