@@ -3,7 +3,8 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { eventually, exchange, TestApp, TestMesh } from './testing/mesh.ts';
 
-const GET = 'GET /path?q=1 HTTP/1.1\r\nhost: web\r\nUser-Agent: tester "1"\r\nconnection: close\r\n\r\n';
+const GET =
+  'GET /path?q=1 HTTP/1.1\r\nhost: web\r\nUser-Agent: tester "1"\r\nx-request-id: r-1\r\nconnection: close\r\n\r\n';
 
 async function linesOf(format: string, request: string): Promise<readonly string[]> {
   await using mesh = await TestMesh.start();
@@ -27,7 +28,7 @@ test('the access log in the form of Apache has one line for each request', async
   assert.equal(lines.length, 1);
   assert.match(
     lines[0] ?? '',
-    /^127\.0\.0\.1:\d+ - - \[\d{4}-\d\d-\d\dT[^\]]+Z\] "GET \/path\?q=1 HTTP\/1\.1" 404 5\n$/,
+    /^127\.0\.0\.1:\d+ - - \[\d{4}-\d\d-\d\dT[^\]]+Z\] "GET http:\/\/web\/path\?q=1 HTTP\/1\.1" 404 5\n$/,
   );
 });
 
@@ -44,7 +45,8 @@ test('the access log in JSON has the fields of linkerd2-proxy', async () => {
     request_bytes: '',
     response_bytes: '5',
     status: 404,
-    uri: '/path?q=1',
+    trace_id: 'r-1',
+    uri: 'http://web/path?q=1',
     user_agent: 'tester "1"',
     version: 'HTTP/1.1',
   });

@@ -62,7 +62,7 @@ export class Proxy implements Disposable {
   readonly #metrics = new TrafficMetrics();
   readonly #decisions = new DecisionLog({
     now: () => performance.now(),
-    count: (direction, code) => this.#metrics.proxyError(direction, code),
+    count: ({ direction, target }, protocol, code) => this.#metrics.proxyError(direction, protocol, code, target),
   });
   readonly #clients: readonly GrpcClient[];
   readonly #spans: SpanExporter | undefined;

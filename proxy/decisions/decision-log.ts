@@ -22,7 +22,7 @@ export type DecisionLogOptions = {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Counts what the proxy itself has failed or denied. */
-  readonly count: (direction: Origin['direction'], code: string) => void;
+  readonly count: (origin: Origin, protocol: Decision['protocol'], code: string) => void;
 };
 
 /** The last failures and denials, in a ring. While nothing fails it costs nothing. */
@@ -39,7 +39,7 @@ export class DecisionLog {
 
   /** A request that the proxy answers itself, or whose connection it ends. */
   request(origin: Origin, failure: Failure, failed: FailedRequest | undefined): void {
-    this.#options.count(origin.direction, failure.code);
+    this.#options.count(origin, 'http', failure.code);
     this.#addRequest(origin, failure, failed);
   }
 
@@ -56,7 +56,7 @@ export class DecisionLog {
 
   /** A connection that is reset. */
   connection(origin: Origin, code: string, reason: string, refs: readonly ResourceRef[] = []): void {
-    this.#options.count(origin.direction, code);
+    this.#options.count(origin, 'tcp', code);
     this.#add({
       ...origin,
       timeMs: Date.now(),

@@ -169,7 +169,10 @@ test('connections that are denied, and what is no request, are on record', async
 
 test('the record is bounded, and asked for in parts; nothing can be changed there', async () => {
   const counted: string[] = [];
-  const log = new DecisionLog({ now: () => 0, count: (direction, code) => counted.push(`${direction} ${code}`) }, 3);
+  const log = new DecisionLog(
+    { now: () => 0, count: ({ direction }, protocol, code) => counted.push(`${direction} ${protocol} ${code}`) },
+    3,
+  );
   const origin = { direction: 'inbound', client: '10.0.0.1:1', target: '10.0.0.2:80' } as const;
   for (const code of ['a', 'b', 'c', 'd', 'e']) log.connection(origin, code, 'x'.repeat(10_000));
   const codes = (query: Partial<Parameters<DecisionLog['read']>[0]> = {}): string =>

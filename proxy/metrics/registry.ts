@@ -1,5 +1,6 @@
 import { CounterMetrics } from './counter.ts';
 import { Exposition } from './exposition.ts';
+import { linkerdError, targetLabelsOf } from './labels.ts';
 import { Family, HistogramSeries, Series, SeriesBudget, type Labels } from './family.ts';
 
 /** Series of the families below, together. A series costs about 400 bytes, a histogram about 700. */
@@ -51,6 +52,10 @@ export class TrafficMetrics {
   readonly tcpAllow: Family;
   readonly tcpDeny: Family;
   readonly errors: Family;
+  /** The same in the words of linkerd2-proxy, which counts by side and protocol and leaves denials to other families. */
+  readonly linkerdErrors: Readonly<Record<'inbound' | 'outbound', Readonly<Record<'http' | 'tcp', Family>>>>;
+  /** Endpoints of the backends of routes, by state. */
+  readonly balancerEndpoints: Readonly<Record<'http' | 'tcp' | 'tls', Family>>;
   /** `outbound_http_route_*`. */
   readonly outboundHttpRoutes: OutboundRouteFamilies;
   /** `outbound_grpc_route_*`. */
@@ -81,6 +86,15 @@ export class TrafficMetrics {
       'proxy_errors_total',
       'Requests and connections that the proxy itself failed, by code.',
     );
+    const errorsOf = (side: string, protocol: string): Family =>
+      this.#counter(`${side}_${protocol}_errors_total`, 'What the proxy itself failed, in the words of Linkerd.');
+    this.linkerdErrors = {
+      inbound: { http: errorsOf('inbound', 'http'), tcp: errorsOf('inbound', 'tcp') },
+      outbound: { http: errorsOf('outbound', 'http'), tcp: errorsOf('outbound', 'tcp') },
+    };
+    const endpointsOf = (protocol: string): Family =>
+      this.#plain(`outbound_${protocol}_balancer_endpoints`, 'Endpoints of a backend, by state.', 'gauge');
+    this.balancerEndpoints = { http: endpointsOf('http'), tcp: endpointsOf('tcp'), tls: endpointsOf('tls') };
     this.outboundHttpRoutes = this.#outboundRoutes('outbound_http_route');
     this.outboundGrpcRoutes = this.#outboundRoutes('outbound_grpc_route');
     this.outboundTcpRoutes = this.#connectionRoutes('outbound_tcp_route');
@@ -95,10 +109,20 @@ export class TrafficMetrics {
     };
   }
 
-  /** A request or connection that the proxy itself failed. Rare, so the series is looked up each time. */
-  proxyError(direction: 'inbound' | 'outbound', code: string): void {
+  /**
+   * A request or connection that the proxy itself failed. Rare, so the series is looked up each time.
+   *
+   * @param target  `address:port`; of a gateway, a name
+   */
+  proxyError(direction: 'inbound' | 'outbound', protocol: 'http' | 'tcp', code: string, target: string): void {
     using counter = new CounterMetrics(this.errors, { direction, error: code });
     counter.count();
+    const error = linkerdError(code);
+    if (error === undefined) return;
+    // linkerd2-proxy leaves the target away where requests go to one Service by many addresses.
+    const where = direction === 'outbound' && protocol === 'http' ? {} : targetLabelsOf(target);
+    using linkerd = new CounterMetrics(this.linkerdErrors[direction][protocol], { error, ...where });
+    linkerd.count();
   }
 
   /** Forgets series that nobody uses any more. Called about once a minute. */

@@ -4,7 +4,10 @@ import type { FailureAccrual } from '#model/failure-accrual.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { Cache, Lease } from '../discovery/cache.ts';
 import { ProxyError } from '../errors.ts';
+import type { Family, Labels, Series } from '../metrics/family.ts';
+import { objectLabels } from '../metrics/labels.ts';
 import type { OutboundContext } from './context.ts';
+import type { OutboundEndpoint } from './endpoint.ts';
 import type { Way } from './plan.ts';
 import { SingleEndpoint } from './service.ts';
 import type { WatchedService } from './watched-service.ts';
@@ -16,6 +19,35 @@ export type Candidate = {
   readonly weight: number;
 };
 
+/** What the endpoints of backends are counted for. */
+export type BackendsParent = { readonly ref: ResourceRef; readonly protocol: 'http' | 'tcp' | 'tls' };
+
+/** How many endpoints of a backend can be used, looked at from time to time. */
+class BalancerGauges implements Disposable {
+  readonly #family: Family;
+  readonly #ready: Series;
+  readonly #pending: Series;
+
+  constructor(family: Family, labels: Labels) {
+    this.#family = family;
+    this.#ready = family.acquire({ endpoint_state: 'ready', ...labels });
+    this.#pending = family.acquire({ endpoint_state: 'pending', ...labels });
+  }
+
+  set(endpoints: readonly OutboundEndpoint[], nowMs: number): void {
+    const ready = endpoints.filter((endpoint) => endpoint.isReady(nowMs)).length;
+    this.#ready.value = ready;
+    this.#pending.value = endpoints.length - ready;
+  }
+
+  [Symbol.dispose](): void {
+    for (const series of [this.#ready, this.#pending]) {
+      this.#family.release(series, Date.now());
+      if (series.users === 0) series.value = 0;
+    }
+  }
+}
+
 /** What the routes of one target send to: held while the routes are in use. */
 export class Backends implements Disposable {
   readonly #services: Cache<WatchedService>;
@@ -24,14 +56,21 @@ export class Backends implements Disposable {
   readonly #fallback: (service: WatchedService) => Way['destination'];
   readonly #leases = new Map<string, Lease<WatchedService>>();
   readonly #singles: SingleEndpoint[] = [];
+  readonly #parent: BackendsParent | undefined;
+  readonly #gauges = new Map<WatchedService, BalancerGauges>();
 
-  /** @param fallback  what to use of a service, as long as discovery cannot say anything about it */
+  /**
+   * @param fallback  what to use of a service, as long as discovery cannot say anything about it
+   * @param parent    that endpoints are counted for; absent: they are not
+   */
   constructor(
     services: Cache<WatchedService>,
     context: OutboundContext,
     accrual: FailureAccrual | undefined,
     fallback: (service: WatchedService) => Way['destination'],
+    parent?: BackendsParent,
   ) {
+    this.#parent = parent;
     this.#services = services;
     this.#context = context;
     this.#accrual = accrual;
@@ -72,6 +111,7 @@ export class Backends implements Disposable {
     const { value: watched } = lease;
     const { service } = watched;
     if (this.#accrual !== undefined) service.accrue(this, this.#accrual);
+    if (ref !== undefined) this.#measure(watched, ref);
     return {
       isAvailable: () => service.endpoints.length > 0 && !service.isEjected,
       way: () => {
@@ -99,14 +139,24 @@ export class Backends implements Disposable {
 
   sweep(): void {
     for (const single of this.#singles) single.sweep();
+    const nowMs = this.#context.now();
+    for (const [{ service }, gauges] of this.#gauges) gauges.set(service.endpoints, nowMs);
   }
 
   [Symbol.dispose](): void {
+    for (const gauges of this.#gauges.values()) gauges[Symbol.dispose]();
     for (const lease of this.#leases.values()) {
       lease.value.service.endAccrual(this);
       lease[Symbol.dispose]();
     }
     for (const single of this.#singles) single[Symbol.dispose]();
+  }
+
+  #measure(watched: WatchedService, ref: ResourceRef): void {
+    const parent = this.#parent;
+    if (parent === undefined || this.#gauges.has(watched)) return;
+    const labels = { ...objectLabels('parent', parent.ref), ...objectLabels('backend', ref) };
+    this.#gauges.set(watched, new BalancerGauges(this.#context.metrics.balancerEndpoints[parent.protocol], labels));
   }
 
   #acquire(name: string): Lease<WatchedService> | undefined {

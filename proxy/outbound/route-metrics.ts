@@ -1,30 +1,11 @@
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Family, HistogramSeries, Labels, Series } from '../metrics/family.ts';
+import { objectLabels } from '../metrics/labels.ts';
 import { grpcStatusName, isGrpcFailure } from '../grpc/status.ts';
 import type { ConnectionRouteFamilies, OutboundRouteFamilies, TrafficMetrics } from '../metrics/registry.ts';
 
 /** Label sets that one route may have; more share the first. */
 const LABEL_SETS_MAX = 256;
-
-/** @param prefix  `parent`, `route` or `backend`. Source: linkerd2-proxy metrics. */
-function objectLabels(prefix: 'parent' | 'route' | 'backend', ref: ResourceRef): Labels {
-  if (ref.type === 'default') {
-    const names: Labels = { [`${prefix}_group`]: '', [`${prefix}_kind`]: 'default', [`${prefix}_namespace`]: '' };
-    return { ...names, [`${prefix}_name`]: ref.name, ...placeLabels(prefix, '', '') };
-  }
-  const { group, kind, name, namespace = '', section = '', port } = ref;
-  return {
-    [`${prefix}_group`]: group,
-    [`${prefix}_kind`]: kind,
-    [`${prefix}_namespace`]: namespace,
-    [`${prefix}_name`]: name,
-    ...placeLabels(prefix, port === undefined ? '' : String(port), section),
-  };
-}
-
-function placeLabels(prefix: 'parent' | 'route' | 'backend', port: string, section: string): Labels {
-  return prefix === 'route' ? {} : { [`${prefix}_port`]: port, [`${prefix}_section_name`]: section };
-}
 
 /** Series by label set, looked up once and kept until the route is gone. */
 class Kept<S extends Series> implements Disposable {

@@ -10,7 +10,7 @@ import type { Cache } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestHead } from '../http/head.ts';
-import { Backends } from './backends.ts';
+import { Backends, type BackendsParent } from './backends.ts';
 import type { ConnectionRoutes } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
 import { FirstAnswer, type Discovery } from './discovery.ts';
@@ -159,7 +159,7 @@ export class TargetRoutes implements Disposable {
     const fingerprint = JSON.stringify([isByProfile, relevant, policy?.protocol]);
     if (fingerprint === this.#fingerprint) return;
     this.#fingerprint = fingerprint;
-    const backends = new Backends(this.#services, this.#context, accrualOf(policy), this.#fallback);
+    const backends = new Backends(this.#services, this.#context, accrualOf(policy), this.#fallback, parentOf(policy));
     let table: RouteTable | undefined;
     const target = { address: this.#address, port: this.#port };
     this.#isOpaque = !isByProfile && policy?.protocol.kind === 'opaque';
@@ -184,6 +184,12 @@ export class TargetRoutes implements Disposable {
     this.#table = table;
     old?.[Symbol.dispose]();
   }
+}
+
+function parentOf(policy: OutboundPolicy | undefined): BackendsParent | undefined {
+  if (policy === undefined) return undefined;
+  const { kind } = policy.protocol;
+  return { ref: policy.ref, protocol: kind === 'opaque' ? 'tcp' : kind === 'tls' ? 'tls' : 'http' };
 }
 
 function accrualOf(policy: OutboundPolicy | undefined): FailureAccrual | undefined {
