@@ -165,7 +165,7 @@ export class Http2Pool implements Disposable {
       connection,
       true,
       {
-        onStream() {},
+        onStream: () => undefined,
         onGone: (reason) => this.#onGone(session, reason),
         onRoom: () => this.#serveWaiting(),
       },

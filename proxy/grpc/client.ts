@@ -186,7 +186,7 @@ export class GrpcClient implements Disposable {
         connection,
         true,
         {
-          onStream() {},
+          onStream: () => undefined,
           onRoom: () => {
             clearTimeout(timer);
             done(session);
@@ -242,19 +242,15 @@ class Call<Rsp> implements StreamHandler {
       this.#end(new GrpcError(STATUS.unavailable, `${this.#path}: the connection takes no more calls`));
       return;
     }
-    this.#stream = this.#session.open(
-      this,
-      (encoder) => {
-        encoder.field(':method', 'POST');
-        encoder.field(':scheme', 'http');
-        encoder.field(':authority', this.#authority);
-        encoder.field(':path', this.#path);
-        encoder.field('content-type', 'application/grpc');
-        encoder.field('te', 'trailers');
-        encoder.field('user-agent', 'tulle-proxy');
-      },
-      false,
-    );
+    const encoder = this.#session.beginHead();
+    encoder.field(':method', 'POST');
+    encoder.field(':scheme', 'http');
+    encoder.field(':authority', this.#authority);
+    encoder.field(':path', this.#path);
+    encoder.field('content-type', 'application/grpc');
+    encoder.field('te', 'trailers');
+    encoder.field('user-agent', 'tulle-proxy');
+    this.#stream = this.#session.open(this, false);
     this.#stream.sendData(frameMessage(message), true);
   }
 

@@ -10,7 +10,7 @@ export function isIdempotent(method: string): boolean {
 
 /** What has arrived of a request body, as long as it is short enough to be sent again. */
 export class ReplayBody {
-  readonly #chunks: Buffer[] = [];
+  #chunks: Buffer[] | undefined; // of those that have a body, which most have not
   #bytes = 0;
   #isWhole = true;
   isEnded: boolean;
@@ -28,13 +28,14 @@ export class ReplayBody {
 
   /** As one piece: usually there is just one, or none. */
   get content(): Buffer | undefined {
-    return this.#chunks.length <= 1 ? this.#chunks[0] : Buffer.concat(this.#chunks);
+    const chunks = this.#chunks;
+    return chunks === undefined || chunks.length <= 1 ? chunks?.[0] : Buffer.concat(chunks);
   }
 
   /** For bytes that are not sent yet: they are kept whatever their number, so the caller must stop its source. */
   hold(body: Buffer | undefined, isEnd: boolean): void {
     if (body !== undefined && body.length > 0) {
-      this.#chunks.push(Buffer.from(body));
+      (this.#chunks ??= []).push(Buffer.from(body));
       this.#bytes += body.length;
     }
     this.isEnded = isEnd;
@@ -45,7 +46,7 @@ export class ReplayBody {
     if (!this.#isWhole || body.length === 0) return;
     this.#bytes += body.length;
     if (this.#bytes > REPLAY_BYTES_MAX) this.drop();
-    else this.#chunks.push(Buffer.from(body));
+    else (this.#chunks ??= []).push(Buffer.from(body));
   }
 
   /** After what was held has been sent. */
@@ -56,7 +57,7 @@ export class ReplayBody {
   /** No other attempt will be made. */
   drop(): void {
     this.#isWhole = false;
-    this.#chunks.length = 0;
+    this.#chunks = undefined;
     this.#bytes = 0;
   }
 }

@@ -31,7 +31,8 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
     this.#method = head.method;
     if (head.body === 'chunked') this.#chunks = new ChunkDecoder();
     const isWhole = isEnd && (body === undefined || body.length === 0);
-    this.#stream = this.#session.open(this, (encoder) => writeRequestHead(encoder, head, fields), isWhole);
+    writeRequestHead(this.#session.beginHead(), head, fields);
+    this.#stream = this.#session.open(this, isWhole);
     return isWhole || this.send(body, isEnd);
   }
 

@@ -2,6 +2,8 @@ import { HEAD_BYTES_MAX } from '../http/limits.ts';
 import { calm, ErrorCode, Http2Error, protocol } from './errors.ts';
 import { Flag, Frame, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, PREFACE, STREAM_ID_MAX, unpad } from './frames.ts';
 
+/** What makes HEADERS more than a header block. */
+const PLAIN_HEADERS = Flag.END_HEADERS | Flag.PADDED | Flag.PRIORITY;
 /** Frames of one header block; each may hold 16 KiB. */
 const CONTINUATIONS_MAX = 8;
 
@@ -11,8 +13,8 @@ export interface FrameSink {
   onDataBegin(id: number, length: number, isEnd: boolean): void;
   /** @param isLast  of the frame */
   onDataPart(bytes: Buffer, isLast: boolean): void;
-  /** A whole header block. */
-  onBlock(id: number, block: Buffer, isEnd: boolean): void;
+  /** A whole header block, in `bytes` from `start` to `end`. */
+  onBlock(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void;
   /** Any other frame; DATA with padding too. */
   onFrame(type: number, flags: number, id: number, payload: Buffer): void;
 }
@@ -77,6 +79,11 @@ export class FrameReader {
       }
       const end = at + FRAME_HEAD_BYTES + length;
       if (bytes.length < end) return at;
+      if (type === Frame.HEADERS && (flags & PLAIN_HEADERS) === Flag.END_HEADERS && id !== 0) {
+        this.#sink.onBlock(id, bytes, at + FRAME_HEAD_BYTES, end, (flags & Flag.END_STREAM) !== 0);
+        at = end;
+        continue;
+      }
       const payload = bytes.subarray(at + FRAME_HEAD_BYTES, end);
       if (type === Frame.HEADERS) this.#onHeaders(flags, id, payload, nowMs);
       else if (type === Frame.CONTINUATION) this.#onContinuation(flags, payload);
@@ -112,7 +119,7 @@ export class FrameReader {
       checkPriority(id, block);
       block = block.subarray(5);
     }
-    if ((flags & Flag.END_HEADERS) !== 0) this.#sink.onBlock(id, block, isEnd);
+    if ((flags & Flag.END_HEADERS) !== 0) this.#sink.onBlock(id, block, 0, block.length, isEnd);
     else this.#block = { id, isEnd, parts: [Buffer.from(block)], bytes: block.length, sinceMs: nowMs };
   }
 
@@ -124,7 +131,7 @@ export class FrameReader {
     if (block.parts.length > CONTINUATIONS_MAX || block.bytes > HEAD_BYTES_MAX) throw calm('CONTINUATION frames');
     if ((flags & Flag.END_HEADERS) === 0) return;
     this.#block = undefined;
-    this.#sink.onBlock(block.id, Buffer.concat(block.parts), block.isEnd);
+    this.#sink.onBlock(block.id, Buffer.concat(block.parts), 0, block.bytes, block.isEnd);
   }
 }
 

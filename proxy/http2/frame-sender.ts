@@ -68,18 +68,20 @@ export class FrameSender {
     this.#owner.onCongested();
   }
 
-  /** @param write  fills the header block */
-  sendBlock(id: number, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
-    const { encoder } = this;
-    encoder.begin();
-    write(encoder);
-    const block = encoder.finish();
-    const first = Math.min(block.length, FRAME_BYTES_MAX);
+  /** Where the fields of a header block go, before `sendBlock`. */
+  beginBlock(): HpackEncoder {
+    this.encoder.begin();
+    return this.encoder;
+  }
+
+  sendBlock(id: number, isEnd: boolean): void {
+    const { block, length } = this.encoder;
+    const first = Math.min(length, FRAME_BYTES_MAX);
     const endStream = isEnd ? Flag.END_STREAM : 0;
-    this.send(Frame.HEADERS, endStream | (first === block.length ? Flag.END_HEADERS : 0), id, block, 0, first);
-    for (let at = first; at < block.length;) {
-      const next = Math.min(block.length, at + FRAME_BYTES_MAX);
-      this.send(Frame.CONTINUATION, next === block.length ? Flag.END_HEADERS : 0, id, block, at, next);
+    this.send(Frame.HEADERS, endStream | (first === length ? Flag.END_HEADERS : 0), id, block, 0, first);
+    for (let at = first; at < length;) {
+      const next = Math.min(length, at + FRAME_BYTES_MAX);
+      this.send(Frame.CONTINUATION, next === length ? Flag.END_HEADERS : 0, id, block, at, next);
       at = next;
     }
   }

@@ -13,16 +13,22 @@ export class HpackDecoder {
   #tableBytesMax = DYNAMIC_BYTES_MAX;
   #block: Buffer = Buffer.alloc(0);
   #at = 0;
+  #end = 0;
+  /** The fields of the last block. One array for all of them: a new one would grow with each field. */
+  readonly #fields: Field[] = [];
+  #count = 0;
 
   /**
-   * @param onField  called for each field, in order
+   * @returns the fields, in order, valid until the next call
    * @throws Http2Error  COMPRESSION_ERROR: the connection cannot go on
    */
-  decode(block: Buffer, onField: (field: Field) => void): void {
+  decode(block: Buffer, start = 0, end = block.length): readonly Field[] {
     this.#block = block;
-    this.#at = 0;
+    this.#at = start;
+    this.#end = end;
+    this.#count = 0;
     let mayResize = true;
-    while (this.#at < block.length) {
+    while (this.#at < end) {
       const first = block[this.#at] as number;
       if ((first & 0xe0) === 0x20) {
         if (!mayResize) throw compression('a table size update after a field');
@@ -31,7 +37,7 @@ export class HpackDecoder {
       }
       mayResize = false;
       if ((first & 0x80) !== 0) {
-        onField(this.#entry(this.#integer(7)));
+        this.#add(this.#entry(this.#integer(7)));
         continue;
       }
       const isIndexed = (first & 0x40) !== 0;
@@ -39,8 +45,15 @@ export class HpackDecoder {
       const name = index === 0 ? this.#string() : this.#entry(index).name;
       const field = new Field(name, this.#string());
       if (isIndexed) this.#insert(field);
-      onField(field);
+      this.#add(field);
     }
+    this.#fields.length = this.#count;
+    return this.#fields;
+  }
+
+  #add(field: Field): void {
+    this.#fields[this.#count] = field;
+    this.#count += 1;
   }
 
   #entry(index: number): Field {
@@ -62,18 +75,18 @@ export class HpackDecoder {
   }
 
   #byte(): number {
-    const byte = this.#block[this.#at];
+    const byte = this.#at < this.#end ? this.#block[this.#at] : undefined;
     if (byte === undefined) throw compression('the header block ends inside a field');
     this.#at += 1;
     return byte;
   }
 
   #string(): string {
-    const isHuffman = ((this.#block[this.#at] ?? 0) & 128) !== 0;
+    const isHuffman = this.#at < this.#end && ((this.#block[this.#at] ?? 0) & 128) !== 0;
     const length = this.#integer(7);
     const start = this.#at;
     const end = start + length;
-    if (end > this.#block.length) throw compression('a string is longer than its header block');
+    if (end > this.#end) throw compression('a string is longer than its header block');
     this.#at = end;
     if (!isHuffman) return this.#block.toString('latin1', start, end);
     const text = decodeHuffman(this.#block, start, end);

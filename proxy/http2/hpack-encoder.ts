@@ -73,9 +73,14 @@ export class HpackEncoder {
     }
   }
 
-  /** @returns the block since `begin`; valid until the next `begin` */
-  finish(): Buffer {
-    return this.#out.subarray(0, this.#length);
+  /** The block since `begin` stands at its beginning; valid until the next `begin`. */
+  get block(): Buffer {
+    return this.#out;
+  }
+
+  /** Bytes of the block. */
+  get length(): number {
+    return this.#length;
   }
 
   #write(line: string, name: string, value: string): void {

@@ -9,11 +9,11 @@ import { ErrorCode } from './errors.ts';
 import type { Field } from './field.ts';
 import { readRequestHead, readTrailers, writeResponseHead } from './head.ts';
 import { CLIENT_LINK, MESH_LINK } from './link-class.ts';
-import { Session } from './session.ts';
-import type { Stream, StreamFailure, StreamHandler } from './stream.ts';
+import { Session, type ServedHandler } from './session.ts';
+import type { Stream, StreamFailure } from './stream.ts';
 
 /** One request of a client. */
-class ServedStream implements StreamHandler, ResponseSink {
+class ServedStream implements ServedHandler, ResponseSink {
   readonly #session: Session;
   readonly #serve: ServeRequest;
   readonly #onRejected: OnRejected;
@@ -88,7 +88,8 @@ class ServedStream implements StreamHandler, ResponseSink {
 
   inform(head: ResponseHead): void {
     if (this.#isDone || this.#stream === undefined) return;
-    this.#session.writeHead(this.#stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), false);
+    writeResponseHead(this.#session.beginHead(), head, this.#isCarried);
+    this.#session.sendHead(this.#stream, false);
   }
 
   respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
@@ -101,7 +102,8 @@ class ServedStream implements StreamHandler, ResponseSink {
       if (head.body === 'chunked') this.#chunks = new ChunkDecoder();
       const isHeadOnly = isEnd && isEmpty && trailers === '';
       if (isHeadOnly) this.#isDone = !this.#isTunnel;
-      this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), isHeadOnly);
+      writeResponseHead(this.#session.beginHead(), head, this.#isCarried);
+      this.#session.sendHead(stream, isHeadOnly);
       if (isHeadOnly) {
         this.#dropRequest(stream);
         return true;
@@ -184,8 +186,10 @@ class ServedStream implements StreamHandler, ResponseSink {
     const problem = toProxyError(error, 'client-malformed');
     this.#onRejected(problem, this.#request);
     const head = errorHead(problem, false);
-    if (!this.#hasSentHead)
-      this.#session.writeHead(stream, (encoder) => writeResponseHead(encoder, head, this.#isCarried), false);
+    if (!this.#hasSentHead) {
+      writeResponseHead(this.#session.beginHead(), head, this.#isCarried);
+      this.#session.sendHead(stream, false);
+    }
     stream.reset(ErrorCode.PROTOCOL_ERROR);
     this.#session.blame(problem.code === 'head-too-large');
   }
@@ -215,10 +219,7 @@ export class Http2Servers {
       connection,
       false,
       {
-        onStream: (open) => {
-          const served = new ServedStream(session, serve, isPeer, onRejected);
-          served.attach(open(served));
-        },
+        onStream: () => new ServedStream(session, serve, isPeer, onRejected),
         onRoom() {},
         onGone() {},
       },

@@ -3,7 +3,6 @@ import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { Budget } from './budget.ts';
 import { DroppedStreams } from './dropped-streams.ts';
 import { calm, ErrorCode, Http2Error, protocol } from './errors.ts';
-import type { Field } from './field.ts';
 import { checkPriority, FrameReader, type FrameSink } from './frame-reader.ts';
 import { FrameSender } from './frame-sender.ts';
 import {
@@ -44,9 +43,15 @@ const BLOCK_TIMEOUT_MS = 10_000;
 /** What a peer may do only so often. */
 type BudgetKind = 'reset' | 'ping' | 'settings' | 'empty' | 'other' | 'oversize';
 
+/** Serves a stream that the peer has opened. */
+export interface ServedHandler extends StreamHandler {
+  /** Called first. */
+  attach(stream: Stream): void;
+}
+
 export interface SessionOwner {
-  /** The peer opens a stream (servers only). */
-  onStream(open: (handler: StreamHandler) => Stream): void;
+  /** The peer opens a stream (servers only). @returns who serves it */
+  onStream(): ServedHandler | undefined;
   /** A stream can be opened: the peer speaks HTTP/2, is alive, or one stream has ended (clients only). */
   onRoom(): void;
   /** No stream can be opened any more. Called once, before the streams fail. @param reason  absent: an orderly end */
@@ -147,25 +152,32 @@ export class Session implements ConnectionHandler, FrameSink {
     return (this.#nextId - 1) / 2;
   }
 
-  /** Opens a stream by its head. Only when `isUsable`. */
-  open(handler: StreamHandler, write: (encoder: HpackEncoder) => void, isEnd: boolean): Stream {
+  /** Where the fields of a head go, before `open` or `sendHead`. */
+  beginHead(): HpackEncoder {
+    return this.#sender.beginBlock();
+  }
+
+  /** Opens a stream by the head that was begun. Only when `isUsable`. */
+  open(handler: StreamHandler, isEnd: boolean): Stream {
     const stream = new Stream(this, this.#nextId, handler, this.#streamSendWindow, STREAM_WINDOW);
     this.#nextId += 2;
     this.streams.set(stream.id, stream);
-    this.writeHead(stream, write, isEnd);
+    this.sendHead(stream, isEnd);
     if (this.#nextId > STREAM_ID_MAX - 2) this.#gone();
     return stream;
   }
 
-  writeHead(stream: Stream, write: (encoder: HpackEncoder) => void, isEnd: boolean): void {
+  /** The head that was begun. */
+  sendHead(stream: Stream, isEnd: boolean): void {
     this.#hasAnswered = true;
-    this.#sender.sendBlock(stream.id, write, isEnd);
+    this.#sender.sendBlock(stream.id, isEnd);
     if (isEnd) stream.endLocal();
   }
 
   /** @param lines  fields, each with its CRLF */
   writeTrailers(id: number, lines: string): void {
-    this.#sender.sendBlock(id, (encoder) => encoder.lines(lines), true);
+    this.#sender.beginBlock().lines(lines);
+    this.#sender.sendBlock(id, true);
   }
 
   writeData(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
@@ -423,9 +435,8 @@ export class Session implements ConnectionHandler, FrameSink {
     }
   }
 
-  onBlock(id: number, block: Buffer, isEnd: boolean): void {
-    const fields: Field[] = [];
-    this.#decoder.decode(block, (field) => fields.push(field));
+  onBlock(id: number, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
+    const fields = this.#decoder.decode(bytes, start, end);
     const stream = this.streams.get(id);
     if (stream !== undefined) {
       if (stream.isRemoteDone)
@@ -455,15 +466,14 @@ export class Session implements ConnectionHandler, FrameSink {
       this.#sender.sendNumber(Frame.RST_STREAM, id, ErrorCode.REFUSED_STREAM);
       return;
     }
-    this.#owner.onStream((handler) => {
-      const opened = new Stream(this, id, handler, this.#streamSendWindow, STREAM_WINDOW);
-      opened.isRemoteDone = isEnd;
-      this.streams.set(id, opened);
-      return opened;
-    });
-    const opened = this.streams.get(id);
-    opened?.handler.onFields(fields, isEnd);
-    if (opened !== undefined) this.#batch.push(opened.handler);
+    const handler = this.#owner.onStream();
+    if (handler === undefined) return;
+    const opened = new Stream(this, id, handler, this.#streamSendWindow, STREAM_WINDOW);
+    opened.isRemoteDone = isEnd;
+    this.streams.set(id, opened);
+    handler.attach(opened);
+    handler.onFields(fields, isEnd);
+    this.#batch.push(handler);
   }
 
   #onReset(id: number, payload: Buffer): void {

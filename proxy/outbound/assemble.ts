@@ -4,7 +4,7 @@ import { detectProtocol, pauseMs } from '../accept/detect.ts';
 import { parseClientHello } from '../accept/client-hello.ts';
 import { awaitOpening, readFirstBytes, type OpenServer } from '../accept/first-bytes.ts';
 import type { FindDestination } from '../accept/listener.ts';
-import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
+import { Dispatch } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
 import { failedAtOnce, type Origin } from '../decisions/decision.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
@@ -20,8 +20,9 @@ import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import type { OutboundContext } from './context.ts';
 import { Mirrors } from './mirror.ts';
+import { Deadlines } from './deadlines.ts';
 import type { Plan } from './plan.ts';
-import { RoutedRequest } from './routed-request.ts';
+import { RoutedRequest, type RoutedRequestOptions } from './routed-request.ts';
 import type { Discovery } from './discovery.ts';
 import { Target } from './target.ts';
 import { WatchedService } from './watched-service.ts';
@@ -44,7 +45,6 @@ export type OutboundOptions = OutboundContext & {
 };
 
 /** Of the requests of one connection. */
-type RequestOptions = DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors };
 
 const isHelloDecided = (bytes: Buffer): boolean => parseClientHello(bytes).kind !== 'incomplete';
 
@@ -55,7 +55,7 @@ export class Outbound implements Disposable {
   readonly #targets: Cache<Target>;
   readonly #servers: Http1Servers;
   readonly #http2Servers: Http2Servers;
-  readonly #dispatch: Omit<RequestOptions, 'onError'>;
+  readonly #dispatch: Omit<RoutedRequestOptions, 'onError'>;
   #inFlight = 0;
 
   constructor(options: OutboundOptions) {
@@ -70,6 +70,7 @@ export class Outbound implements Disposable {
       now: options.now,
       random: options.random,
       mirrors: new Mirrors(options),
+      deadlines: new Deadlines(options.now),
       onDone: () => {
         this.#inFlight -= 1;
       },
@@ -170,7 +171,7 @@ export class Outbound implements Disposable {
   #serveHttp(connection: Connection, target: Target, early: Buffer, version: 'http1' | 'http2'): void {
     const { decisions } = this.#options;
     const { socket } = connection;
-    const options: RequestOptions = {
+    const options: RoutedRequestOptions = {
       ...this.#dispatch,
       onError: (error, failed) => decisions.request(originOf(socket, target), error, failed),
       onErrorResponse: (proxyError, status, failed) =>
@@ -183,8 +184,9 @@ export class Outbound implements Disposable {
     else this.#http2Servers.serve(connection, early, false, serve, onRejected);
   }
 
-  #serveRequest(target: Target, socket: Socket, options: RequestOptions): ServeRequest {
+  #serveRequest(target: Target, socket: Socket, options: RoutedRequestOptions): ServeRequest {
     const origin = (): TapOrigin => ({ direction: 'outbound', source: remoteOf(socket), sourceLabels: {} });
+    const tap = (head: RequestHead): TapExchange | undefined => this.#options.tap.begin(head, origin);
     return (head, body, isEnd, response) => {
       if (this.#inFlight >= this.#options.inFlightMax) {
         const error = new ProxyError('load-shed', `${this.#options.inFlightMax} requests are in flight already`);
@@ -203,13 +205,11 @@ export class Outbound implements Disposable {
       }
       this.#inFlight += 1;
       if (plan !== undefined) {
-        const tap = (attempt: RequestHead): TapExchange | undefined => this.#options.tap.begin(attempt, origin);
         const routed = new RoutedRequest(options, plan, { head, body, isEnd, tap }, response);
         routed.start();
         return routed;
       }
-      const tap = this.#options.tap.begin(head, origin);
-      const request = { head, fields: '', body, isEnd, tap };
+      const request = { head, fields: '', body, isEnd, tap: tap(head) };
       const dispatch = new Dispatch(options, target.destination, request, response);
       dispatch.attempt();
       return dispatch;

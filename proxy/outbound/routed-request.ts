@@ -3,7 +3,7 @@ import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
-import { ProxyError, type ProxyErrorCode } from '../errors.ts';
+import { ProxyError } from '../errors.ts';
 import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
 import type { RequestSink, ResponseSink } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
@@ -11,6 +11,7 @@ import { ReplayBody } from '../http/replay.ts';
 import type { TapExchange } from '../tap/hub.ts';
 import type { Connection } from '../transport/connection.ts';
 import { pauseMs } from './breaker.ts';
+import { Deadline, type Deadlines } from './deadlines.ts';
 import { modifyFields, redirectedPath, redirectLocation, rewriteHead } from './head-edit.ts';
 import type { MirroredRequest, MirrorPlan, Mirrors } from './mirror.ts';
 import type { Plan, PlanFilter, Way } from './plan.ts';
@@ -26,11 +27,17 @@ const GRPC_STATUS_WAIT_MS = 100;
 
 const PASSING: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 
+export type RoutedRequestOptions = DispatchOptions & {
+  readonly random: () => number;
+  readonly mirrors: Mirrors;
+  readonly deadlines: Deadlines;
+};
+
 /**
  * One request on a route: filters, choice of backend, retries and timeouts. Every attempt is a `Dispatch` of its own,
  * whose responses come to an `Attempt`.
  */
-export class RoutedRequest implements RequestSink, DispatchOptions {
+export class RoutedRequest extends Deadline implements RequestSink, DispatchOptions {
   readonly failFastMs: number;
   readonly now: () => number;
   readonly #options: DispatchOptions;
@@ -41,8 +48,13 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   readonly #tap: (head: RequestHead) => TapExchange | undefined;
   readonly #body: ReplayBody;
   readonly #startedMs: number;
-  readonly #responseFilters: PlanFilter[] = [];
-  readonly #timers: Partial<Record<'request' | 'response' | 'idle' | 'backoff' | 'delay', NodeJS.Timeout>> = {};
+  readonly #deadlines: Deadlines;
+  /** When the route's limits end. */
+  #requestAtMs = Number.POSITIVE_INFINITY;
+  #responseAtMs = Number.POSITIVE_INFINITY;
+  #idleAtMs = Number.POSITIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined; // of a delay or of the pause before a retry
+  #responseFilters: PlanFilter[] | undefined;
   #head: RequestHead;
   #dispatch: RequestSink & { abort(cause?: ProxyError): void } = PASSING;
   #attempt: Attempt | undefined;
@@ -60,7 +72,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   #isOver = false;
 
   constructor(
-    options: DispatchOptions & { readonly random: () => number; readonly mirrors: Mirrors },
+    options: RoutedRequestOptions,
     plan: Plan,
     request: {
       readonly head: RequestHead;
@@ -71,7 +83,9 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     },
     client: ResponseSink,
   ) {
+    super();
     this.#options = options;
+    this.#deadlines = options.deadlines;
     this.failFastMs = options.failFastMs;
     this.now = options.now;
     this.#random = options.random;
@@ -97,9 +111,11 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
       this.#answer(refused);
       return;
     }
-    this.#arm('request', timeouts.requestMs, 'request-timeout', 'no complete response');
-    if (this.#body.isEnded) this.#arm('response', timeouts.responseMs, 'response-timeout', 'no complete response');
-    this.#tick();
+    const { requestMs = 0 } = timeouts;
+    if (requestMs > 0) this.#requestAtMs = this.#startedMs + requestMs;
+    if (this.#body.isEnded) this.#awaitResponse(this.#startedMs);
+    this.#tick(this.#startedMs);
+    this.#setDeadline();
     if (this.#delayMs === 0) this.#tryOnce();
     else this.#hold(() => (refused === undefined ? this.#tryOnce() : this.#answer(refused)));
   }
@@ -126,8 +142,9 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     if (this.#isHeld) this.#body.hold(body, isEnd);
     else if (body !== undefined) this.#body.add(body);
     this.#body.isEnded = isEnd;
-    if (isEnd) {
-      this.#arm('response', this.#plan.timeouts.responseMs, 'response-timeout', 'no complete response');
+    if (isEnd && this.#plan.timeouts.responseMs !== undefined) {
+      this.#awaitResponse(this.#options.now());
+      this.#setDeadline();
     }
     if (this.#isHeld) {
       this.#trailers = trailers;
@@ -182,7 +199,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
       this.#options.onErrorResponse?.(head.proxyError, head.status, this.#failed);
     }
     if (shown !== undefined) {
-      for (const filter of this.#responseFilters) {
+      for (const filter of this.#responseFilters ?? []) {
         if (filter.kind === 'response-headers') shown = { ...shown, lines: modifyFields(shown.lines, filter) };
       }
     }
@@ -268,7 +285,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   /** Goes on after the delay that filters ask for. */
   #hold(next: () => void): void {
     this.#isHeld = true;
-    this.#timers.delay = setTimeout(() => {
+    this.#timer = setTimeout(() => {
       this.#isHeld = false;
       next();
     }, this.#delayMs);
@@ -314,7 +331,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     this.#retries += 1;
     this.#dispatch = PASSING;
     this.#attempt = undefined;
-    this.#timers.backoff = setTimeout(() => this.#tryOnce(), delayMs);
+    this.#timer = setTimeout(() => this.#tryOnce(), delayMs);
   }
 
   /** Changes the head. @returns what a filter answers instead of a backend */
@@ -325,7 +342,7 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
           this.#head = { ...this.#head, lines: modifyFields(this.#head.lines, filter) };
           break;
         case 'response-headers':
-          if (!this.#responseFilters.includes(filter)) this.#responseFilters.push(filter);
+          if (this.#responseFilters?.includes(filter) !== true) (this.#responseFilters ??= []).push(filter);
           break;
         case 'redirect': {
           const authority = this.#head.authority ?? '';
@@ -389,17 +406,41 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
     metrics.finished({ status, grpcStatus: grpc, error }, hasFailed, this.#latencyMs, durationMs);
   }
 
-  #arm(name: 'request' | 'response' | 'idle', ms: number | undefined, code: ProxyErrorCode, what: string): void {
-    if (ms === undefined || ms === 0 || this.#isOver) return;
-    clearTimeout(this.#timers[name]);
-    this.#timers[name] = setTimeout(() => {
-      if (this.#isOver || (this.#isResponseDone && name !== 'idle')) return;
-      const error = new ProxyError(code, `${what} within ${ms} ms`);
-      this.#note(this.#endpointName, code);
-      this.#attempt?.end(error);
-      this.#dispatch.abort(error);
-      this.#fail(error);
-    }, ms);
+  /** The earliest of the limits has come. */
+  override onDeadline(): void {
+    if (this.#isOver) return;
+    const nowMs = this.#options.now();
+    const { requestMs, responseMs, idleMs } = this.#plan.timeouts;
+    if (this.#isResponseDone) {
+      // Only the rest of the request is still to come.
+      this.#requestAtMs = Number.POSITIVE_INFINITY;
+      this.#responseAtMs = Number.POSITIVE_INFINITY;
+    }
+    if (nowMs >= this.#requestAtMs) this.#timeOut('request-timeout', `no complete response within ${requestMs} ms`);
+    else if (nowMs >= this.#responseAtMs)
+      this.#timeOut('response-timeout', `no complete response within ${responseMs} ms`);
+    else if (nowMs >= this.#idleAtMs) this.#timeOut('idle-timeout', `no byte in either direction within ${idleMs} ms`);
+    else this.#setDeadline();
+  }
+
+  #timeOut(code: 'request-timeout' | 'response-timeout' | 'idle-timeout', message: string): void {
+    const error = new ProxyError(code, message);
+    this.#note(this.#endpointName, code);
+    this.#attempt?.end(error);
+    this.#dispatch.abort(error);
+    this.#fail(error);
+  }
+
+  #setDeadline(): void {
+    if (this.#isOver) return;
+    const atMs = Math.min(this.#requestAtMs, this.#responseAtMs, this.#idleAtMs);
+    if (atMs !== Number.POSITIVE_INFINITY) this.#deadlines.set(this, atMs);
+  }
+
+  /** The request is complete. */
+  #awaitResponse(nowMs: number): void {
+    const { responseMs = 0 } = this.#plan.timeouts;
+    if (responseMs > 0) this.#responseAtMs = nowMs + responseMs;
   }
 
   get #failed(): FailedRequest {
@@ -419,14 +460,17 @@ export class RoutedRequest implements RequestSink, DispatchOptions {
   }
 
   /** A byte has passed. */
-  #tick(): void {
-    this.#arm('idle', this.#plan.timeouts.idleMs, 'idle-timeout', 'no byte in either direction');
+  #tick(nowMs?: number): void {
+    const { idleMs = 0 } = this.#plan.timeouts;
+    // Later than what the list knows: it looks again then.
+    if (idleMs > 0) this.#idleAtMs = (nowMs ?? this.#options.now()) + idleMs;
   }
 
   #finish(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    clearTimeout(this.#timer);
+    this.#deadlines.giveUp(this);
     if (this.#mirrored !== undefined) for (const copy of this.#mirrored) copy.stop();
     this.#attempt?.end(undefined);
     this.#body.drop();

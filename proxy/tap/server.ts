@@ -9,10 +9,9 @@ import { acceptTls, TlsAcceptError } from '../accept/tls-accept.ts';
 import { frameMessage, MessageError, MessageReader } from '../grpc/messages.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import type { Field } from '../http2/field.ts';
-import type { HpackEncoder } from '../http2/hpack-encoder.ts';
 import { CLIENT_LINK } from '../http2/link-class.ts';
-import { Session } from '../http2/session.ts';
-import type { Stream, StreamHandler } from '../http2/stream.ts';
+import { Session, type ServedHandler } from '../http2/session.ts';
+import type { Stream } from '../http2/stream.ts';
 import type { Credentials } from '../identity/credentials.ts';
 import { Connection } from '../transport/connection.ts';
 import type { TapHub } from './hub.ts';
@@ -117,10 +116,7 @@ export class TapServer implements Disposable {
       connection,
       false,
       {
-        onStream: (open) => {
-          const call = new TapCall(session, this.#options, identity);
-          call.attach(open(call));
-        },
+        onStream: () => new TapCall(session, this.#options, identity),
         onRoom() {},
         onGone: () => this.#sessions.delete(session),
       },
@@ -135,7 +131,7 @@ export class TapServer implements Disposable {
 }
 
 /** One call of `Observe`: refused, or a tap until its limit is reached or the observer goes. */
-class TapCall implements StreamHandler {
+class TapCall implements ServedHandler {
   readonly #session: Session;
   readonly #options: TapServerOptions;
   readonly #identity: string | undefined;
@@ -256,11 +252,10 @@ class TapCall implements StreamHandler {
     this.#isAnswered = true;
     const stream = this.#stream;
     if (stream === undefined) return;
-    const write = (encoder: HpackEncoder): void => {
-      encoder.field(':status', '200');
-      encoder.field('content-type', 'application/grpc');
-      encoder.lines(fields);
-    };
-    this.#session.writeHead(stream, write, isEnd);
+    const encoder = this.#session.beginHead();
+    encoder.field(':status', '200');
+    encoder.field('content-type', 'application/grpc');
+    encoder.lines(fields);
+    this.#session.sendHead(stream, isEnd);
   }
 }

@@ -32,7 +32,7 @@ export function block(fields: Fields): Buffer {
   encoder.resize(0);
   encoder.begin();
   for (const [name, value] of fields) encoder.field(name, value);
-  return Buffer.from(encoder.finish());
+  return Buffer.from(encoder.block.subarray(0, encoder.length));
 }
 
 export function uint32(value: number): Buffer {
