@@ -2,6 +2,7 @@ import type { EndpointMeta } from '../tap/hub.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
 import type { Candidate } from './p2c.ts';
 import type { RequestPool } from './pool.ts';
+import type { RetryBudget } from './retry-budget.ts';
 
 /** One address that can answer a request. */
 export interface ServerEndpoint extends Candidate {
@@ -26,6 +27,8 @@ export interface Destination<E extends ServerEndpoint = ServerEndpoint> {
   /** More endpoints may appear: a request that finds none waits. */
   readonly isDynamic: boolean;
   readonly endpoints: readonly E[];
+  /** What may be sent again after it may have reached an application, when no route says so. */
+  readonly repeats: RetryBudget;
   /** @returns undefined when every endpoint is in `avoid`, or there is none */
   pick(avoid: ReadonlySet<ServerEndpoint> | undefined): E | undefined;
   /** Calls once, after the next change of the endpoints. */

@@ -25,8 +25,8 @@ export type DispatchOptions = {
   readonly onError: (error: ProxyError, failed: FailedRequest) => void;
   /** Called when a response is passed on that says why a peer proxy, or a filter, answers instead of the application. */
   readonly onErrorResponse?: (proxyError: string, status: number, failed: FailedRequest) => void;
-  /** Whether a request that may have reached an application may be sent again now; absent: always. */
-  readonly mayRepeat?: () => boolean;
+  /** Whether a request that may have reached an application may be sent again now; absent: the destination decides. */
+  readonly mayRepeat?: () => boolean | undefined;
   /** Called once per dispatch, when it needs no more of the proxy's capacity. */
   readonly onDone: () => void;
 };
@@ -83,6 +83,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#body = new ReplayBody(request.body, request.isEnd);
     this.#isRepeatable = isIdempotent(request.head.method);
     this.#startedMs = options.now();
+    destination.repeats.deposit(this.#startedMs);
   }
 
   /** Begins the first attempt, or another one. */
@@ -167,7 +168,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
         if (this.#triesElsewhere(head, isEnd)) return true;
         this.#note(shown.proxyError);
         this.#options.onErrorResponse?.(shown.proxyError, head.status, this.#failed);
-      }
+      } else this.#destination.repeats.succeeded();
       this.#status = head.status;
       if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
       const nowMs = this.#options.now();
@@ -212,13 +213,14 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     this.#client.switchProtocols(head, server, early);
   }
 
-  #failAttempt(error: ProxyError): void {
+  /** @param isRepeated  it is decided already that there is another attempt */
+  #failAttempt(error: ProxyError, isRepeated = false): void {
     const endpoint = this.#endpoint;
     const wasReused = this.#server !== undefined && this.#server.exchanges > 1;
     this.#note(`${error.code}: ${error.message}`);
     this.#release();
     if (endpoint !== undefined && error.retry === 'safe') endpoint.markUnreachable(this.#options.now());
-    if (this.#status !== 0 || !this.#mayRepeat(error.retry)) {
+    if (this.#status !== 0 || !(isRepeated || this.#mayRepeat(error.retry))) {
       this.#giveUp(error);
       return;
     }
@@ -232,7 +234,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     if (!this.#body.isWhole) return false;
     if (retry === 'safe') return true;
     if (retry !== 'idempotent' || !this.#isRepeatable || this.#sentAttempts >= SENT_ATTEMPTS_MAX) return false;
-    return this.#options.mayRepeat?.() ?? true;
+    return this.#options.mayRepeat?.() ?? this.#destination.repeats.withdraw(this.#options.now());
   }
 
   /** A peer proxy says that it could not deliver the request: then another endpoint may. */
@@ -244,7 +246,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     if (!isEnd) this.#server?.abort();
     // The connection is fine, the application behind it is not: another endpoint is needed.
     this.#server = undefined;
-    this.#failAttempt(new ProxyError('connect-failed', `at the endpoint: ${head.proxyError}`, { retry }));
+    this.#failAttempt(new ProxyError('connect-failed', `at the endpoint: ${head.proxyError}`, { retry }), true);
     return true;
   }
 

@@ -5,6 +5,7 @@ import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { RequestPool } from '../balance/pool.ts';
+import type { RetryBudget } from '../balance/retry-budget.ts';
 import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcMessage } from '../grpc/status.ts';
@@ -30,12 +31,14 @@ class Application implements ServerEndpoint, Destination {
   readonly isDynamic = false;
   readonly name: string;
   readonly meta: EndpointMeta;
+  readonly repeats: RetryBudget;
   readonly endpoints: readonly ServerEndpoint[] = [this];
 
   /** @param labels  of the policy's verdict, for taps */
   constructor(port: InboundPort, requests: RequestMetrics, labels: Labels) {
     this.meta = { address: port.address, port: port.port, labels };
     this.pool = port.pool;
+    this.repeats = port.repeats;
     this.requests = requests;
     this.name = port.targetLabels['target_addr'] ?? '';
   }

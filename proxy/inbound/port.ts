@@ -4,11 +4,13 @@ import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
 import type { Client } from '#model/authorization.ts';
 import type { InboundServer } from '#model/inbound.ts';
+import { DEFAULT_RETRY_BUDGET } from '#model/profile.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { Watch } from '#runtime/watch.ts';
 import { Connections } from '../balance/connections.ts';
 import { Http2Pool } from '../balance/http2-pool.ts';
 import { Pool, type RequestPool } from '../balance/pool.ts';
+import { RetryBudget } from '../balance/retry-budget.ts';
 import type { CacheValue } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import { CounterMetrics } from '../metrics/counter.ts';
@@ -63,6 +65,7 @@ class Metered<M extends Disposable> implements Disposable {
 export class InboundPort implements CacheValue {
   readonly address: string;
   readonly port: number;
+  readonly repeats = new RetryBudget(DEFAULT_RETRY_BUDGET);
   readonly pool: RequestPool;
   readonly policy: Watch<InboundServer>;
   readonly targetLabels: Labels;

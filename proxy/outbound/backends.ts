@@ -1,7 +1,9 @@
 import type { Backend, BackendTarget } from '#model/backend.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { FailureAccrual } from '#model/failure-accrual.ts';
+import { DEFAULT_RETRY_BUDGET } from '#model/profile.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
+import { RetryBudget } from '../balance/retry-budget.ts';
 import type { Cache, Lease } from '../discovery/cache.ts';
 import { ProxyError } from '../errors.ts';
 import type { Family, Labels, Series } from '../metrics/family.ts';
@@ -181,6 +183,7 @@ class NoDestination {
   readonly name: string;
   readonly isDynamic = false;
   readonly endpoints = [];
+  readonly repeats = new RetryBudget(DEFAULT_RETRY_BUDGET);
 
   constructor(name: string) {
     this.name = name;

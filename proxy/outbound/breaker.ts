@@ -1,6 +1,6 @@
 import type { Backoff } from '#model/backoff.ts';
 import type { FailureAccrual } from '#model/failure-accrual.ts';
-import { SlidingCount } from './retry-budget.ts';
+import { SlidingCount } from '../balance/retry-budget.ts';
 
 export type Outcome = 'success' | 'failure' | 'throttled'; // throttled: 429
 

@@ -6,7 +6,7 @@ import type { Destination } from '../balance/destination.ts';
 import type { ProxyError } from '../errors.ts';
 import type { OutboundEndpoint } from './endpoint.ts';
 import type { MirrorPlan } from './mirror.ts';
-import type { RetryBudget } from './retry-budget.ts';
+import type { RetryBudget } from '../balance/retry-budget.ts';
 import type { RouteMetrics } from './route-metrics.ts';
 
 /** A failure of gRPC travels as a response of status 200. */

@@ -8,7 +8,7 @@ import {
 import { parseSimpleDurationMs } from '#runtime/duration.ts';
 import type { Plan, RetryPlan } from './plan.ts';
 import { retriedAnswers } from './retried-answers.ts';
-import type { RetryBudget } from './retry-budget.ts';
+import type { RetryBudget } from '../balance/retry-budget.ts';
 
 const RETRIES_MAX = 65_535;
 

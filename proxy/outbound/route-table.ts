@@ -24,7 +24,7 @@ import { chooser, distribute } from './distribute.ts';
 import type { MirrorPlan } from './mirror.ts';
 import type { IsFailure, Plan, PlanFilter, RetryPlan } from './plan.ts';
 import { retriedAnswers } from './retried-answers.ts';
-import { RetryBudget } from './retry-budget.ts';
+import { RetryBudget } from '../balance/retry-budget.ts';
 import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
 
 /** Retries of one request by a ServiceProfile, which names no number: only its budget bounds them. */

@@ -127,10 +127,9 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
 
   onDone(): void {}
 
-  /** Whether an attempt may send again what may have reached an application. */
-  mayRepeat(): boolean {
-    const { retry } = this.#plan;
-    return retry === undefined || retry.budget.withdraw(this.now());
+  /** Whether an attempt may send again what may have reached an application; without retries its destination decides. */
+  mayRepeat(): boolean | undefined {
+    return this.#plan.retry?.budget.withdraw(this.now());
   }
 
   send(body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {

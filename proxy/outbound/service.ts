@@ -1,7 +1,9 @@
 import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
 import type { FailureAccrual } from '#model/failure-accrual.ts';
+import { DEFAULT_RETRY_BUDGET } from '#model/profile.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
 import { pickOfTwo } from '../balance/p2c.ts';
+import { RetryBudget } from '../balance/retry-budget.ts';
 import type { OutboundContext } from './context.ts';
 import { OutboundEndpoint } from './endpoint.ts';
 
@@ -9,6 +11,7 @@ import { OutboundEndpoint } from './endpoint.ts';
 export class Service implements Destination<OutboundEndpoint>, Disposable {
   readonly name: string;
   readonly isDynamic = true;
+  readonly repeats = new RetryBudget(DEFAULT_RETRY_BUDGET);
   /** Discovery has answered at least once. */
   isKnown = false;
   readonly #context: OutboundContext;
@@ -120,6 +123,7 @@ export class Service implements Destination<OutboundEndpoint>, Disposable {
 export class SingleEndpoint implements Destination<OutboundEndpoint>, Disposable {
   readonly name: string;
   readonly isDynamic = false;
+  readonly repeats = new RetryBudget(DEFAULT_RETRY_BUDGET);
   readonly endpoints: readonly OutboundEndpoint[];
   readonly #endpoint: OutboundEndpoint;
 
