@@ -46,31 +46,68 @@ function buildTree(): Int32Array {
   return tree;
 }
 
-/** @returns the text in latin1, or undefined when the bytes are no valid Huffman string */
-export function decodeHuffman(bytes: Buffer, start: number, end: number): string | undefined {
-  const out = Buffer.allocUnsafe(Math.ceil(((end - start) * 8) / 5));
-  let length = 0;
-  let at = 0;
-  let pending = 0; // bits since the last symbol
-  let areOnes = true;
-  for (let index = start; index < end; index += 1) {
-    const byte = bytes[index] as number;
-    for (let shift = 7; shift >= 0; shift -= 1) {
-      const bit = (byte >> shift) & 1;
-      const next = TREE[at + bit] as number;
-      if (next < 0) {
-        if (~next === END_OF_STRING) return undefined;
-        out[length] = ~next;
-        length += 1;
-        at = 0;
-        pending = 0;
-        areOnes = true;
-      } else {
-        at = next;
-        pending += 1;
-        if (bit === 0) areOnes = false;
-      }
+/**
+ * The tree in steps of four bits: no code is shorter than five, so a step gives one symbol at most. Of each node and four bits: the node
+ * that follows, the symbol plus one from bit 16 on, or -1 for what no string may hold.
+ */
+const STEPS = buildSteps();
+
+function buildSteps(): Int32Array {
+  const steps = new Int32Array((TREE.length / 2) * 16);
+  for (let node = 0; node < TREE.length; node += 2) {
+    for (let bits = 0; bits < 16; bits += 1) steps[node * 8 + bits] = step(node, bits);
+  }
+  return steps;
+}
+
+function step(node: number, bits: number): number {
+  let at = node;
+  let symbol = 0;
+  for (let shift = 3; shift >= 0; shift -= 1) {
+    const next = TREE[at + ((bits >> shift) & 1)] as number;
+    if (next >= 0) at = next;
+    else if (~next === END_OF_STRING) return -1;
+    else {
+      symbol = ~next + 1;
+      at = 0;
     }
   }
-  return pending > PADDING_BITS_MAX || !areOnes ? undefined : out.toString('latin1', 0, length);
+  return at | (symbol << 16);
+}
+
+/** Nodes at which a string may end: what follows the last symbol are fewer than eight ones. */
+const ENDS = buildEnds();
+
+function buildEnds(): ReadonlySet<number> {
+  const ends = new Set<number>();
+  for (let at = 0, bits = 0; bits <= PADDING_BITS_MAX; bits += 1, at = TREE[at + 1] as number) ends.add(at);
+  return ends;
+}
+
+/** For strings of usual length, until each is text. */
+const SCRATCH = Buffer.allocUnsafeSlow(4096);
+
+/** @returns the text in latin1, or undefined when the bytes are no valid Huffman string */
+export function decodeHuffman(bytes: Buffer, start: number, end: number): string | undefined {
+  const longest = Math.ceil(((end - start) * 8) / 5);
+  const out = longest <= SCRATCH.length ? SCRATCH : Buffer.allocUnsafe(longest);
+  let length = 0;
+  let at = 0;
+  for (let index = start; index < end; index += 1) {
+    const byte = bytes[index] as number;
+    const high = STEPS[at * 8 + (byte >> 4)] as number;
+    if (high < 0) return undefined;
+    if (high > 0xffff) {
+      out[length] = (high >> 16) - 1;
+      length += 1;
+    }
+    const low = STEPS[(high & 0xffff) * 8 + (byte & 15)] as number;
+    if (low < 0) return undefined;
+    if (low > 0xffff) {
+      out[length] = (low >> 16) - 1;
+      length += 1;
+    }
+    at = low & 0xffff;
+  }
+  return ENDS.has(at) ? out.toString('latin1', 0, length) : undefined;
 }
