@@ -114,6 +114,15 @@ export class RawHttp2 implements Disposable {
     );
   }
 
+  /** What there is of an answer, for messages: header blocks as they came, which hold their text without Huffman code. */
+  answer(id: number): string {
+    return JSON.stringify(
+      this.frames
+        .filter((one) => one.id === id)
+        .map(({ type, flags, payload }) => [type, flags, payload.toString('latin1')]),
+    );
+  }
+
   /** Content of a stream so far. */
   content(id: number): string {
     return Buffer.concat(
