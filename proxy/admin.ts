@@ -1,6 +1,6 @@
 import { adminAnswer } from '#runtime/admin-answer.ts';
 import { Listener } from './accept/listener.ts';
-import type { RequestSink, ResponseSink, ServeRequest } from './http/exchange.ts';
+import { NO_SINK, type RequestSink, type ResponseSink, type ServeRequest } from './http/exchange.ts';
 import type { RequestHead } from './http/head.ts';
 import { reasonOf } from './http/reasons.ts';
 import { Http1Servers } from './http/servers.ts';
@@ -10,7 +10,6 @@ import { Connection } from './transport/connection.ts';
 const CONNECTIONS_MAX = 256;
 const TIMEOUTS = { headMs: 10_000, idleMs: 60_000, lingerMs: 5000 };
 const NO_BYTES = Buffer.alloc(0);
-const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 const PLAIN = 'text/plain; charset=utf-8';
 /** What a page answers. */
 export type PageAnswer = { readonly status: number; readonly contentType: string; readonly body: string };

@@ -2,7 +2,7 @@ import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
 import { failedAtOnce, type Origin } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
-import type { RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
+import { NO_SINK, type RequestSink, type ResponseSink, type ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
 import type { OutboundContext } from '../outbound/context.ts';
 import type { Discovery } from '../outbound/discovery.ts';
@@ -21,8 +21,6 @@ export type GatewayOptions = {
   readonly targetsMax: number;
   readonly inFlightMax: number; // requests
 };
-
-const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 
 /**
  * The gateway to the Services of this cluster: what peers of other clusters send for a name goes out again over the

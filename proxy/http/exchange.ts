@@ -20,6 +20,9 @@ export interface RequestSink {
   abort(): void;
 }
 
+/** Takes what nobody wants any more. */
+export const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
+
 export interface ResponseSink {
   /** An interim response (1xx other than 101). */
   inform(head: ResponseHead): void;

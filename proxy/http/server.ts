@@ -3,7 +3,7 @@ import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
 import { BodyScanner } from './body.ts';
 import { chunksOf } from './chunked.ts';
-import type { OnRejected, RequestSink, ResponseSink, ServeRequest } from './exchange.ts';
+import { NO_SINK, type OnRejected, type RequestSink, type ResponseSink, type ServeRequest } from './exchange.ts';
 import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
 import { errorResponse } from './respond.ts';
@@ -20,8 +20,6 @@ const LINGER_BYTES_MAX = 1024 * 1024;
 /** Instead of a time: the next sweep puts in its own. Saves a clock reading per request. */
 const JUST_NOW = 0;
 
-const NOBODY: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
-
 type State =
   | 'head' // between requests or inside a head
   | 'body'
@@ -37,7 +35,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
   readonly #timeouts: ServerTimeouts;
   readonly #body = new BodyScanner('client-malformed');
   #state: State = 'head';
-  #sink: RequestSink = NOBODY;
+  #sink: RequestSink = NO_SINK;
   #request: RequestHead | undefined;
   /** Bytes read and not used yet: part of a head, or pipelined requests. At most a head and one read. */
   #unread: Buffer | undefined;
@@ -98,7 +96,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
   onClose(): void {
     this.#state = 'closed';
     const sink = this.#sink;
-    this.#sink = NOBODY;
+    this.#sink = NO_SINK;
     this.#unread = undefined;
     sink.abort();
   }
@@ -232,13 +230,13 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     if (this.#isResponseDone || this.#state === 'closed') return;
     if (this.#hasSentHead) {
       // Part of a response is out: only an abort tells the client that the rest is missing.
-      this.#sink = NOBODY;
+      this.#sink = NO_SINK;
       this.#connection.reset();
       return;
     }
     if (this.#state === 'body' || this.#isDraining) this.#closeAfter = true;
     this.#connection.write(errorResponse(error, this.#closeAfter));
-    this.#sink = NOBODY;
+    this.#sink = NO_SINK;
     if (this.#state === 'body') this.#linger();
     else this.#finishResponse();
   }
@@ -250,7 +248,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
   switchProtocols(head: ResponseHead, server: Connection, early: Buffer): void {
     const unread = this.#unread;
     this.#unread = undefined;
-    this.#sink = NOBODY;
+    this.#sink = NO_SINK;
     this.#state = 'closed'; // for this object; the connection lives on as a tunnel
     this.#connection.write(`${head.lines}\r\n`);
     splice(this.#connection, server, [unread, early], () => {});
@@ -264,7 +262,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
 
   /** Response and request are complete: on to the next request, or the end. */
   #next(): void {
-    this.#sink = NOBODY;
+    this.#sink = NO_SINK;
     this.#request = undefined;
     if (this.#closeAfter) {
       this.#linger();
@@ -284,7 +282,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     if (this.#state === 'closed' || this.#state === 'lingering') return;
     this.#onRejected(error, this.#request);
     const sink = this.#sink;
-    this.#sink = NOBODY;
+    this.#sink = NO_SINK;
     sink.abort();
     this.#unread = undefined;
     if (this.#hasSentHead && !this.#isResponseDone) {
@@ -303,7 +301,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     this.#state = 'lingering';
     this.#isResponseDone = true;
     this.#sinceMs = JUST_NOW;
-    this.#sink = NOBODY;
+    this.#sink = NO_SINK;
     this.#unread = undefined;
     if (this.#connection.isReadEnded) this.#connection.endAndClose();
     else {

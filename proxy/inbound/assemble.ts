@@ -16,7 +16,7 @@ import type { Gateway } from '../gateway/gateway.ts';
 import { Http1Servers } from '../http/servers.ts';
 import { Http2Servers } from '../http2/server.ts';
 import type { ServerTimeouts } from '../http/server.ts';
-import type { OnRejected, ServeRequest } from '../http/exchange.ts';
+import { NO_SINK, type OnRejected, type ServeRequest } from '../http/exchange.ts';
 import type { Labels } from '../metrics/family.ts';
 import { noTlsLabels, refLabels } from '../metrics/labels.ts';
 import type { AccessLog } from './access-log.ts';
@@ -380,7 +380,7 @@ export class Inbound implements Disposable {
         options.onError(error, failedAtOnce(head, now()));
         this.#dispatch.onDone();
         response.fail(error);
-        return { send: () => true, resumeResponse() {}, abort() {} };
+        return NO_SINK;
       }
       if (accessLog === undefined) return requests.serve(head, body, isEnd, response);
       const logged = accessLog.begin(head, arrival.client, remoteOf(connection.socket), response);

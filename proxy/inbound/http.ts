@@ -9,7 +9,7 @@ import type { RetryBudget } from '../balance/retry-budget.ts';
 import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcMessage } from '../grpc/status.ts';
-import type { RequestSink, ResponseSink } from '../http/exchange.ts';
+import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
 import { AuthorizedHead } from '../http/matched-head.ts';
 import { errorHead } from '../http/respond.ts';
@@ -20,8 +20,6 @@ import type { RequestMetrics } from '../metrics/requests.ts';
 import type { EndpointMeta, TapHub, TapOrigin } from '../tap/hub.ts';
 import type { InboundPort } from './port.ts';
 import type { RateLimiter } from './rate-limiter.ts';
-
-const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 
 /** The application as the only endpoint of its port; metrics are of the client and verdict at hand. */
 class Application implements ServerEndpoint, Destination {

@@ -8,7 +8,7 @@ import { Dispatch } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
 import { failedAtOnce, type Origin } from '../decisions/decision.ts';
 import { ProxyError, toProxyError } from '../errors.ts';
-import type { OnRejected, RequestSink, ServeRequest } from '../http/exchange.ts';
+import { NO_SINK, type OnRejected, type ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
 import { Http1Servers } from '../http/servers.ts';
 import { Http2Servers } from '../http2/server.ts';
@@ -29,8 +29,6 @@ import { WatchedService } from './watched-service.ts';
 import { connectOpaque } from './tcp.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-const NO_SINK: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
-
 export type OutboundOptions = OutboundContext & {
   readonly discovery: Discovery;
   readonly findDestination: FindDestination;

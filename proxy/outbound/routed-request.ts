@@ -5,7 +5,7 @@ import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import { ProxyError } from '../errors.ts';
 import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
-import type { RequestSink, ResponseSink } from '../http/exchange.ts';
+import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ReplayBody } from '../http/replay.ts';
 import type { TapExchange } from '../tap/hub.ts';
@@ -24,8 +24,6 @@ const DISCARD_MS = 1000;
  * head, and can be retried as long as the head was not passed on.
  */
 const GRPC_STATUS_WAIT_MS = 100;
-
-const PASSING: RequestSink = { send: () => true, resumeResponse() {}, abort() {} };
 
 export type RoutedRequestOptions = DispatchOptions & {
   readonly random: () => number;
@@ -56,7 +54,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
   #timer: NodeJS.Timeout | undefined; // of a delay or of the pause before a retry
   #responseFilters: PlanFilter[] | undefined;
   #head: RequestHead;
-  #dispatch: RequestSink & { abort(cause?: ProxyError): void } = PASSING;
+  #dispatch: RequestSink & { abort(cause?: ProxyError): void } = NO_SINK;
   #attempt: Attempt | undefined;
   #way: Way | undefined; // of the last attempt
   #failedAttempts: FailedAttempt[] | undefined;
@@ -328,7 +326,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
     const backoff = this.#plan.retry?.backoff;
     const delayMs = backoff === undefined ? 0 : pauseMs(backoff, this.#retries, this.#random());
     this.#retries += 1;
-    this.#dispatch = PASSING;
+    this.#dispatch = NO_SINK;
     this.#attempt = undefined;
     this.#timer = setTimeout(() => this.#tryOnce(), delayMs);
   }
@@ -384,7 +382,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
     }
     this.#count(head.status, '');
     // What is still to come of the request is dropped.
-    this.#dispatch = PASSING;
+    this.#dispatch = NO_SINK;
     if (this.#body.isEnded) this.#finish();
     else this.#client.resumeRequest();
     this.#client.respond(head, undefined, true);
