@@ -142,6 +142,50 @@ test('inbound servers arrive as they were sent', () => {
     { ref: anyone.ref, protocol: { kind: 'http1', routes: [route] }, authorizations: [] },
     {
       ref: anyone.ref,
+      protocol: {
+        kind: 'http2',
+        routes: [
+          {
+            ...route,
+            rules: [
+              {
+                matches: [],
+                filters: [
+                  { kind: 'request-headers', add: [{ name: 'x-a', value: '1' }], set: [], remove: ['x-b'] },
+                  { kind: 'redirect', host: 'other', path: { kind: 'prefix', prefix: '/new' }, status: 301 },
+                  { kind: 'failure', status: 503, message: 'no', ratio: { numerator: 1, denominator: 2 } },
+                ],
+              },
+            ],
+          },
+        ],
+      },
+      authorizations: [],
+    },
+    {
+      ref: anyone.ref,
+      protocol: {
+        kind: 'grpc',
+        routes: [
+          {
+            ...route,
+            rules: [
+              {
+                matches: [{ service: 'a.B', method: 'C', headers: [] }, { headers: [] }],
+                filters: [
+                  { kind: 'request-headers', add: [], set: [{ name: 'x-a', value: '1' }], remove: [] },
+                  { kind: 'failure', code: 14, message: 'no' },
+                ],
+              },
+              { matches: [] },
+            ],
+          },
+        ],
+      },
+      authorizations: [anyone],
+    },
+    {
+      ref: anyone.ref,
       protocol: { kind: 'detect', timeoutMs: 10_000, routes: [], rateLimit: limit },
       authorizations: [],
     },

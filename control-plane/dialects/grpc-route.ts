@@ -1,7 +1,8 @@
 import { asList, asObject, asText, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { GrpcFilter } from '#model/filter.ts';
-import type { GrpcMatch, GrpcRoute, GrpcRule } from '#model/route.ts';
+import type { GrpcMatch } from '#model/match.ts';
+import type { GrpcRoute, GrpcRule } from '#model/route.ts';
 import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
 import {
   readBackends,

@@ -1,5 +1,16 @@
 import { authorize, type Authorization, type Client, type Verdict } from './authorization.ts';
-import { bestHost, bestMatch, compareSpecificity, type HostMatch, type HttpMatch, type RequestHead } from './match.ts';
+import type { GrpcFilter, HttpFilter } from './filter.ts';
+import {
+  bestGrpcMatch,
+  bestHost,
+  bestMatch,
+  compareSpecificity,
+  prefixOf,
+  type GrpcMatch,
+  type HostMatch,
+  type HttpMatch,
+  type RequestHead,
+} from './match.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { ResourceRef } from './resource-ref.ts';
 
@@ -14,24 +25,43 @@ export type InboundProtocol =
   | ({ readonly kind: 'detect'; readonly timeoutMs: number } & InboundHttp)
   | { readonly kind: 'opaque' } // raw bytes, TLS of the mesh is not terminated on the port itself
   | { readonly kind: 'tls' }
-  | ({ readonly kind: 'http1' | 'http2' } & InboundHttp);
+  | ({ readonly kind: 'http1' | 'http2' } & InboundHttp)
+  | { readonly kind: 'grpc'; readonly routes: readonly InboundGrpcRoute[] };
 
 type InboundHttp = { readonly routes: readonly InboundRoute[]; readonly rateLimit?: RateLimit };
 
 /** Narrows or widens what a server allows for some requests. Its authorizations count in addition to the server's. */
-export type InboundRoute = {
+export type InboundRoute = Route<InboundRule>;
+export type InboundGrpcRoute = Route<{
+  readonly matches: readonly GrpcMatch[];
+  readonly filters?: readonly InboundGrpcFilter[];
+}>;
+
+type Route<R> = {
   readonly ref: ResourceRef;
   readonly hosts: readonly HostMatch[]; // empty: any
   readonly authorizations: readonly Authorization[];
-  readonly rules: readonly InboundRule[];
+  readonly rules: readonly R[];
 };
 
-export type InboundRule = { readonly matches: readonly HttpMatch[] };
+/** `filters` act in order on what is let in; absent: none. */
+export type InboundRule = { readonly matches: readonly HttpMatch[]; readonly filters?: readonly InboundFilter[] };
+
+/** Source: linkerd2-proxy-api `inbound.HttpRoute.Filter`. */
+export type InboundFilter = Extract<HttpFilter, { readonly kind: 'request-headers' | 'redirect' | 'failure' }>;
+/** Source: linkerd2-proxy-api `inbound.GrpcRoute.Filter`. */
+export type InboundGrpcFilter = Extract<GrpcFilter, { readonly kind: 'request-headers' | 'failure' }>;
+
+/** Filters of the rule that has matched. */
+export type MatchedFilters =
+  | { readonly kind: 'http'; readonly filters: readonly InboundFilter[]; readonly prefix: string }
+  | { readonly kind: 'grpc'; readonly filters: readonly InboundGrpcFilter[] };
 
 /** What is known about a request after routing. `route` is absent when no route matched: the answer is 404. */
 export type RequestVerdict = {
   readonly route?: ResourceRef;
   readonly verdict: Verdict;
+  readonly filters?: MatchedFilters; // absent: none
 };
 
 const NO_ROUTE: InboundRoute = {
@@ -43,34 +73,65 @@ const NO_ROUTE: InboundRoute = {
 
 /** Decides about a whole connection: opaque and TLS ports, and bytes that turned out not to be HTTP. */
 export function authorizeConnection(server: InboundServer, client: Client): Verdict {
-  if (server.protocol.kind === 'http1' || server.protocol.kind === 'http2') {
-    return { isAllowed: false, server: server.ref, reason: `the port is declared ${server.protocol.kind}` };
+  const { kind } = server.protocol;
+  if (kind === 'http1' || kind === 'http2' || kind === 'grpc') {
+    return { isAllowed: false, server: server.ref, reason: `the port is declared ${kind}` };
   }
   return authorize(server.ref, [server.authorizations], client);
 }
 
 /** Decides about one HTTP request. */
 export function authorizeRequest(server: InboundServer, client: Client, request: RequestHead): RequestVerdict {
-  const route = findRoute('routes' in server.protocol ? server.protocol.routes : [], request);
-  if (route === undefined) {
+  const found = findRule(server.protocol, request);
+  if (found === undefined) {
     return { verdict: { isAllowed: false, server: server.ref, reason: 'no route matches the request' } };
   }
-  return { route: route.ref, verdict: authorize(server.ref, [route.authorizations, server.authorizations], client) };
+  const { ref, authorizations } = found.route;
+  const verdict = authorize(server.ref, [authorizations, server.authorizations], client);
+  return { route: ref, verdict, ...(found.filters && { filters: found.filters }) };
+}
+
+type Found = { readonly route: Route<unknown>; readonly filters?: MatchedFilters };
+
+function findRule(protocol: InboundProtocol, request: RequestHead): Found | undefined {
+  if (!('routes' in protocol)) return { route: NO_ROUTE };
+  if (protocol.kind === 'grpc') {
+    const best = mostSpecific(protocol.routes, request, ({ matches }) => bestGrpcMatch(matches, request));
+    const filters = best?.rule?.filters;
+    return best && { route: best.route, ...(filters && { filters: { kind: 'grpc', filters } }) };
+  }
+  const best = mostSpecific(protocol.routes, request, ({ matches }) => bestMatch(matches, request));
+  const filters = best?.rule?.filters;
+  return (
+    best && {
+      route: best.route,
+      ...(filters && { filters: { kind: 'http', filters, prefix: prefixOf(best.rule.matches) } }),
+    }
+  );
 }
 
 /** @returns the most specific route, the first of equals; nothing when there are routes but none matches */
 export function findRoute(routes: readonly InboundRoute[], request: RequestHead): InboundRoute | undefined {
-  if (routes.length === 0) return NO_ROUTE;
-  let best: { route: InboundRoute; specificity: readonly number[] } | undefined;
+  return mostSpecific(routes, request, ({ matches }) => bestMatch(matches, request))?.route;
+}
+
+function mostSpecific<R>(
+  routes: readonly Route<R>[],
+  request: RequestHead,
+  score: (rule: R) => readonly number[] | undefined,
+): { readonly route: Route<R>; readonly rule?: R } | undefined {
+  if (routes.length === 0) return { route: { ...NO_ROUTE, rules: [] } };
+  let best: { route: Route<R>; rule: R; specificity: readonly number[] } | undefined;
   for (const route of routes) {
     const hostScore = bestHost(route.hosts, request.host);
     if (hostScore === undefined) continue;
     for (const rule of route.rules) {
-      const matchScore = bestMatch(rule.matches, request);
+      const matchScore = score(rule);
       if (matchScore === undefined) continue;
       const specificity = [hostScore, ...matchScore];
-      if (best === undefined || compareSpecificity(specificity, best.specificity) > 0) best = { route, specificity };
+      if (best === undefined || compareSpecificity(specificity, best.specificity) > 0)
+        best = { route, rule, specificity };
     }
   }
-  return best?.route;
+  return best;
 }

@@ -57,6 +57,34 @@ export function bestMatch(matches: readonly HttpMatch[], request: RequestHead): 
   return best;
 }
 
+/**
+ * What a gRPC route asks of a request. Specificity: length of the service, then of the method, then number of headers.
+ * Source: linkerd2-proxy-api `grpc_route.GrpcRouteMatch`.
+ */
+export type GrpcMatch = {
+  readonly service?: string; // absent: any
+  readonly method?: string;
+  readonly headers: readonly HeaderMatch[]; // all must hold
+};
+
+/** As `bestMatch`, for calls of gRPC; anything else matches nothing. */
+export function bestGrpcMatch(matches: readonly GrpcMatch[], request: RequestHead): readonly number[] | undefined {
+  const [, service, method, more] = request.path.split('/');
+  if (request.method !== 'POST' || service === undefined || method === undefined || more !== undefined)
+    return undefined;
+  if (matches.length === 0) return [0, 0, 0];
+  let best: readonly number[] | undefined;
+  for (const match of matches) {
+    if (match.service !== undefined && match.service !== service) continue;
+    if (match.method !== undefined && match.method !== method) continue;
+    const { headers } = match;
+    if (bestMatch([{ headers, queryParams: [] }], request) === undefined) continue;
+    const score = [match.service?.length ?? 0, match.method?.length ?? 0, headers.length];
+    if (best === undefined || compareSpecificity(score, best) > 0) best = score;
+  }
+  return best;
+}
+
 function scoreMatch(match: HttpMatch, request: RequestHead): readonly number[] | undefined {
   if (match.method !== undefined && match.method !== request.method) return undefined;
   const pathScore = match.path === undefined ? 0 : scorePath(match.path, request);
@@ -125,4 +153,10 @@ export function compareSpecificity(a: readonly number[], b: readonly number[]): 
     if (difference !== 0) return difference;
   }
   return 0;
+}
+
+/** What a redirect replaces of a path: the prefix of the only match that has one. */
+export function prefixOf(matches: readonly HttpMatch[]): string {
+  const prefixes = matches.flatMap(({ path }) => (path?.kind === 'prefix' ? [path.value] : []));
+  return prefixes.length === 1 ? (prefixes[0] as string) : '/';
 }

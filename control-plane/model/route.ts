@@ -1,6 +1,6 @@
 import type { Distribution } from './backend.ts';
 import type { GrpcFilter, HttpFilter, OpaqueFilter } from './filter.ts';
-import type { HeaderMatch, HostMatch, HttpMatch } from './match.ts';
+import type { GrpcMatch, HostMatch, HttpMatch } from './match.ts';
 import type { ResourceRef } from './resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from './retry.ts';
 import type { Timeouts } from './timeouts.ts';
@@ -37,13 +37,6 @@ type Rule<M, F> = {
   readonly timeouts: Timeouts;
   /** Headers `l5d-timeout`, `l5d-retry-*` of a request override what the rule says. */
   readonly allowsRequestHeaders: boolean;
-};
-
-/** Specificity: length of the service, then of the method, then number of headers. Source: `grpc_route.GrpcRouteMatch`. */
-export type GrpcMatch = {
-  readonly service?: string; // absent: any
-  readonly method?: string;
-  readonly headers: readonly HeaderMatch[]; // all must hold
 };
 
 /** Where the bytes of a connection go. Source: linkerd2-proxy-api `outbound.OpaqueRoute`; only its first rule counts. */

@@ -42,6 +42,36 @@ export function errorHead(error: ProxyError, isGrpc: boolean): ResponseHead {
   };
 }
 
+/** What a route answers itself. @param fields  each with its CRLF */
+function ownHead(status: number, fields: string, proxyError?: string): ResponseHead {
+  return {
+    status,
+    lines: `HTTP/1.1 ${status} ${reasonOf(status)}\r\n${fields}content-length: 0\r\n`,
+    body: 'none',
+    bodyBytes: 0,
+    isPersistent: true,
+    upgrade: undefined,
+    keepAliveMs: undefined,
+    proxyError,
+  };
+}
+
+export function redirectHead(status: number, location: string): ResponseHead {
+  return ownHead(status, `location: ${location}\r\n`);
+}
+
+/** A failure that a filter makes. */
+export function injectedHead(status: number, message: string): ResponseHead {
+  return ownHead(status, '', `injected: ${fieldText(message)}`);
+}
+
+/** The same of a gRPC call. @param code  of gRPC */
+export function injectedGrpcHead(code: number, message: string): ResponseHead {
+  const reason = fieldText(message);
+  const fields = `content-type: application/grpc\r\ngrpc-status: ${code}\r\n`;
+  return ownHead(200, `${fields}grpc-message: ${reason.replaceAll('%', '%25')}\r\n`, `injected: ${reason}`);
+}
+
 /** Text that may stand in a header field. */
 function fieldText(text: string): string {
   return text.replace(/[^\t\x20-\x7e]+/g, ' ').slice(0, 512);

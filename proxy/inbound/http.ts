@@ -1,5 +1,5 @@
 import type { Client, Verdict } from '#model/authorization.ts';
-import { authorizeRequest, type InboundServer, type RequestVerdict } from '#model/inbound.ts';
+import { authorizeRequest, type InboundServer, type MatchedFilters, type RequestVerdict } from '#model/inbound.ts';
 import type { RateLimitScope } from '#model/rate-limit.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
@@ -8,9 +8,9 @@ import type { RequestPool } from '../balance/pool.ts';
 import type { RetryBudget } from '../balance/retry-budget.ts';
 import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
-import { isGrpcMessage } from '../grpc/status.ts';
+import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
 import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
-import type { RequestHead } from '../http/head.ts';
+import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { AuthorizedHead } from '../http/matched-head.ts';
 import { errorHead } from '../http/respond.ts';
 import type { CounterMetrics } from '../metrics/counter.ts';
@@ -18,6 +18,7 @@ import type { Labels } from '../metrics/family.ts';
 import { refLabels } from '../metrics/labels.ts';
 import type { RequestMetrics } from '../metrics/requests.ts';
 import type { EndpointMeta, TapHub, TapOrigin } from '../tap/hub.ts';
+import { applyFilters } from './filters.ts';
 import type { InboundPort } from './port.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 
@@ -63,6 +64,7 @@ class Application implements ServerEndpoint, Destination {
 type Prepared = {
   readonly verdict: Verdict;
   readonly route: ResourceRef | undefined;
+  readonly filters: MatchedFilters | undefined;
   readonly isProbe: boolean; // of the kubelet, which restarts pods that do not answer
   readonly counter: CounterMetrics;
   readonly application: Application;
@@ -99,7 +101,7 @@ export class InboundRequests {
   }
 
   serve(head: RequestHead, body: Buffer | undefined, isEnd: boolean, response: ResponseSink): RequestSink {
-    const { verdict, route, isProbe, counter, application } = this.#decide(head);
+    const { verdict, route, isProbe, filters, counter, application } = this.#decide(head);
     counter.count();
     if (!verdict.isAllowed) {
       const server = formatResourceRef(verdict.server);
@@ -113,8 +115,14 @@ export class InboundRequests {
       const error = this.#limit(rateLimiter);
       if (error !== undefined) return this.#refuse(error, [rateLimiter.limit.ref], application, head, response);
     }
-    const tap = this.#tap.hub.begin(head, this.#tap.origin);
-    const request = { head, fields: this.#fields, body, isEnd, tap };
+    let sent = head;
+    if (filters !== undefined) {
+      const filtered = applyFilters(head, filters, this.#port.random);
+      if (filtered.answer !== undefined) return this.#answer(filtered.answer, isEnd, application, head, response);
+      sent = filtered.head;
+    }
+    const tap = this.#tap.hub.begin(sent, this.#tap.origin);
+    const request = { head: sent, fields: this.#fields, body, isEnd, tap };
     const dispatch = new Dispatch(this.#dispatch, application, request, response);
     dispatch.attempt();
     return dispatch;
@@ -136,6 +144,30 @@ export class InboundRequests {
     tap?.ended('complete');
     this.#dispatch.onError(error, failedAtOnce(head, this.#dispatch.now(), refs));
     response.fail(error);
+    this.#dispatch.onDone();
+    return NO_SINK;
+  }
+
+  /** A filter answers instead of the application. */
+  #answer(
+    answer: ResponseHead,
+    isEnd: boolean,
+    application: Application,
+    head: RequestHead,
+    response: ResponseSink,
+  ): RequestSink {
+    application.requests.request();
+    application.requests.response(answer.status, 0, head.isHttp2 ? grpcStatus(answer.lines) : undefined);
+    const tap = this.#tap.hub.begin(head, this.#tap.origin);
+    tap?.sent(application.meta);
+    tap?.received(answer, undefined);
+    tap?.ended('complete');
+    if (answer.proxyError !== undefined) {
+      this.#dispatch.onErrorResponse?.(answer.proxyError, answer.status, failedAtOnce(head, this.#dispatch.now()));
+    }
+    // What is still to come of the request is dropped.
+    if (!isEnd) response.resumeRequest();
+    response.respond(answer, undefined, true);
     this.#dispatch.onDone();
     return NO_SINK;
   }
@@ -184,9 +216,9 @@ export class InboundRequests {
     );
   }
 
-  #prepare({ route, verdict }: RequestVerdict): Prepared {
+  #prepare({ route, verdict, filters }: RequestVerdict): Prepared {
     const decider = verdict.isAllowed ? verdict.authorization : verdict.server;
-    const key = JSON.stringify([route, verdict.isAllowed, decider]);
+    const key = JSON.stringify([route, verdict.isAllowed, decider, filters]);
     const known = this.#prepared.get(key);
     if (known !== undefined) return known;
     const policyLabels: Labels = {
@@ -198,6 +230,7 @@ export class InboundRequests {
     const prepared: Prepared = {
       verdict,
       route,
+      filters,
       isProbe: route?.type === 'default' && route.name === 'probe',
       counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
       application: new Application(this.#port, this.#port.requestMetrics(labels), policyLabels),
@@ -212,10 +245,12 @@ export class InboundRequests {
 /** Whether the verdict depends on the client only. */
 function isUniform(server: InboundServer): boolean {
   if (!('routes' in server.protocol)) return true;
+  if (server.protocol.routes.length === 0) return true;
+  if (server.protocol.kind === 'grpc') return false;
   const { routes } = server.protocol;
-  if (routes.length === 0) return true;
   const [route] = routes;
   if (routes.length > 1 || route === undefined || route.hosts.length > 0) return false;
+  if (route.rules.some(({ filters }) => filters !== undefined)) return false;
   return route.rules.some((rule) => rule.matches.length === 0 || rule.matches.some(matchesAll));
 }
 

@@ -136,6 +136,10 @@ export class InboundPort implements CacheValue {
     return this.#clients.of({ ...this.targetLabels, peer: 'src', ...tls, ...refLabels('srv', this.policy.value.ref) });
   }
 
+  get random(): () => number {
+    return this.#context.random;
+  }
+
   readonly matchesPattern = (pattern: string, text: string): boolean => this.#context.patterns.matches(pattern, text);
 
   requestMetrics(labels: Labels): RequestMetrics {

@@ -6,7 +6,7 @@ import type { Proxy } from '../proxy.ts';
 import { parseRequestHead } from '../http/head.ts';
 import { eventually, exchange, meshed, SERVICE_HOST, TestApp, TestMesh, unmeshed } from '../testing/mesh.ts';
 import { app, backend, Client, metrics, named, policy, rule, SERVICE, within } from '../testing/routed.ts';
-import { rewriteHead } from './head-edit.ts';
+import { rewriteHead } from '../http/head-edit.ts';
 
 const V2 = 'web-v2.shop.svc.cluster.local:80';
 const SHADOW = 'shadow.shop.svc.cluster.local:80';

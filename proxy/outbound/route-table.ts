@@ -1,8 +1,10 @@
 import type { GrpcFilter, HttpFilter, Mirror } from '#model/filter.ts';
 import {
+  bestGrpcMatch,
   bestHost,
   bestMatch,
   compareSpecificity,
+  prefixOf,
   type HttpMatch,
   type MatchesPattern,
   type RequestHead,
@@ -11,7 +13,7 @@ import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ProfileRoute, RequestCondition, ResponseClass, ResponseCondition } from '#model/profile-route.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { Retry } from '#model/retry.ts';
-import type { GrpcMatch } from '#model/route.ts';
+
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { ProxyError } from '../errors.ts';
 import { isGrpcFailure } from '../grpc/status.ts';
@@ -164,7 +166,7 @@ export class RouteTable implements Disposable {
               : retryPlan(rule.retry, retriedAnswers([], rule.retry.conditions), budget);
           const filters = filtersOf(rule.filters);
           rules.push({
-            score: (request) => scoreOf(route.hosts, request, grpcScore(rule.matches, request)),
+            score: (request) => scoreOf(route.hosts, request, bestGrpcMatch(rule.matches, request)),
             plan: {
               ref: route.ref,
               filters,
@@ -244,28 +246,6 @@ function scoreOf(
   if (match === undefined) return undefined;
   const host = bestHost(hosts, request.host);
   return host === undefined ? undefined : [host, ...match];
-}
-
-function prefixOf(matches: readonly HttpMatch[]): string {
-  const prefixes = matches.flatMap(({ path }) => (path?.kind === 'prefix' ? [path.value] : []));
-  return prefixes.length === 1 ? (prefixes[0] as string) : '/';
-}
-
-function grpcScore(matches: readonly GrpcMatch[], request: RequestHead): readonly number[] | undefined {
-  const [, service, method, more] = request.path.split('/');
-  if (request.method !== 'POST' || service === undefined || method === undefined || more !== undefined)
-    return undefined;
-  if (matches.length === 0) return [0, 0, 0];
-  let best: readonly number[] | undefined;
-  for (const match of matches) {
-    if (match.service !== undefined && match.service !== service) continue;
-    if (match.method !== undefined && match.method !== method) continue;
-    const { headers } = match;
-    if (bestMatch([{ headers, queryParams: [] }], request) === undefined) continue;
-    const score = [match.service?.length ?? 0, match.method?.length ?? 0, headers.length];
-    if (best === undefined || compareSpecificity(score, best) > 0) best = score;
-  }
-  return best;
 }
 
 function grpcFilters(filters: readonly GrpcFilter[], backends: Backends, metrics: RouteMetrics): readonly PlanFilter[] {

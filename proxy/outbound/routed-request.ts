@@ -6,13 +6,14 @@ import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import { ProxyError } from '../errors.ts';
 import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
 import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
+import { modifyFields, redirectedPath, redirectLocation, rewriteHead } from '../http/head-edit.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ReplayBody } from '../http/replay.ts';
+import { injectedGrpcHead, injectedHead, redirectHead } from '../http/respond.ts';
 import type { TapExchange } from '../tap/hub.ts';
 import type { Connection } from '../transport/connection.ts';
 import { pauseMs } from './breaker.ts';
 import { Deadline, type Deadlines } from './deadlines.ts';
-import { modifyFields, redirectedPath, redirectLocation, rewriteHead } from './head-edit.ts';
 import type { MirroredRequest, MirrorPlan, Mirrors } from './mirror.ts';
 import type { Plan, PlanFilter, Way } from './plan.ts';
 
@@ -344,7 +345,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
         case 'redirect': {
           const authority = this.#head.authority ?? '';
           const location = redirectLocation(filter, redirectedPath(this.#head), authority, this.#plan.prefix);
-          return ownResponse(filter.status, `location: ${location}\r\n`);
+          return redirectHead(filter.status, location);
         }
         case 'rewrite':
           this.#head = rewriteHead(this.#head, filter, this.#plan.prefix);
@@ -358,14 +359,11 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
         case 'failure': {
           const { ratio, status, message } = filter;
           if (!this.#isChosen(ratio)) break;
-          return { ...ownResponse(status, ''), proxyError: `injected: ${plainText(message)}` };
+          return injectedHead(status, message);
         }
         case 'grpc-failure': {
           if (!this.#isChosen(filter.ratio)) break;
-          const message = plainText(filter.message);
-          const fields = `content-type: application/grpc\r\ngrpc-status: ${filter.code}\r\n`;
-          const response = ownResponse(200, `${fields}grpc-message: ${message.replaceAll('%', '%25')}\r\n`);
-          return { ...response, proxyError: `injected: ${message}` };
+          return injectedGrpcHead(filter.code, filter.message);
         }
       }
     }
@@ -581,22 +579,4 @@ class Attempt implements ResponseSink {
     const ending = { status, grpcStatus: this.#grpcStatus, error };
     this.#request.plan.metrics.attemptFinished(this.#ref, ending, this.#now() - this.#startedMs);
   }
-}
-
-function ownResponse(status: number, fields: string): ResponseHead {
-  return {
-    status,
-    lines: `HTTP/1.1 ${status} ${status < 400 ? 'Redirected' : 'Injected'}\r\n${fields}content-length: 0\r\n`,
-    body: 'none',
-    bodyBytes: 0,
-    isPersistent: true,
-    upgrade: undefined,
-    keepAliveMs: undefined,
-    proxyError: undefined,
-  };
-}
-
-/** Text that may stand in a header field. */
-function plainText(text: string): string {
-  return text.replace(/[^\t\x20-\x7e]+/g, ' ').slice(0, 512);
 }

@@ -91,7 +91,8 @@ export class Client implements Disposable {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 20 });
   readonly #port: number;
 
-  constructor(proxy: Proxy) {
+  /** @param proxy  or whatever listens there */
+  constructor(proxy: Pick<Proxy, 'outboundPort'>) {
     this.#port = proxy.outboundPort;
   }
 

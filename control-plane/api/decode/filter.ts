@@ -1,5 +1,10 @@
 import { Scheme_Registered, type Headers } from '#api/gen/http_types.ts';
 import type { RequestDelay, RequestHeaderModifier, RequestRedirect, UrlRewrite } from '#api/gen/http_route.ts';
+import type {
+  GrpcRoute_Filter as InboundGrpcFilterMessage,
+  HttpRoute_Filter as InboundHttpFilter,
+} from '#api/gen/inbound.ts';
+import type { InboundFilter, InboundGrpcFilter } from '#model/inbound.ts';
 import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter, RequestMirror } from '#api/gen/outbound.ts';
 import {
   DELAY_MS_MAX,
@@ -62,6 +67,21 @@ export function decodeGrpcFilter({ kind }: GrpcRoute_Filter, field: string): Grp
       return { kind: 'failure', code, message, ...decodeRatio(ratio, field) };
     }
   }
+}
+
+/** Filters of the inbound side are some of those of the outbound side, with the same messages. */
+export function decodeInboundFilter(message: InboundHttpFilter, field: string): InboundFilter {
+  const filter = decodeHttpFilter(message, field);
+  const { kind } = filter;
+  if (kind === 'request-headers' || kind === 'redirect' || kind === 'failure') return filter;
+  throw new DecodeError(field, `${kind} does not belong to the inbound side`);
+}
+
+export function decodeInboundGrpcFilter(message: InboundGrpcFilterMessage, field: string): InboundGrpcFilter {
+  const filter = decodeGrpcFilter(message, field);
+  const { kind } = filter;
+  if (kind === 'request-headers' || kind === 'failure') return filter;
+  throw new DecodeError(field, `${kind} does not belong to the inbound side`);
 }
 
 export function decodeOpaqueFilter({ kind }: OpaqueRoute_Filter, field: string): OpaqueFilter {

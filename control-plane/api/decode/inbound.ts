@@ -13,7 +13,8 @@ import type { RateLimit } from '#model/rate-limit.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
-import { decodeHost, decodeHttpMatch } from './match.ts';
+import { decodeInboundFilter, decodeInboundGrpcFilter } from './filter.ts';
+import { decodeGrpcMatch, decodeHost, decodeHttpMatch } from './match.ts';
 import { decodeResourceRef } from './meta.ts';
 import { decodeNetwork } from './net.ts';
 
@@ -61,12 +62,18 @@ function decodeProtocol(message: ProxyProtocol | undefined): InboundProtocol {
     case 'tls':
       return { kind: kind.$case };
     case 'grpc':
-      throw unsupported('protocol.grpc');
+      return {
+        kind: 'grpc',
+        routes: kind.value.routes.map((route, index) => {
+          const field = `protocol.grpc.routes[${index}]`;
+          const rules = route.rules.map((rule, nth) => {
+            const at = `${field}.rules[${nth}]`;
+            return decodeRule(rule, decodeGrpcMatch, decodeInboundGrpcFilter, at);
+          });
+          return { ...decodeRouteHead(route, field), rules };
+        }),
+      };
   }
-}
-
-function unsupported(field: string): DecodeError {
-  return new DecodeError(field, 'not supported by this version');
 }
 
 /** Limits of 0 are none. Source: linkerd2-proxy `server-policy`. */
@@ -93,18 +100,35 @@ function decodeRoutes(messages: readonly HttpRoute[], field: string): readonly I
 }
 
 function decodeRoute(message: HttpRoute, field: string): InboundRoute {
+  const rules = message.rules.map((rule, index) =>
+    decodeRule(rule, decodeHttpMatch, decodeInboundFilter, `${field}.rules[${index}]`),
+  );
+  return { ...decodeRouteHead(message, field), rules };
+}
+
+function decodeRouteHead(
+  message: Pick<HttpRoute, 'metadata' | 'hosts' | 'authorizations'>,
+  field: string,
+): Pick<InboundRoute, 'ref' | 'hosts' | 'authorizations'> {
   return {
     ref: decodeResourceRef(message.metadata, `${field}.metadata`),
     hosts: message.hosts.map((host, index) => decodeHost(host, `${field}.hosts[${index}]`)),
     authorizations: message.authorizations.map((authz, index) =>
       decodeAuthorization(authz, `${field}.authorizations[${index}]`),
     ),
-    rules: message.rules.map((rule, index) => {
-      if (rule.filters.length > 0) throw unsupported(`${field}.rules[${index}].filters`);
-      const matches = rule.matches.map((match, nth) =>
-        decodeHttpMatch(match, `${field}.rules[${index}].matches[${nth}]`),
-      );
-      return { matches };
+  };
+}
+
+function decodeRule<M, F, N, G>(
+  { matches, filters }: { readonly matches: readonly M[]; readonly filters: readonly F[] },
+  decodeMatch: (match: M, field: string) => N,
+  decodeFilter: (filter: F, field: string) => G,
+  field: string,
+): { readonly matches: readonly N[]; readonly filters?: readonly G[] } {
+  return {
+    matches: matches.map((match, index) => decodeMatch(match, `${field}.matches[${index}]`)),
+    ...(filters.length > 0 && {
+      filters: filters.map((filter, index) => decodeFilter(filter, `${field}.filters[${index}]`)),
     }),
   };
 }

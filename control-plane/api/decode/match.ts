@@ -1,3 +1,5 @@
+import type { GrpcRouteMatch } from '#api/gen/grpc_route.ts';
+import type { GrpcMatch } from '#model/match.ts';
 import type {
   HeaderMatch as HeaderMatchMessage,
   HostMatch as HostMatchMessage,
@@ -49,4 +51,13 @@ export function decodeHost({ match }: HostMatchMessage, field: string): HostMatc
   if (match === undefined) throw new DecodeError(field, 'unknown kind of match');
   if (match.$case === 'exact') return { kind: 'exact', host: match.value.toLowerCase() };
   return { kind: 'suffix', reverseLabels: match.value.reverseLabels.map((label) => label.toLowerCase()) };
+}
+
+export function decodeGrpcMatch({ rpc, headers }: GrpcRouteMatch, field: string): GrpcMatch {
+  if (rpc === undefined) throw new DecodeError(`${field}.rpc`, 'missing');
+  return {
+    ...(rpc.service !== '' && { service: rpc.service }),
+    ...(rpc.method !== '' && { method: rpc.method }),
+    headers: headers.map((header, index) => decodeHeader(header, `${field}.headers[${index}]`)),
+  };
 }

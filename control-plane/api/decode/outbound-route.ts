@@ -1,4 +1,3 @@
-import type { GrpcRouteMatch } from '#api/gen/grpc_route.ts';
 import type { Timeouts as TimeoutsMessage } from '#api/gen/http_route.ts';
 import type { Duration } from '#api/gen/google/protobuf/duration.ts';
 import type {
@@ -12,14 +11,14 @@ import type {
 } from '#api/gen/outbound.ts';
 import type { Distribution, RouteBackend } from '#model/backend.ts';
 import type { GrpcRetry, GrpcRetryCondition, HttpRetry, Retry, StatusRange } from '#model/retry.ts';
-import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
+import type { GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import { decodeBackend, decodeRef } from './backend.ts';
 import { decodeBackoff } from './backoff.ts';
 import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
 import { decodeGrpcFilter, decodeHttpFilter, decodeOpaqueFilter } from './filter.ts';
-import { decodeHeader, decodeHost, decodeHttpMatch } from './match.ts';
+import { decodeGrpcMatch, decodeHost, decodeHttpMatch } from './match.ts';
 
 const MAX_RETRIES = 65_535;
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -75,15 +74,6 @@ export function decodeTlsRoute(message: TlsRouteMessage, field: string): TlsRout
   return {
     ...decodeOpaqueRoute(message, field),
     serverNames: message.snis.map((sni, index) => decodeHost(sni, `${field}.snis[${index}]`)),
-  };
-}
-
-function decodeGrpcMatch({ rpc, headers }: GrpcRouteMatch, field: string): GrpcMatch {
-  if (rpc === undefined) throw new DecodeError(`${field}.rpc`, 'missing');
-  return {
-    ...(rpc.service !== '' && { service: rpc.service }),
-    ...(rpc.method !== '' && { method: rpc.method }),
-    headers: headers.map((header, index) => decodeHeader(header, `${field}.headers[${index}]`)),
   };
 }
 

@@ -1,6 +1,11 @@
 import type { Headers } from '#api/gen/http_types.ts';
 import { Scheme_Registered } from '#api/gen/http_types.ts';
 import type { RequestDelay, RequestHeaderModifier, RequestRedirect } from '#api/gen/http_route.ts';
+import type {
+  GrpcRoute_Filter as InboundGrpcFilterMessage,
+  HttpRoute_Filter as InboundHttpFilter,
+} from '#api/gen/inbound.ts';
+import type { InboundFilter, InboundGrpcFilter } from '#model/inbound.ts';
 import type { GrpcRoute_Filter, HttpRoute_Filter, OpaqueRoute_Filter, RequestMirror } from '#api/gen/outbound.ts';
 import type {
   Delay,
@@ -52,6 +57,27 @@ export function encodeGrpcFilter(filter: GrpcFilter): GrpcRoute_Filter {
       return { kind: { $case: 'failureInjector', value: { code, message, ratio } } };
     }
   }
+}
+
+export function encodeInboundFilter(filter: InboundFilter): InboundHttpFilter {
+  switch (filter.kind) {
+    case 'request-headers':
+      return { kind: { $case: 'requestHeaderModifier', value: encodeModifier(filter) } };
+    case 'redirect':
+      return { kind: { $case: 'redirect', value: encodeRedirect(filter) } };
+    case 'failure': {
+      const { status, message, ratio } = filter;
+      return { kind: { $case: 'failureInjector', value: { status, message, ratio } } };
+    }
+  }
+}
+
+export function encodeInboundGrpcFilter(filter: InboundGrpcFilter): InboundGrpcFilterMessage {
+  if (filter.kind === 'request-headers') {
+    return { kind: { $case: 'requestHeaderModifier', value: encodeModifier(filter) } };
+  }
+  const { code, message, ratio } = filter;
+  return { kind: { $case: 'failureInjector', value: { code, message, ratio } } };
 }
 
 export function encodeOpaqueFilter(filter: OpaqueFilter): OpaqueRoute_Filter {

@@ -1,6 +1,7 @@
 import type {
   Authn,
   Authz,
+  GrpcRoute,
   HttpLocalRateLimit,
   HttpRoute,
   Network as NetworkMessage,
@@ -8,11 +9,12 @@ import type {
   Server,
 } from '#api/gen/inbound.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
-import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { InboundGrpcRoute, InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
 import type { RateLimit } from '#model/rate-limit.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { encodeDuration } from './duration.ts';
-import { encodeHost, encodeHttpMatch } from './match.ts';
+import { encodeInboundFilter, encodeInboundGrpcFilter } from './filter.ts';
+import { encodeGrpcMatch, encodeHost, encodeHttpMatch } from './match.ts';
 import { encodeResourceRef } from './meta.ts';
 import { encodeNetwork } from './net.ts';
 
@@ -45,6 +47,8 @@ function encodeProtocol(protocol: InboundProtocol): ProxyProtocol {
       const localRateLimit = protocol.rateLimit && encodeRateLimit(protocol.rateLimit);
       return { kind: { $case: protocol.kind, value: { routes, localRateLimit } } };
     }
+    case 'grpc':
+      return { kind: { $case: 'grpc', value: { routes: protocol.routes.map(encodeGrpcRoute) } } };
     case 'opaque':
     case 'tls':
       return { kind: { $case: protocol.kind, value: {} } };
@@ -68,7 +72,22 @@ function encodeRoute(route: InboundRoute): HttpRoute {
     metadata: encodeResourceRef(route.ref),
     hosts: route.hosts.map(encodeHost),
     authorizations: route.authorizations.map(encodeAuthorization),
-    rules: route.rules.map((rule) => ({ matches: rule.matches.map(encodeHttpMatch), filters: [] })),
+    rules: route.rules.map(({ matches, filters = [] }) => ({
+      matches: matches.map(encodeHttpMatch),
+      filters: filters.map(encodeInboundFilter),
+    })),
+  };
+}
+
+function encodeGrpcRoute(route: InboundGrpcRoute): GrpcRoute {
+  return {
+    metadata: encodeResourceRef(route.ref),
+    hosts: route.hosts.map(encodeHost),
+    authorizations: route.authorizations.map(encodeAuthorization),
+    rules: route.rules.map(({ matches, filters = [] }) => ({
+      matches: matches.map(encodeGrpcMatch),
+      filters: filters.map(encodeInboundGrpcFilter),
+    })),
   };
 }
 

@@ -1,3 +1,5 @@
+import type { GrpcRouteMatch } from '#api/gen/grpc_route.ts';
+import type { GrpcMatch } from '#model/match.ts';
 import type {
   HeaderMatch as HeaderMatchMessage,
   HostMatch as HostMatchMessage,
@@ -39,4 +41,9 @@ export function encodeMethod(method: string): HttpMethod {
 export function encodeHost(host: HostMatch): HostMatchMessage {
   if (host.kind === 'exact') return { match: { $case: 'exact', value: host.host } };
   return { match: { $case: 'suffix', value: { reverseLabels: [...host.reverseLabels] } } };
+}
+
+/** linkerd2-proxy refuses a match without `rpc`. */
+export function encodeGrpcMatch({ service = '', method = '', headers }: GrpcMatch): GrpcRouteMatch {
+  return { rpc: { service, method }, headers: headers.map(encodeHeader) };
 }

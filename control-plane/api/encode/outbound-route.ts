@@ -1,4 +1,3 @@
-import type { GrpcRouteMatch } from '#api/gen/grpc_route.ts';
 import type { Timeouts as TimeoutsMessage } from '#api/gen/http_route.ts';
 import type {
   Backend as BackendMessage,
@@ -12,13 +11,13 @@ import type {
 } from '#api/gen/outbound.ts';
 import type { Backend, Distribution } from '#model/backend.ts';
 import type { GrpcRetry, HttpRetry, Retry } from '#model/retry.ts';
-import type { GrpcMatch, GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
+import type { GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 import { encodeBackend } from './backend.ts';
 import { encodeBackoff } from './backoff.ts';
 import { encodeDuration } from './duration.ts';
 import { encodeGrpcFilter, encodeHttpFilter, encodeOpaqueFilter } from './filter.ts';
-import { encodeHeader, encodeHost, encodeHttpMatch } from './match.ts';
+import { encodeGrpcMatch, encodeHost, encodeHttpMatch } from './match.ts';
 import { encodeResourceRef } from './meta.ts';
 
 export function encodeHttpRoute(route: HttpRoute): HttpRouteMessage {
@@ -67,11 +66,6 @@ export function encodeOpaqueRoute(route: OpaqueRoute): OpaqueRouteMessage {
 
 export function encodeTlsRoute(route: TlsRoute): TlsRouteMessage {
   return { ...encodeOpaqueRoute(route), snis: route.serverNames.map(encodeHost) };
-}
-
-/** linkerd2-proxy refuses a match without `rpc`. */
-function encodeGrpcMatch({ service = '', method = '', headers }: GrpcMatch): GrpcRouteMatch {
-  return { rpc: { service, method }, headers: headers.map(encodeHeader) };
 }
 
 type RouteBackendMessage<G> = { backend: BackendMessage; filters: G[]; requestTimeout: undefined };

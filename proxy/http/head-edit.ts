@@ -1,7 +1,7 @@
 import type { HeaderModifier, PathModifier, Redirect, Rewrite } from '#model/filter.ts';
 import type { RequestHead as MatchedRequest } from '#model/match.ts';
-import type { RequestHead } from '../http/head.ts';
-import { MatchedHead, ORIGIN } from '../http/matched-head.ts';
+import type { RequestHead } from './head.ts';
+import { MatchedHead, ORIGIN } from './matched-head.ts';
 
 /** Of a redirect, which asks no pattern. */
 export function redirectedPath(head: RequestHead): Pick<MatchedRequest, 'path' | 'query'> {
