@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { isIP } from 'node:net';
 import { test } from 'node:test';
 import { containsAddress, formatAddress, formatNetwork, parseAddress, parseNetwork } from './address.ts';
 
@@ -26,6 +27,40 @@ test('text that is no address or network is refused', () => {
   for (const text of ['10.0.0.0/33', '10.0.0.0/', '::/129', '10.0.0.0/8/8', '10.0.0.0/-1', 'a/8']) {
     assert.equal(parseNetwork(text), undefined, text);
   }
+});
+
+test('what is an address is what Node takes for one', () => {
+  const parts = [
+    '',
+    '',
+    ':',
+    ':',
+    ':',
+    '::',
+    '0',
+    'f',
+    '12',
+    'FFFF',
+    '10000',
+    'g',
+    '.',
+    '1.2.3.4',
+    '1.2.3',
+    '%',
+    '%e0',
+    ' ',
+  ];
+  let addresses = 0;
+  for (let state = 1, count = 0; count < 200_000; count += 1) {
+    let text = count % 3 === 0 ? '1:2:3:4:' : '';
+    for (let length = count % 16; length >= 0; length -= 1) {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+      text += parts[(state >>> 16) % parts.length];
+    }
+    assert.equal(parseAddress(text) !== undefined, isIP(text) !== 0, JSON.stringify(text));
+    if (isIP(text) !== 0) addresses += 1;
+  }
+  assert.ok(addresses > 1000, `only ${addresses} addresses among them`);
 });
 
 test('a network contains what shares its prefix', () => {

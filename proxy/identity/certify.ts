@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs';
 import type { SecureContext } from 'node:tls';
+import { promisify } from 'node:util';
 import { IdentityService } from '#api/gen/identity.ts';
 import { createCsr } from '#pki/csr.ts';
 import { PrivateKey } from '#pki/key.ts';
@@ -16,6 +17,8 @@ import {
   type TrustAnchors,
 } from './credentials.ts';
 
+/** Not of `node:fs/promises`, which brings a line editor along: 3 ms of each start. */
+const readFileAsync = promisify(readFile);
 const CALL_MS = 10_000;
 /** Share of the remaining lifetime after which a certificate is renewed. */
 const REFRESH_RATIO = 0.7;
@@ -140,7 +143,7 @@ export class WorkloadIdentity implements Disposable {
 
   async #certify(): Promise<Credentials> {
     const { identity, anchors, tokenFile, clock } = this.#options;
-    const token = await readFile(tokenFile); // the kubelet replaces it while we run
+    const token = await readFileAsync(tokenFile); // the kubelet replaces it while we run
     const request = { identity, token, certificateSigningRequest: this.#csr };
     const response = await this.#client.unary(IdentityService.certify, request, CALL_MS);
     const answer = [response.leafCertificate, ...response.intermediateCertificates];

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { isIPv6 } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import { formatSocketAddress } from '#model/address.ts';
 import type { Endpoint, EndpointIdentity } from '#model/endpoint.ts';
@@ -29,7 +28,9 @@ export function connectTcp(address: string, port: number, options: ConnectOption
   return new Promise((resolve, reject) => {
     let socket: Socket;
     try {
-      socket = openExemptSocket(options.exemption, isIPv6(address), { allowHalfOpen: options.allowHalfOpen ?? true });
+      socket = openExemptSocket(options.exemption, address.includes(':'), {
+        allowHalfOpen: options.allowHalfOpen ?? true,
+      });
     } catch (error) {
       reject(new ProxyError('connect-failed', `no socket for ${target}: ${messageOf(error)}`, { cause: error }));
       return;
