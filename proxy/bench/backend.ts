@@ -3,13 +3,33 @@ import { join } from 'node:path';
 import type { Place } from './place.ts';
 
 /** Ports of the application: redirected to its proxy, and the same not redirected. */
-export const APP = { http: 8080, http2: 8082, opaque: 8084 } as const;
-export const APP_APART = { http: 9080, http2: 9082, opaque: 9084 } as const;
+export const APP = { http: 8080, http2: 8082, opaque: 8084, grpc: 8086 } as const;
+export const APP_APART = { http: 9080, http2: 9082, opaque: 9084, grpc: 9086 } as const;
 export const SMALL = 'hello world, hello mesh\n'; // 24 bytes
 const BODIES = { '10k': 10 * 1024, '1m': 1024 * 1024 } as const;
 
-/** The application behind every proxy: nginx, which costs little itself. */
+/** File with the one message of a gRPC call, for h2load. */
+export function grpcMessageFile(place: Place): string {
+  return join(place.folder, 'message');
+}
+
+/** The application behind every proxy: nginx, which costs little itself; for gRPC, whose trailers it has not, one of our own. */
 export async function startBackend(place: Place): Promise<void> {
+  await Promise.all([startNginx(place), startGrpc(place)]);
+}
+
+async function startGrpc(place: Place): Promise<void> {
+  const body = Buffer.from(SMALL);
+  const head = Buffer.alloc(5); // not compressed, length
+  head.writeUInt32BE(body.length, 1);
+  writeFileSync(grpcMessageFile(place), Buffer.concat([head, body]));
+  const main = join(import.meta.dirname, 'grpc-backend.ts');
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning', main];
+  place.start(place.server, 'load', 'grpc-backend', [...node, String(APP.grpc), String(APP_APART.grpc)]);
+  await place.listening(place.server, APP_APART.grpc, 'grpc-backend');
+}
+
+async function startNginx(place: Place): Promise<void> {
   const root = join(place.folder, 'www');
   mkdirSync(root);
   for (const [name, bytes] of Object.entries(BODIES)) writeFileSync(join(root, name), Buffer.alloc(bytes, 'x'));

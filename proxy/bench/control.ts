@@ -10,13 +10,16 @@ import { identityOf } from '../testing/mesh.ts';
 import { APP } from './backend.ts';
 import { CONTROL_PORT, SERVICE_HOST, SERVICE_IP, SERVICE_PORTS } from './service.ts';
 
+/** Proxies ask for the policy of their admin endpoint too. */
+const ADMIN_PORT = 4191;
+
 async function main(host: string): Promise<void> {
   const control = new TestControlPlane(createTestAuthority(), host);
   control.port = CONTROL_PORT;
   process.stdout.write(control.authority.anchorsPem);
   const identity = { kind: 'dns', name: identityOf('web'), serverName: identityOf('web') } as const;
   const service: ResourceRef = { type: 'resource', group: 'core', kind: 'Service', name: 'web', namespace: 'shop' };
-  for (const kind of ['http', 'http2', 'opaque'] as const) {
+  for (const kind of ['http', 'http2', 'opaque', 'grpc'] as const) {
     const port = SERVICE_PORTS[kind];
     const name = `${SERVICE_HOST}:${port}`;
     const endpoint: Endpoint = {
@@ -32,7 +35,7 @@ async function main(host: string): Promise<void> {
     control.setProfile(`${SERVICE_IP}:${port}`, { fullyQualifiedName: SERVICE_HOST, isOpaque: kind === 'opaque' });
     if (kind !== 'opaque') control.setOutboundPolicy(port, policy(service, name));
   }
-  for (const port of Object.values(APP))
+  for (const port of [...Object.values(APP), ADMIN_PORT])
     control.setPolicy(port, {
       ref: { type: 'resource', group: 'policy.linkerd.io', kind: 'Server', name: 'web', namespace: 'shop' },
       protocol: port === APP.opaque ? { kind: 'opaque' } : { kind: 'detect', timeoutMs: 10_000, routes: [] },

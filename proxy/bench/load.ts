@@ -1,5 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { grpcMessageFile } from './backend.ts';
 import { quantile } from './measure.ts';
 import type { Pair, Ports } from './pair.ts';
 import type { Place } from './place.ts';
@@ -9,7 +10,7 @@ export type Load = {
   readonly name: string;
   readonly help: string;
   readonly port: keyof Ports;
-  readonly path: string; // /s, /10k or /1m
+  readonly path: string; // /s, /10k or /1m; of gRPC the method
   readonly connections: number;
   readonly streams?: number; // of HTTP/2, at once on each connection
   readonly rate?: number; // requests a second in all; absent: as fast as answers come
@@ -33,6 +34,14 @@ export const LOADS: readonly Load[] = [
     streams: 16,
   },
   { name: 'h2-one', help: 'HTTP/2, one connection, one stream', port: 'http2', path: '/s', connections: 1, streams: 1 },
+  {
+    name: 'grpc',
+    help: 'gRPC calls with trailers, 8 connections of 16 streams, 24 bytes each way',
+    port: 'grpc',
+    path: '/bench.Echo/Call',
+    connections: 8,
+    streams: 16,
+  },
   { name: 'tcp', help: 'bytes of an opaque port, 8 connections, 1 MiB', port: 'opaque', path: '/1m', connections: 8 },
   {
     name: 'connect',
@@ -58,7 +67,8 @@ export type Sample = {
  *
  * @throws Error  when the load generator could not work
  */
-export async function run(place: Place, pair: Pair, load: Load, seconds: number): Promise<Sample> {
+export async function run(pair: Pair, load: Load, seconds: number): Promise<Sample> {
+  const { place } = pair;
   const port = pair.ports[load.port];
   if (port === undefined) throw new Error(`${pair.name} has no port for ${load.name}`);
   const url = `http://${pair.host}:${port}${load.path}`;
@@ -73,7 +83,10 @@ async function h2load(place: Place, url: string, load: Load, seconds: number): P
   const { rate, connections, streams = 1, port } = load;
   const command = [
     'h2load',
-    ...(port === 'http2' ? [] : ['--h1']),
+    ...(port === 'http2' || port === 'grpc' ? [] : ['--h1']),
+    ...(port === 'grpc'
+      ? [`--data=${grpcMessageFile(place)}`, '--header=content-type: application/grpc', '--header=te: trailers']
+      : []),
     `--clients=${connections}`,
     `--max-concurrent-streams=${streams}`,
     `--duration=${seconds}`,

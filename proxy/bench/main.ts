@@ -6,18 +6,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { BUNDLE_FOLDER } from '../../control-plane/install/bundle.ts';
 import { startBackend } from './backend.ts';
+import { LINKERD_VARIABLE, requireProgram, startLinkerd } from './linkerd.ts';
+import { measureIdle, type IdleMemory } from './idle.ts';
 import { LOADS, run, type Load } from './load.ts';
 import { cpuMicros, memoryOf } from './measure.ts';
 import { direct, startTulle, type Pair } from './pair.ts';
 import { startPeers } from './peers.ts';
 import { Place } from './place.ts';
-import { formatReport, type Footprint, type PairMemory, type Row } from './report.ts';
+import { formatIdle, formatReport, formatStartUps, type Footprint, type PairMemory, type Row } from './report.ts';
 import { requirePrograms } from './requirements.ts';
+import { measureStartUp, type StartUp } from './startup.ts';
 
 const EXIT_USAGE = 2;
 const INSIDE = '--inside';
 const WARM_UP_SECONDS = 1;
 const QUIET_MS = 12_000;
+const PARTS = ['loads', 'idle', 'start'] as const;
+/** Ports that one client has. */
+const IDLE_MAX = 20_000;
 
 const HELP = `Compares our pair of proxies with nginx's and haproxy's, in turn in one run: mutual TLS between the two of a pair, all
 connections redirected by the kernel, the two proxies of a pair on one core, load and application on another.
@@ -25,14 +31,20 @@ connections redirected by the kernel, the two proxies of a pair on one core, loa
 Usage: npm run bench -- [flags]
 
 Flags:
+  --parts LIST       loads, idle, start (default: all; with --loads only those)
   --loads LIST       which, separated by commas (default: all)
-  --pairs LIST       direct, nginx, haproxy-h1, haproxy-h2, tulle (default: all)
+  --pairs LIST       direct, nginx, haproxy-h1, haproxy-h2, tulle, linkerd2-proxy (default: all)
   --rounds N         each of them so many times (default: 5)
   --seconds N        each time so long (default: 3)
+  --idle N           idle connections (default: 10000)
+  --starts N         starts of each outbound proxy (default: 9)
   --node-flags LIST  flags of Node for our proxies, separated by spaces
   --profile          write CPU profiles of our proxies to dist/profile, for a browser's developer tools
   -o, --output FILE  all single results as JSON lines
   -h, --help         show this help
+
+Environment:
+  ${LINKERD_VARIABLE}  file of a linkerd2-proxy, which joins as a pair
 
 Loads:
 ${LOADS.map(({ name, help }) => `  ${name.padEnd(10)} ${help}`).join('\n')}
@@ -41,6 +53,7 @@ Examples:
   npm run bench
   npm run bench -- --loads small,1m --pairs haproxy-h1,tulle --rounds 3
   npm run bench -- --loads small --pairs tulle --profile
+  npm run bench -- --parts idle,start --pairs nginx,tulle
 `;
 
 class UsageFault extends Error {}
@@ -49,34 +62,46 @@ function readOptions(args: readonly string[]) {
   const { values } = parseArgs({
     args: [...args],
     options: {
+      parts: { type: 'string' },
       loads: { type: 'string' },
       pairs: { type: 'string' },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
+      idle: { type: 'string', default: '10000' },
+      starts: { type: 'string', default: '9' },
       'node-flags': { type: 'string', default: '' },
       profile: { type: 'boolean', default: false },
       output: { type: 'string', short: 'o' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
-  const number = (name: 'rounds' | 'seconds'): number => {
+  const number = (name: 'rounds' | 'seconds' | 'idle' | 'starts', max = 600): number => {
     const value = Number(values[name]);
-    if (!(value > 0 && value <= 600))
-      throw new UsageFault(`--${name} is "${values[name]}": use a number from 1 to 600`);
+    if (!(value > 0 && value <= max))
+      throw new UsageFault(`--${name} is "${values[name]}": use a number from 1 to ${max}`);
     return value;
   };
+  const parts = values.parts?.split(',') ?? (values.loads === undefined ? PARTS : ['loads']);
+  const unknown = parts.find((part) => !(PARTS as readonly string[]).includes(part));
+  if (unknown !== undefined) throw new UsageFault(`--parts names "${unknown}": use ${PARTS.join(', ')}`);
   const loads = values.loads?.split(',').map((name) => {
     const load = LOADS.find((one) => one.name === name);
     if (load === undefined)
       throw new UsageFault(`--loads names "${name}": use ${LOADS.map((one) => one.name).join(', ')}`);
     return load;
   });
+  const linkerd = process.env[LINKERD_VARIABLE];
+  if (linkerd !== undefined) requireProgram(linkerd);
   return {
     ...values,
-    loads: loads ?? LOADS,
+    linkerd,
+    parts,
+    loads: parts.includes('loads') ? (loads ?? LOADS) : [],
     pairs: values.pairs?.split(','),
     rounds: number('rounds'),
     seconds: number('seconds'),
+    idle: number('idle', IDLE_MAX),
+    starts: number('starts'),
     nodeFlags: values['node-flags'].split(' ').filter((flag) => flag !== ''),
   };
 }
@@ -90,23 +115,57 @@ async function main(args: readonly string[]): Promise<number> {
   requirePrograms((text) => process.stderr.write(`bench: ${text}\n`));
   // An ordinary user may make network namespaces in a user namespace of his own.
   if (process.getuid?.() !== 0) return again(args);
-  const { loads, rounds, seconds, nodeFlags, profile } = options;
+  const { nodeFlags, profile } = options;
   using place = new Place();
+  using linkerdPlace = options.linkerd === undefined ? undefined : new Place();
   await startBackend(place);
   const profileFlags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder()}`] : [];
-  const all = [direct(place), ...(await startPeers(place)), await startTulle(place, [...nodeFlags, ...profileFlags])];
-  const unknown = options.pairs?.find((name) => !all.some((pair) => pair.name === name));
+  const present = [
+    direct(place),
+    ...(await startPeers(place)),
+    await startTulle(place, [...nodeFlags, ...profileFlags]),
+  ];
+  if (linkerdPlace !== undefined && options.linkerd !== undefined) {
+    await startBackend(linkerdPlace);
+    present.push(await startLinkerd(linkerdPlace, options.linkerd));
+  }
+  const unknown = options.pairs?.find((name) => !present.some((pair) => pair.name === name));
   if (unknown !== undefined)
-    throw new UsageFault(`--pairs names "${unknown}": use ${all.map(({ name }) => name).join(', ')}`);
-  const pairs = all.filter(({ name }) => options.pairs?.includes(name) !== false);
-  await sleep(QUIET_MS);
-  const idle = new Map(pairs.map((pair) => [pair.name, memoryOfPair(pair)]));
+    throw new UsageFault(`--pairs names "${unknown}": use ${present.map(({ name }) => name).join(', ')}`);
+  const pairs = present.filter(({ name }) => options.pairs?.includes(name) !== false);
+  const { rows, footprints } = await measureLoads(pairs, options);
+  const memories: IdleMemory[] = [];
+  const startUps: StartUp[] = [];
+  for (const pair of pairs) {
+    if (pair.outbound === undefined || pair.ports.http === undefined) continue;
+    if (options.parts.includes('idle')) memories.push(await measureIdle(pair, options.idle));
+    if (options.parts.includes('start')) startUps.push(await measureStartUp(pair, pair.outbound, options.starts));
+  }
+  const all = [...rows, ...footprints, ...memories, ...startUps];
+  if (options.output !== undefined)
+    writeFileSync(options.output, all.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  process.stdout.write(formatReport(options.loads, rows, footprints));
+  process.stdout.write(`\n${formatIdle(memories)}\n${formatStartUps(startUps)}`);
+  if (profile) await endOf(present.find(({ name }) => name === 'tulle')!);
+  return 0;
+}
+
+type Options = ReturnType<typeof readOptions>;
+
+/** All loads, and what the proxies hold before, right after and some time after. */
+async function measureLoads(
+  pairs: readonly Pair[],
+  { loads, rounds, seconds }: Options,
+): Promise<{ readonly rows: readonly Row[]; readonly footprints: readonly Footprint[] }> {
   const rows: Row[] = [];
+  await sleep(QUIET_MS);
+  if (loads.length === 0) return { rows, footprints: [] };
+  const idle = new Map(pairs.map((pair) => [pair.name, memoryOfPair(pair)]));
   for (const load of loads) {
     for (let round = 0; round < rounds; round += 1) {
       for (const pair of turn(pairs, round)) {
         if (pair.ports[load.port] === undefined) continue;
-        rows.push(await measure(place, pair, load, round, seconds));
+        rows.push(await measure(pair, load, round, seconds));
         process.stderr.write('.');
       }
     }
@@ -114,7 +173,7 @@ async function main(args: readonly string[]): Promise<number> {
   process.stderr.write('\n');
   const loaded = new Map(pairs.map((pair) => [pair.name, memoryOfPair(pair)]));
   await sleep(QUIET_MS);
-  const footprints: Footprint[] = pairs
+  const footprints = pairs
     .filter(({ pids }) => pids.out.length > 0)
     .map((pair) => ({
       pair: pair.name,
@@ -122,11 +181,7 @@ async function main(args: readonly string[]): Promise<number> {
       loaded: loaded.get(pair.name)!,
       after: memoryOfPair(pair),
     }));
-  if (options.output !== undefined)
-    writeFileSync(options.output, [...rows, ...footprints].map((row) => `${JSON.stringify(row)}\n`).join(''));
-  process.stdout.write(formatReport(loads, rows, footprints));
-  if (profile) await endOf(all.at(-1)!);
-  return 0;
+  return { rows, footprints };
 }
 
 /** The proxies are another user. */
@@ -143,10 +198,10 @@ function turn(pairs: readonly Pair[], round: number): readonly Pair[] {
   return round % 2 === 1 ? turned.reverse() : turned;
 }
 
-async function measure(place: Place, pair: Pair, load: Load, round: number, seconds: number): Promise<Row> {
-  await run(place, pair, load, WARM_UP_SECONDS);
+async function measure(pair: Pair, load: Load, round: number, seconds: number): Promise<Row> {
+  await run(pair, load, WARM_UP_SECONDS);
   const before = [cpuMicros(pair.pids.out), cpuMicros(pair.pids.in)] as const;
-  const sample = await run(place, pair, load, seconds);
+  const sample = await run(pair, load, seconds);
   const done = sample.requests + sample.failed;
   return {
     ...sample,

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundleAll, BUNDLE_FOLDER } from '../../control-plane/install/bundle.ts';
@@ -10,45 +11,121 @@ import { APP, APP_APART } from './backend.ts';
 import { CONTROL_PORT, SERVICE_IP, SERVICE_PORTS } from './service.ts';
 import { PROXY_UID, type Place } from './place.ts';
 
+const TOKEN = 'token';
+const ADMIN_PORT = 4191;
+
 /** What a load can be sent through. */
-export type Ports = { readonly http?: number; readonly http2?: number; readonly opaque?: number };
+export type Ports = {
+  readonly http?: number;
+  readonly http2?: number;
+  readonly opaque?: number;
+  readonly grpc?: number;
+};
 
 /** Two proxies with mutual TLS between them. */
 export type Pair = {
   readonly name: string;
+  readonly place: Place;
   readonly host: string; // address that the client connects to
   readonly ports: Ports;
   readonly pids: { readonly out: readonly number[]; readonly in: readonly number[] };
+  readonly outbound?: Outbound; // absent: there is no proxy
+  readonly connectionsMax?: number; // of clients
+};
+
+/** How the outbound proxy of a pair is started, and where it listens. */
+export type Outbound = {
+  readonly start: () => ChildProcess;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** What it answers 200 when it serves. */
+  readonly ready?: { readonly host: string; readonly port: number; readonly path: string };
 };
 
 /** No proxy at all. */
 export function direct(place: Place): Pair {
-  return { name: 'direct', host: place.server.ipv4, ports: APP_APART, pids: { out: [], in: [] } };
+  return { name: 'direct', place, host: place.server.ipv4, ports: APP_APART, pids: { out: [], in: [] } };
 }
 
-/** The control plane of the bench, and our pair on it. */
+/** Our pair, with further flags of Node. */
 export async function startTulle(place: Place, flags: readonly string[]): Promise<Pair> {
   await bundleAll();
-  writeFileSync(join(place.folder, 'token'), 'token');
-  chmodSync(join(place.folder, 'token'), 0o644);
-  const anchorsPem = await startControl(place);
-  const start = async (host: TestHost, name: string): Promise<readonly number[]> => {
-    const child = place.start(
-      host,
-      'proxies',
-      name,
-      [process.execPath, ...NODE_FLAGS, ...flags, join(BUNDLE_FOLDER, 'tulle.cjs'), 'proxy'],
-      {
-        env: { ...environment(place, host, name, anchorsPem), ...NODE_ENVIRONMENT },
-        ...(exemption(PROXY_UID).kind === 'uid' ? { uid: PROXY_UID } : {}),
-      },
-    );
-    await place.listening(host, 4191, name);
-    return [child.pid ?? 0];
+  writeToken(place);
+  return startMeshPair(place, 'tulle', tulle(flags));
+}
+
+/** How a proxy of a mesh is started. */
+export type MeshProxy = {
+  readonly command: readonly string[];
+  /** What it needs besides what all of them need, without prefix, by its name. */
+  readonly environment: (name: string) => Readonly<Record<string, string>>;
+};
+
+/** Ours as it is shipped: its bundle, with the flags that it has in a pod. */
+function tulle(flags: readonly string[]): MeshProxy {
+  return {
+    command: [process.execPath, ...NODE_FLAGS, ...flags, join(BUNDLE_FOLDER, 'tulle.cjs'), 'proxy'],
+    environment: () => ({}),
   };
-  const inbound = await start(place.server, 'web');
-  const outbound = await start(place.client, 'client');
-  return { name: 'tulle', host: SERVICE_IP, ports: SERVICE_PORTS, pids: { out: outbound, in: inbound } };
+}
+
+/** The control plane of the bench, and a pair on it. */
+export async function startMeshPair(place: Place, pair: string, proxy: MeshProxy): Promise<Pair> {
+  const anchorsPem = await startControl(place);
+  const of = (host: TestHost, name: string): ProxyStart => ({
+    host,
+    name,
+    proxy,
+    anchorsPem,
+    ports: Object.values(APP),
+  });
+  const inbound = await startProxy(place, of(place.server, 'web'));
+  const outbound = await startProxy(place, of(place.client, 'client'));
+  return {
+    name: pair,
+    place,
+    host: SERVICE_IP,
+    ports: SERVICE_PORTS,
+    pids: { out: [outbound.pid ?? 0], in: [inbound.pid ?? 0] },
+    outbound: {
+      start: () => spawnProxy(place, of(place.client, 'client')),
+      listen: { host: '127.0.0.1', port: 4140 },
+      ready: { host: place.client.ipv4, port: ADMIN_PORT, path: '/ready' },
+    },
+  };
+}
+
+/** One proxy. */
+type ProxyStart = {
+  readonly host: TestHost;
+  readonly name: string; // of its service account, and of its log
+  readonly proxy: MeshProxy;
+  readonly anchorsPem: string;
+  readonly ports: readonly number[]; // of the application
+};
+
+/** Starts one of ours, as the user that it has in a pod, and waits until it listens. */
+export function startOurs(place: Place, start: Omit<ProxyStart, 'proxy'>): Promise<ChildProcess> {
+  return startProxy(place, { ...start, proxy: tulle([]) });
+}
+
+async function startProxy(place: Place, start: ProxyStart): Promise<ChildProcess> {
+  const child = spawnProxy(place, start);
+  await place.listening(start.host, ADMIN_PORT, start.name);
+  return child;
+}
+
+function spawnProxy(place: Place, start: ProxyStart): ChildProcess {
+  const { command } = start.proxy;
+  return place.start(start.host, 'proxies', start.name, command, {
+    env: { ...environment(place, start), ...NODE_ENVIRONMENT },
+    ...(exemption(PROXY_UID).kind === 'uid' ? { uid: PROXY_UID } : {}),
+  });
+}
+
+/** What a proxy shows for a certificate. The control plane of the bench takes any. */
+export function writeToken(place: Place): void {
+  writeFileSync(join(place.folder, TOKEN), 'token');
+  chmodSync(join(place.folder, TOKEN), 0o644);
 }
 
 /** @returns the trust anchors */
@@ -64,7 +141,10 @@ async function startControl(place: Place): Promise<string> {
   return place.logOf('control');
 }
 
-function environment(place: Place, host: TestHost, name: string, anchorsPem: string): Readonly<Record<string, string>> {
+function environment(
+  place: Place,
+  { host, name, proxy, anchorsPem, ports }: ProxyStart,
+): Readonly<Record<string, string>> {
   const address = `${place.server.ipv4}:${CONTROL_PORT}`;
   const env: Record<string, string> = {
     INBOUND_LISTEN_ADDR: '0.0.0.0:4143',
@@ -80,10 +160,11 @@ function environment(place: Place, host: TestHost, name: string, anchorsPem: str
     IDENTITY_SVC_NAME: CONTROL_IDENTITY,
     IDENTITY_LOCAL_NAME: identityOf(name),
     IDENTITY_TRUST_ANCHORS: anchorsPem,
-    IDENTITY_TOKEN_FILE: join(place.folder, 'token'),
+    IDENTITY_TOKEN_FILE: join(place.folder, TOKEN),
     INBOUND_IPS: host.ipv4,
-    INBOUND_PORTS: Object.values(APP).join(','),
+    INBOUND_PORTS: ports.join(','),
     LOG: 'warn',
+    ...proxy.environment(name),
   };
   return Object.fromEntries(Object.entries(env).map(([key, value]) => [`LINKERD2_PROXY_${key}`, value]));
 }

@@ -1,19 +1,23 @@
+import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createTestAuthority, tlsOptions } from '#pki/testing.ts';
 import { APP_APART } from './backend.ts';
 import { familyOf } from './measure.ts';
-import type { Pair } from './pair.ts';
+import type { Outbound, Pair } from './pair.ts';
 import type { Place } from './place.ts';
 
 const SERVER_NAME = 'web.shop.serviceaccount.identity.tulle.cluster.local';
 const CLIENT_NAME = 'client.shop.serviceaccount.identity.tulle.cluster.local';
 
+/** Twice that, for both sides, is what descriptors suffice for where the limit is low. */
+const HAPROXY_MAXCONN = 8000;
+
 /** Port of the outbound side; the inbound side has the next one. */
 const PORTS = {
-  nginx: { http: 7101, http2: 7111, opaque: 7121 },
+  nginx: { http: 7101, http2: 7111, opaque: 7121, grpc: 7131 },
   'haproxy-h1': { http: 7201, opaque: 7221 },
-  'haproxy-h2': { http: 7211, http2: 7231 },
+  'haproxy-h2': { http: 7211, http2: 7231, grpc: 7241 },
 } as const;
 
 /** Key and chain in one file, and the anchors, for both ends. */
@@ -46,6 +50,7 @@ export async function startPeers(place: Place): Promise<readonly Pair[]> {
   const pairs: Pair[] = [];
   for (const program of ['nginx', 'haproxy'] as const) {
     const pids = { out: [] as readonly number[], in: [] as readonly number[] };
+    let outbound: Outbound | undefined;
     for (const [side, host] of [
       ['in', place.server],
       ['out', place.client],
@@ -55,20 +60,31 @@ export async function startPeers(place: Place): Promise<readonly Pair[]> {
       const config = program === 'nginx' ? nginx : haproxy;
       writeFileSync(file, config(place, pki, side));
       const command = program === 'nginx' ? ['nginx', '-e', 'stderr', '-c', file] : ['haproxy', '-f', file];
-      const { pid = 0 } = place.start(host, 'proxies', name, command);
+      const start = (): ChildProcess => place.start(host, 'proxies', name, command);
+      const { pid = 0 } = start();
       const port = program === 'nginx' ? PORTS.nginx.http : PORTS['haproxy-h1'].http;
+      if (side === 'out') outbound = { start, listen: { host: host.ipv4, port } };
       await place.listening(host, side === 'out' ? port : port + 1, name);
       pids[side] = familyOf(pid);
     }
     for (const [name, ports] of Object.entries(PORTS))
-      if (name.startsWith(program)) pairs.push({ name, host: place.client.ipv4, ports, pids });
+      if (name.startsWith(program))
+        pairs.push({
+          name,
+          place,
+          host: place.client.ipv4,
+          ports,
+          pids,
+          ...(outbound && { outbound }),
+          ...(program === 'haproxy' && { connectionsMax: HAPROXY_MAXCONN }),
+        });
   }
   return pairs;
 }
 
 function nginx(place: Place, { client, server, anchors }: Pki, side: 'out' | 'in'): string {
   const to = side === 'out' ? place.server.ipv4 : '127.0.0.1';
-  const { http, http2, opaque } = PORTS.nginx;
+  const { http, http2, opaque, grpc } = PORTS.nginx;
   const next = (port: number): number => port + 1;
   const toServer = (kind: string): string =>
     `${kind}_ssl_certificate ${client}; ${kind}_ssl_certificate_key ${client}; ${kind}_ssl_trusted_certificate ${anchors}; ${kind}_ssl_verify on; ${kind}_ssl_protocols TLSv1.3; ${kind}_ssl_server_name on; ${kind}_ssl_name ${SERVER_NAME};`;
@@ -89,12 +105,15 @@ http {
   proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; client_max_body_size 0; proxy_request_buffering off;
   ${upstream('one', side === 'out' ? next(http) : APP_APART.http)}
   ${upstream('two', side === 'out' ? next(http2) : APP_APART.http2)}
+  ${upstream('grpc', side === 'out' ? next(grpc) : APP_APART.grpc)}
   ${
     side === 'out'
       ? `server { listen ${http} backlog=4096; location / { proxy_pass https://one; ${toServer('proxy')} } }
-  server { listen ${http2} http2 backlog=4096; location / { grpc_pass grpcs://two; ${toServer('grpc')} } }`
+  server { listen ${http2} http2 backlog=4096; location / { grpc_pass grpcs://two; ${toServer('grpc')} } }
+  server { listen ${grpc} http2 backlog=4096; location / { grpc_pass grpcs://grpc; ${toServer('grpc')} } }`
       : `server { listen ${next(http)} ssl backlog=4096; ${fromClient} location / { proxy_pass http://one; ${id} } }
-  server { listen ${next(http2)} ssl http2 backlog=4096; ${fromClient} location / { grpc_pass grpc://two; } }`
+  server { listen ${next(http2)} ssl http2 backlog=4096; ${fromClient} location / { grpc_pass grpc://two; } }
+  server { listen ${next(grpc)} ssl http2 backlog=4096; ${fromClient} location / { grpc_pass grpc://grpc; } }`
   }
 }
 stream {
@@ -125,11 +144,16 @@ frontend two
   # HTTP/2 has no reason phrase, and h2load takes no response without.
   http-response set-status 200 reason OK
   default_backend to-two
-frontend grpc
+frontend two-h2
   bind *:${two.http2} proto h2
   default_backend to-two
+frontend grpc
+  bind *:${two.grpc} proto h2
+  default_backend to-grpc
 backend to-two
   ${toServer(two.http + 1, 'alpn h2 pool-max-conn 2000')}
+backend to-grpc
+  ${toServer(two.grpc + 1, 'alpn h2 pool-max-conn 2000')}
 frontend bytes
   mode tcp
   bind *:${one.opaque}
@@ -149,6 +173,12 @@ frontend two
   default_backend app
 backend app
   server s 127.0.0.1:${APP_APART.http} pool-max-conn 2000
+frontend grpc
+  ${fromClient(two.grpc + 1, 'alpn h2')}
+  http-request set-header l5d-client-id %[ssl_c_s_dn(cn)]
+  default_backend app-grpc
+backend app-grpc
+  server s 127.0.0.1:${APP_APART.grpc} proto h2 pool-max-conn 2000
 frontend bytes
   mode tcp
   ${fromClient(one.opaque + 1, '')}
@@ -159,7 +189,7 @@ backend app-bytes
 `;
   return `global
   nbthread 1
-  maxconn 8000
+  maxconn ${HAPROXY_MAXCONN}
   ssl-default-bind-options ssl-min-ver TLSv1.3
   ssl-default-server-options ssl-min-ver TLSv1.3
   tune.ssl.cachesize 0

@@ -1,4 +1,5 @@
-import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,13 +19,14 @@ const LISTENING_MS = 15_000;
 
 /**
  * Two pods: network namespaces with a link between them, both with the redirection that the mesh has. What runs in them ends
- * when this is disposed of.
+ * when this is disposed of, or this process ends by itself or by a signal that allows it.
  */
 export class Place implements Disposable {
   readonly client: TestHost;
   readonly server: TestHost;
   readonly folder: string;
   readonly #children: ChildProcess[] = [];
+  readonly #dispose = (): void => this[Symbol.dispose]();
 
   constructor() {
     [this.client, this.server] = connectedHosts();
@@ -38,6 +40,10 @@ export class Place implements Disposable {
       `--outbound-ports-to-ignore=${APART}`,
     ]);
     for (const { netns } of [this.client, this.server]) inNetns(netns, () => installRedirect(options));
+    // This process too: what it does must not be in the way of the proxies.
+    spawnSync('taskset', ['--all-tasks', '--cpu-list', '--pid', CORES.load, String(process.pid)]);
+    process.once('exit', this.#dispose);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   }
 
   /** Starts a process in a pod, on a core. What it says goes to `<name>.log` in the folder. */
@@ -67,6 +73,15 @@ export class Place implements Disposable {
     }
   }
 
+  /** Ends a process that was started here, and its own children, at once. */
+  async end(leader: number): Promise<void> {
+    const child = this.#children.find(({ pid }) => pid === leader);
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    killGroup(leader);
+    await ended;
+  }
+
   logOf(name: string): string {
     return readFileSync(join(this.folder, `${name}.log`), 'utf8').slice(-2_000);
   }
@@ -85,6 +100,7 @@ export class Place implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    process.off('exit', this.#dispose);
     // With their own children: nginx's workers outlive a master that was killed.
     for (const { pid, exitCode } of this.#children) if (pid !== undefined && exitCode === null) killGroup(pid);
     rmSync(this.folder, { recursive: true, force: true });

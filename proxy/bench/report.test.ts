@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LOADS, summary } from './load.ts';
 import { cpuMicros, median, memoryOf, quantile } from './measure.ts';
-import { formatReport, type Row } from './report.ts';
+import { formatIdle, formatReport, formatStartUps, type Row } from './report.ts';
 
 test('the log of h2load becomes rates and latencies; what did not answer 200 counts as failed', () => {
   const lines = Array.from({ length: 1000 }, (_, index) => `1700000000000000\t200\t${index + 1}\n`);
@@ -24,10 +24,8 @@ test('CPU time and memory of a process are read', () => {
   assert.ok(rss >= pss && pss >= uss && uss > 1);
 });
 
-test('ratios are to the pair of haproxy, from medians over the rounds', () => {
-  const [small] = LOADS.filter(({ name }) => name === 'small');
-  assert.ok(small);
-  const row = (pair: string, round: number, perSecond: number, cpu: number): Row => ({
+function row(pair: string, round: number, perSecond: number, cpu: number): Row {
+  return {
     pair,
     load: 'small',
     round,
@@ -39,7 +37,12 @@ test('ratios are to the pair of haproxy, from medians over the rounds', () => {
     p999: 30,
     cpuOut: cpu,
     cpuIn: cpu,
-  });
+  };
+}
+
+test('ratios are to the pair of haproxy, from medians over the rounds', () => {
+  const [small] = LOADS.filter(({ name }) => name === 'small');
+  assert.ok(small);
   const rows = [
     ...[90, 100, 1000].map((rate, round) => row('haproxy-h1', round, rate, 40)),
     ...[140, 150, 160].map((rate, round) => row('tulle', round, rate, 30)),
@@ -47,4 +50,31 @@ test('ratios are to the pair of haproxy, from medians over the rounds', () => {
   const report = formatReport([small], rows, []);
   assert.match(report, /haproxy-h1 +90\.0\/100\/1000 +1\.00 .* 40\.0\+40\.0 +1\.00/);
   assert.match(report, /tulle +140\/150\/160 +1\.50 .* 30\.0\+30\.0 +0\.75/);
+});
+
+test('at a fixed rate, what a pair adds to the latency without one, and the ratio of that to nginx', () => {
+  const [fixed] = LOADS.filter(({ name }) => name === 'rate-500');
+  assert.ok(fixed);
+  const rows = Object.entries({ direct: 100, nginx: 500, tulle: 400 }).map(([pair, p50]) => ({
+    ...row(pair, 0, 500, 10),
+    load: fixed.name,
+    p50,
+  }));
+  const report = formatReport([fixed], rows, []);
+  assert.match(report, /failed +added p50 µs +x\n/);
+  assert.match(report, /nginx .* 0 +400 +1\.00\n/);
+  assert.match(report, /tulle .* 0 +300 +0\.75\n/);
+  const withoutDirect = formatReport([fixed], rows.slice(1), []);
+  assert.doesNotMatch(withoutDirect, /NaN/);
+});
+
+test('what each 1,000 idle connections cost, and how long a start takes', () => {
+  const memory = (uss: number) => ({ rss: uss + 40, pss: uss + 10, uss });
+  const idle = formatIdle([{ pair: 'tulle', connections: 10_000, before: memory(15), after: memory(75) }]);
+  assert.match(idle, /tulle +10000 +55\.0\/25\.0\/15\.0 +115\/85\.0\/75\.0 +6\.00\n/);
+  const starts = formatStartUps([
+    { pair: 'nginx', listening: 12, ready: undefined, answered: 20.04 },
+    { pair: 'tulle', listening: 80, ready: 120, answered: 130 },
+  ]);
+  assert.match(starts, /nginx +12\.0 +20\.0\n +tulle +80\.0 +120 +130\n/);
 });

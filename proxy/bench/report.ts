@@ -1,5 +1,7 @@
+import type { IdleMemory } from './idle.ts';
 import type { Load, Sample } from './load.ts';
 import { median, type Memory } from './measure.ts';
+import type { StartUp } from './startup.ts';
 
 /** One run of one load through one pair. */
 export type Row = Sample & {
@@ -20,11 +22,15 @@ export type Footprint = {
   readonly after: PairMemory; // when it has been quiet for a while
 };
 
-/** What the ratios are to. */
+/** What the ratios are to; of added latency to nginx's pair. */
 const REFERENCE = 'haproxy-h1';
 const REFERENCE_HTTP2 = 'haproxy-h2';
 
+const REFERENCE_ADDED = 'nginx';
+
 const COLUMNS = ['pair', 'per second', 'x', 'p50 µs', 'p99', 'p99.9', 'CPU µs out+in', 'x', 'failed'] as const;
+
+const ADDED_COLUMNS = ['added p50 µs', 'x'] as const;
 
 /** Tables for people: medians over the rounds, lowest and highest of the rates, ratios to haproxy's pair. */
 export function formatReport(loads: readonly Load[], rows: readonly Row[], footprints: readonly Footprint[]): string {
@@ -37,15 +43,28 @@ export function formatReport(loads: readonly Load[], rows: readonly Row[], footp
   return [...parts, formatFootprints(footprints)].join('\n');
 }
 
-function formatLoad({ name, help, port }: Load, rows: readonly Row[]): string {
+function formatLoad({ name, help, port, rate }: Load, rows: readonly Row[]): string {
   const pairs = [...Map.groupBy(rows, ({ pair }) => pair)];
   const middle = (some: readonly Row[], value: (row: Row) => number): number => median(some.map(value));
   const cpu = ({ cpuOut, cpuIn }: Row): number => cpuOut + cpuIn;
-  const reference = rows.filter(({ pair }) => pair === (port === 'http2' ? REFERENCE_HTTP2 : REFERENCE));
+  const reference = rows.filter(
+    ({ pair }) => pair === (port === 'http2' || port === 'grpc' ? REFERENCE_HTTP2 : REFERENCE),
+  );
   const ratio = (some: readonly Row[], value: (row: Row) => number): string =>
     reference.length === 0 || some[0]?.pair === 'direct'
       ? ''
       : (middle(some, value) / middle(reference, value)).toFixed(2);
+  // At a fixed rate what a pair adds to the latency tells more than its rate.
+  const p50 = (pair: string): number =>
+    middle(
+      rows.filter((row) => row.pair === pair),
+      (row) => row.p50,
+    ); // NaN without
+  const added = (pair: string): readonly string[] => {
+    const micros = p50(pair) - p50('direct');
+    const share = micros / (p50(REFERENCE_ADDED) - p50('direct'));
+    return pair === 'direct' ? ['', ''] : [micros, share].map((value) => (Number.isNaN(value) ? '' : round(value, 2)));
+  };
   const lines = pairs.map(([pair, some]) => {
     const rates = some.map(({ perSecond }) => perSecond);
     return [
@@ -58,20 +77,51 @@ function formatLoad({ name, help, port }: Load, rows: readonly Row[]): string {
       `${round(middle(some, (row) => row.cpuOut))}+${round(middle(some, (row) => row.cpuIn))}`,
       ratio(some, cpu),
       String(some.reduce((sum, { failed }) => sum + failed, 0)),
+      ...(rate === undefined ? [] : added(pair)),
     ];
   });
-  return `${name}: ${help}\n${table([COLUMNS, ...lines])}`;
+  const columns = rate === undefined ? COLUMNS : [...COLUMNS, ...ADDED_COLUMNS];
+  return `${name}: ${help}\n${table([columns, ...lines])}`;
 }
 
 function formatFootprints(footprints: readonly Footprint[]): string {
   if (footprints.length === 0) return '';
-  const cell = ({ rss, pss, uss }: Memory): string => `${round(rss)}/${round(pss)}/${round(uss)}`;
   const lines = footprints.map(({ pair, idle, loaded, after }) => [
     pair,
     ...[idle, loaded, after].flatMap((one) => [cell(one.out), cell(one.in)]),
   ]);
   const head = ['pair', 'idle out', 'in', 'loaded out', 'in', 'after out', 'in'];
   return `memory, MiB: resident/proportional/private\n${table([head, ...lines])}`;
+}
+
+/** @param startUps  empty: not measured */
+export function formatStartUps(startUps: readonly StartUp[]): string {
+  if (startUps.length === 0) return '';
+  const lines = startUps.map(({ pair, listening, ready, answered }) => [
+    pair,
+    round(listening),
+    ready === undefined ? '' : round(ready),
+    round(answered),
+  ]);
+  return `start of the outbound proxy, ms\n${table([['pair', 'listening', 'ready', 'first answer'], ...lines])}`;
+}
+
+/** @param memories  empty: not measured */
+export function formatIdle(memories: readonly IdleMemory[]): string {
+  if (memories.length === 0) return '';
+  const lines = memories.map(({ pair, connections, before, after }) => [
+    pair,
+    String(connections),
+    cell(before),
+    cell(after),
+    round(((after.uss - before.uss) / connections) * 1000, 2),
+  ]);
+  const head = ['pair', 'connections', 'without', 'with them', 'private, each 1,000'];
+  return `outbound proxy with idle connections, MiB: resident/proportional/private\n${table([head, ...lines])}`;
+}
+
+function cell({ rss, pss, uss }: Memory): string {
+  return `${round(rss)}/${round(pss)}/${round(uss)}`;
 }
 
 function table(rows: readonly (readonly string[])[]): string {
@@ -84,6 +134,6 @@ function table(rows: readonly (readonly string[])[]): string {
     .join('');
 }
 
-function round(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(1);
+function round(value: number, digits = 1): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(digits);
 }
