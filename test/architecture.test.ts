@@ -70,6 +70,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
   ],
   // Puts our pair beside those of others.
   'proxy/bench': '*',
+  // Leaves a pair running for long, with the places of the bench.
+  'proxy/soak': '*',
   // Puts a pair before what others have written to break such a pair.
   'proxy/conformance': '*',
   'viz/metrics-api': ['control-plane/runtime'],
