@@ -10,6 +10,7 @@ import { PrivateKey } from './key.ts';
 import { OID } from './oids.ts';
 import { decodeCertificates, PemError } from './pem.ts';
 import { createTestAuthority } from './testing.ts';
+import { mutateBytes } from '../../test/harness/fuzz.ts';
 import { seededRandom } from '../../test/harness/random.ts';
 
 function decodeHex(hex: string): Buffer {
@@ -135,21 +136,6 @@ function signedRequest(info: Buffer, key: PrivateKey): Buffer {
   return Buffer.concat([Buffer.from([0x30, 0x82, contents.length >> 8, contents.length & 0xff]), contents]);
 }
 
-/** Changes, removes, repeats and inserts some bytes. */
-function mutate(bytes: Buffer, random: () => number): Buffer {
-  let out = Buffer.from(bytes);
-  for (let left = 1 + Math.floor(random() * 4); left > 0; left -= 1) {
-    const at = Math.floor(random() * out.length);
-    const length = Math.floor(random() * 8);
-    const kind = Math.floor(random() * 4);
-    if (kind === 0) out[at] = Math.floor(random() * 256);
-    else if (kind === 1) out = Buffer.concat([out.subarray(0, at), out.subarray(at + length)]);
-    else if (kind === 2) out = Buffer.concat([out.subarray(0, at + length), out.subarray(at)]);
-    else out = Buffer.concat([out.subarray(0, at), Buffer.from([Math.floor(random() * 256)]), out.subarray(at)]);
-  }
-  return out;
-}
-
 test('changed certificates, requests and PEM texts are refused with our own errors, or read as the bytes they are', (context) => {
   const seed = Number(process.env['FUZZ_SEED'] ?? randomInt(2 ** 31));
   context.diagnostic(`FUZZ_SEED=${seed}`);
@@ -169,14 +155,14 @@ test('changed certificates, requests and PEM texts are refused with our own erro
     }
   };
   for (let round = 0; round < ROUNDS; round += 1) {
-    const changed = mutate(certificate, random);
+    const changed = mutateBytes(certificate, random);
     attempt(() => {
       const read = parseCertificate(changed);
       assert.ok(changed.includes(read.tbsDer) && read.tbsDer.includes(read.publicDer) && read.der.equals(changed));
     }, CertificateError);
-    attempt(() => void parseCsr(mutate(request, random)), CsrError);
+    attempt(() => void parseCsr(mutateBytes(request, random)), CsrError);
     // Signed after the change, so that what lies behind the signature is read too.
-    const resigned = signedRequest(mutate(encodeDer(childrenOf(decodeDer('request', request))[0]!), random), key);
+    const resigned = signedRequest(mutateBytes(encodeDer(childrenOf(decodeDer('request', request))[0]!), random), key);
     attempt(() => {
       const { names, publicDer } = parseCsr(resigned);
       assert.ok(resigned.includes(publicDer) && names.dns.every((name) => resigned.includes(name)));
@@ -185,7 +171,7 @@ test('changed certificates, requests and PEM texts are refused with our own erro
       const bytes = Buffer.from(Array.from({ length: Math.floor(random() * 64) }, () => Math.floor(random() * 256)));
       assert.deepEqual(encodeDer(decodeDer('input', bytes)), bytes);
     }, Asn1Error);
-    const text = mutate(Buffer.from(authority.anchorsPem), random).toString('latin1');
+    const text = mutateBytes(Buffer.from(authority.anchorsPem), random).toString('latin1');
     attempt(() => void decodeCertificates(text, 'text').map(parseCertificate), PemError, CertificateError);
   }
 });
