@@ -11,7 +11,7 @@ const LABEL_SETS_MAX = 256;
 class Kept<S extends Series> implements Disposable {
   readonly #family: Family<S>;
   readonly #base: Labels;
-  readonly #byKey = new Map<string, S>();
+  readonly #byKey = new Map<string | number, S>();
   #isDisposed = false;
 
   constructor(family: Family<S>, base: Labels) {
@@ -19,12 +19,14 @@ class Kept<S extends Series> implements Disposable {
     this.#base = base;
   }
 
-  get(key: string, labels: () => Labels): S {
-    const known = this.#byKey.get(key);
-    if (known !== undefined) return known;
+  get(key: string | number, labels: () => Labels): S {
+    return this.#byKey.get(key) ?? this.#add(key, labels());
+  }
+
+  #add(key: string | number, labels: Labels): S {
     const [first] = this.#byKey.values();
     if (first !== undefined && this.#byKey.size >= LABEL_SETS_MAX) return first;
-    const series = this.#family.acquire({ ...this.#base, ...labels() });
+    const series = this.#family.acquire({ ...this.#base, ...labels });
     // What ends after its route has no owner any more, who would give the series back.
     if (this.#isDisposed) this.#family.release(series, Date.now());
     else this.#byKey.set(key, series);
@@ -37,6 +39,9 @@ class Kept<S extends Series> implements Disposable {
     this.#byKey.clear();
   }
 }
+
+/** Above the codes that exist, all are one. */
+const GRPC_STATUS_MAX = 17;
 
 const NONE = (): Labels => ({});
 
@@ -75,9 +80,9 @@ export class PolicyRouteMetrics implements RouteMetrics {
   readonly #labelsOf: (ending: Ending) => Labels;
   readonly #statuses: Kept<Series>;
   readonly #durations: Kept<HistogramSeries>;
-  readonly #backendRequests: Kept<Series>;
-  readonly #backendStatuses: Kept<Series>;
-  readonly #backendDurations: Kept<HistogramSeries>;
+  readonly #backends = new Map<string, BackendSeries>();
+  #isDisposed = false;
+  readonly #newBackend: (backend: ResourceRef | undefined) => BackendSeries;
   readonly #mirrored: Kept<Series>;
   readonly #retries: Readonly<Record<'requests' | 'successes' | 'limit_exceeded' | 'overflow', Kept<Series>>>;
 
@@ -93,9 +98,7 @@ export class PolicyRouteMetrics implements RouteMetrics {
     const front = { ...base, hostname: '' };
     this.#statuses = new Kept(families.statuses, front);
     this.#durations = new Kept(families.durations, front);
-    this.#backendRequests = new Kept(families.backendRequests, base);
-    this.#backendStatuses = new Kept(families.backendStatuses, base);
-    this.#backendDurations = new Kept(families.backendDurations, base);
+    this.#newBackend = (backend) => new BackendSeries(families, { ...base, ...backendLabels(backend) });
     this.#mirrored = new Kept(families.mirrored, base);
     this.#retries = {
       requests: new Kept(families.retryRequests, front),
@@ -103,15 +106,7 @@ export class PolicyRouteMetrics implements RouteMetrics {
       limit_exceeded: new Kept(families.retryLimitExceeded, front),
       overflow: new Kept(families.retryOverflow, front),
     };
-    this.#kept = [
-      this.#statuses,
-      this.#durations,
-      this.#backendRequests,
-      this.#backendStatuses,
-      this.#backendDurations,
-      this.#mirrored,
-      ...Object.values(this.#retries),
-    ];
+    this.#kept = [this.#statuses, this.#durations, this.#mirrored, ...Object.values(this.#retries)];
   }
 
   request(): void {}
@@ -122,14 +117,13 @@ export class PolicyRouteMetrics implements RouteMetrics {
   }
 
   attempt(backend: ResourceRef | undefined): void {
-    this.#backendRequests.get(keyOf(backend), () => backendLabels(backend)).value += 1;
+    this.#of(backend).requests.get('', NONE).value += 1;
   }
 
   attemptFinished(backend: ResourceRef | undefined, ending: Ending, durationMs: number): void {
-    const key = keyOf(backend);
-    const labels = (): Labels => ({ ...backendLabels(backend), ...this.#labelsOf(ending) });
-    this.#backendStatuses.get(`${key} ${endingKey(ending)}`, labels).value += 1;
-    this.#backendDurations.get(key, () => backendLabels(backend)).observe(durationMs / 1000);
+    const { statuses, durations } = this.#of(backend);
+    statuses.get(endingKey(ending), () => this.#labelsOf(ending)).value += 1;
+    durations.get('', NONE).observe(durationMs / 1000);
   }
 
   retry(what: 'requests' | 'successes' | 'limit_exceeded' | 'overflow'): void {
@@ -141,7 +135,40 @@ export class PolicyRouteMetrics implements RouteMetrics {
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true;
     for (const one of this.#kept) one[Symbol.dispose]();
+    for (const one of this.#backends.values()) one[Symbol.dispose]();
+    this.#backends.clear();
+  }
+
+  #of(backend: ResourceRef | undefined): BackendSeries {
+    return this.#backends.get(keyOf(backend)) ?? this.#add(backend);
+  }
+
+  #add(backend: ResourceRef | undefined): BackendSeries {
+    const [first] = this.#backends.values();
+    if (first !== undefined && this.#backends.size >= LABEL_SETS_MAX) return first;
+    const series = this.#newBackend(backend);
+    if (this.#isDisposed) series[Symbol.dispose]();
+    else this.#backends.set(keyOf(backend), series);
+    return series;
+  }
+}
+
+/** Of one backend of a route. */
+class BackendSeries implements Disposable {
+  readonly requests: Kept<Series>;
+  readonly statuses: Kept<Series>;
+  readonly durations: Kept<HistogramSeries>;
+
+  constructor(families: OutboundRouteFamilies, base: Labels) {
+    this.requests = new Kept(families.backendRequests, base);
+    this.statuses = new Kept(families.backendStatuses, base);
+    this.durations = new Kept(families.backendDurations, base);
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of [this.requests, this.statuses, this.durations]) one[Symbol.dispose]();
   }
 }
 
@@ -193,8 +220,10 @@ export function grpcLabels({ grpcStatus, error }: Ending): Labels {
   return { grpc_status: grpcStatus === undefined ? 'UNKNOWN' : grpcStatusName(grpcStatus), error };
 }
 
-function endingKey({ status, grpcStatus, error }: Ending): string {
-  return `${status} ${grpcStatus} ${error}`;
+/** A number for what nearly every request is, so that no text is made for each. */
+function endingKey({ status, grpcStatus, error }: Ending): string | number {
+  if (error !== '') return `${status} ${grpcStatus} ${error}`;
+  return grpcStatus === undefined ? status : status + 1000 * (1 + Math.min(grpcStatus, GRPC_STATUS_MAX));
 }
 
 /** Families `outbound_tcp_route_*` and `outbound_tls_route_*`: connections of one route. */
