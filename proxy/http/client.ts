@@ -35,6 +35,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
   #isPersistent = true;
   #isGone = false;
   #isFraming = false; // the request body needs chunks
+  #asksToSwitch = false;
 
   constructor(connection: Connection, owner: ClientOwner) {
     this.connection = connection;
@@ -55,6 +56,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
     this.#state = 'head';
     this.#isRequestDone = isEnd;
     this.#isPersistent = head.isHttp11;
+    this.#asksToSwitch = head.upgrade !== undefined;
     this.#isFraming = head.body === 'frames';
     if (!this.#isFraming) return this.connection.writeHead(`${head.lines}${fields}\r\n`, body);
     const coding = 'transfer-encoding: chunked\r\n';
@@ -144,6 +146,9 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
     if (head.status === 101 || (this.#method === 'CONNECT' && head.status >= 200 && head.status < 300)) {
       if (head.status === 101 && head.upgrade === undefined)
         throw new ProxyError('server-malformed', 'status 101 without Upgrade');
+      // Else what the client sends next, which is a request, would pass unseen.
+      if (head.status === 101 && !this.#asksToSwitch)
+        throw new ProxyError('server-malformed', 'the server switches protocols without being asked');
       this.#sink = undefined;
       this.#close();
       this.connection.pause();
