@@ -144,8 +144,12 @@ async function main(args: readonly string[]): Promise<number> {
   const all = [...rows, ...footprints, ...memories, ...startUps];
   if (options.output !== undefined)
     writeFileSync(options.output, all.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  process.stdout.write(formatReport(options.loads, rows, footprints));
-  process.stdout.write(`\n${formatIdle(memories)}\n${formatStartUps(startUps)}`);
+  const tables = [
+    ...(options.loads.length > 0 ? [formatReport(options.loads, rows, footprints)] : []),
+    ...(memories.length > 0 ? [formatIdle(memories)] : []),
+    ...(startUps.length > 0 ? [formatStartUps(startUps)] : []),
+  ];
+  process.stdout.write(tables.join('\n'));
   if (profile) await endOf(present.find(({ name }) => name === 'tulle')!);
   return 0;
 }

@@ -94,9 +94,8 @@ function formatFootprints(footprints: readonly Footprint[]): string {
   return `memory, MiB: resident/proportional/private\n${table([head, ...lines])}`;
 }
 
-/** @param startUps  empty: not measured */
+/** Times of starts. */
 export function formatStartUps(startUps: readonly StartUp[]): string {
-  if (startUps.length === 0) return '';
   const lines = startUps.map(({ pair, listening, ready, answered }) => [
     pair,
     round(listening),
@@ -106,9 +105,8 @@ export function formatStartUps(startUps: readonly StartUp[]): string {
   return `start of the outbound proxy, ms\n${table([['pair', 'listening', 'ready', 'first answer'], ...lines])}`;
 }
 
-/** @param memories  empty: not measured */
+/** What idle connections cost. */
 export function formatIdle(memories: readonly IdleMemory[]): string {
-  if (memories.length === 0) return '';
   const lines = memories.map(({ pair, connections, before, after }) => [
     pair,
     String(connections),
