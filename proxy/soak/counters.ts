@@ -22,15 +22,24 @@ export class Counters {
   readonly #series = new Map<string, { last: number; before: number; sample: SampleLine }>();
 
   add(samples: readonly SampleLine[]): void {
+    const gone = new Set(this.#series.keys());
     for (const sample of samples) {
       if (!sample.name.endsWith('_total')) continue;
       const key = `${sample.name} ${JSON.stringify(sample.labels)}`;
       const known = this.#series.get(key);
+      gone.delete(key);
       if (known === undefined) this.#series.set(key, { last: sample.value, before: 0, sample });
       else {
         if (sample.value < known.last) known.before += known.last;
         known.last = sample.value;
       }
+    }
+    // A forgotten series may be back with the value that it had.
+    for (const key of gone) {
+      const series = this.#series.get(key);
+      if (series === undefined) continue;
+      series.before += series.last;
+      series.last = 0;
     }
   }
 

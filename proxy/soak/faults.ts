@@ -32,7 +32,7 @@ const AFTERMATH_MS = 1_500;
 const EXCUSES: Readonly<Record<FaultKind, readonly Failure[]>> = {
   refuse: ['app-503'],
   reset: ['cut', 'proxy:server-closed'],
-  truncate: ['cut'],
+  truncate: ['cut', 'proxy:server-closed'],
   stall: ['proxy:request-timeout', 'proxy:attempt-timeout'],
   kill: ['cut', 'proxy:server-closed', 'proxy:connect-refused', 'proxy:connect-failed'],
   'cut-mesh': ['cut', 'proxy:server-closed', 'proxy:connect-failed', 'proxy:http2-refused'],
