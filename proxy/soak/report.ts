@@ -137,10 +137,12 @@ export function report(run: Run & { readonly seed: number }, problems: readonly 
 function describe({ kind, failure, detail, startMs, endMs }: Failed, faults: readonly Fault[]): string {
   const near = faults.findLast(({ fromMs }) => fromMs <= endMs);
   const when =
-    near === undefined
-      ? 'before any fault'
-      : `${((endMs - near.untilMs) / 1000).toFixed(2)} s after the end of ${near.kind}`;
-  return `${kind}: ${failure} (${detail}), ${((endMs - startMs) / 1000).toFixed(2)} s long, ${when}`;
+    near === undefined ? 'before any fault' : `${((endMs - near.untilMs) / 1000).toFixed(2)} s after ${near.kind} did`;
+  const meanwhile = faults
+    .filter(({ fromMs, untilMs }) => fromMs <= endMs && untilMs >= startMs)
+    .map((one) => one.kind);
+  const seconds = ((endMs - startMs) / 1000).toFixed(2);
+  return `${kind}: ${failure} (${detail}), ${seconds} s long, ended ${when}; meanwhile: ${meanwhile.join(', ')}`;
 }
 
 function histogram(failed: readonly Failed[]): string {
