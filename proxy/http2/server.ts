@@ -169,10 +169,10 @@ class ServedStream implements ServedHandler, ResponseSink {
 
   /** The response is complete; what still comes of the request is not wanted (RFC 9113 section 8.1). */
   #dropRequest(stream: Stream): void {
-    if (stream.isRemoteDone || stream.hasWaiting || this.#isTunnel) return;
+    if (stream.isRemoteDone || this.#isTunnel) return;
     this.#sink?.abort();
     this.#sink = undefined;
-    stream.reset(ErrorCode.NO_ERROR);
+    stream.endWhenSent();
   }
 
   /** The request is malformed: it is answered, and the stream ends as RFC 9113 section 8.1.1 says. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
-import type { ServeRequest } from '../http/exchange.ts';
+import { NO_SINK, type ServeRequest } from '../http/exchange.ts';
 import { parseResponseHead } from '../http/head.ts';
 import { Connection } from '../transport/connection.ts';
 import { ErrorCode } from './errors.ts';
@@ -10,7 +10,7 @@ import { Flag, Frame, PREFACE } from './frames.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 import { Http2Servers } from './server.ts';
-import { block, frame, get, SETTINGS, uint32, type ReceivedFrame } from '../testing/raw-http2.ts';
+import { block, frame, get, RawHttp2, SETTINGS, uint32, type ReceivedFrame } from '../testing/raw-http2.ts';
 import { seededRandom } from '../../test/harness/random.ts';
 
 const OK = parseResponseHead('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n', 'GET');
@@ -28,7 +28,7 @@ async function talk(bytes: Buffer, isEnough: (frames: readonly ReceivedFrame[]) 
   const listener = createServer({ allowHalfOpen: true }, (socket: Socket) => {
     const serve: ServeRequest = (_head, _body, _isEnd, response) => {
       response.respond(OK, Buffer.from('ok'), true);
-      return { send: () => true, resumeResponse() {}, abort() {} };
+      return NO_SINK;
     };
     servers.serve(new Connection(socket), Buffer.alloc(0), false, serve, () => {});
   });
@@ -61,6 +61,29 @@ async function talk(bytes: Buffer, isEnough: (frames: readonly ReceivedFrame[]) 
   listener.close();
   return frames;
 }
+
+test('the rest of a request is refused when its whole response has left, however long that takes', async () => {
+  const listener = createServer({ allowHalfOpen: true }, (socket: Socket) => {
+    const serve: ServeRequest = (_head, _body, _isEnd, response) => {
+      response.respond(OK, Buffer.from('ok'), true);
+      return NO_SINK;
+    };
+    const servers = new Http2Servers(60_000, () => performance.now());
+    servers.serve(new Connection(socket), Buffer.alloc(0), false, serve, () => {});
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  using client = await RawHttp2.connect((listener.address() as AddressInfo).port);
+  const window = Buffer.from([0, 4, 0, 0, 0, 1]); // INITIAL_WINDOW_SIZE of one byte
+  client.send(frame(Frame.SETTINGS, 0, 0, window), frame(Frame.HEADERS, Flag.END_HEADERS, 1, REQUEST));
+  await client.until(() => client.content(1) === 'o');
+  client.send(frame(Frame.DATA, 0, 1, Buffer.from('more')), frame(Frame.WINDOW_UPDATE, 0, 1, uint32(10)));
+  const reset = (): ReceivedFrame | undefined => client.frames.find(({ type }) => type === Frame.RST_STREAM);
+  await client.until(() => reset() !== undefined);
+  listener.close();
+  assert.equal(client.content(1), 'ok');
+  assert.equal(reset()?.payload.readUInt32BE(0), ErrorCode.NO_ERROR);
+});
 
 const goAwayCode = (frames: readonly ReceivedFrame[]): number | undefined =>
   frames.find(({ type }) => type === Frame.GOAWAY)?.payload.readUInt32BE(4);

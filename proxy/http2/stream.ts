@@ -42,6 +42,7 @@ export class Stream {
   #isStalled = false; // the source was told to stop
   #owed = 0; // received and not credited
   #isPaused = false;
+  #isUnwanted = false; // what still comes of the peer
 
   constructor(session: Session, id: number, handler: StreamHandler, sendWindow: number, receiveWindow: number) {
     this.#session = session;
@@ -135,6 +136,17 @@ export class Stream {
     this.#isEndWaiting = false;
     this.isLocalDone = true;
     if (this.isRemoteDone) this.#session.forget(this);
+    else if (this.#isUnwanted) this.reset(ErrorCode.NO_ERROR);
+  }
+
+  /** Ends the stream when the rest of what was given to `sendData` has left; what still comes until then is taken in and dropped. */
+  endWhenSent(): void {
+    if (!this.hasWaiting) {
+      this.reset(ErrorCode.NO_ERROR);
+      return;
+    }
+    this.#isUnwanted = true;
+    this.resume();
   }
 
   /** The head has been sent with END_STREAM. */
