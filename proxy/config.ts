@@ -3,6 +3,7 @@ import { networkMatches, type NetworkMatch } from '#model/authorization.ts';
 import { parseNetwork } from '#model/address.ts';
 import { DurationError, parseDurationMs } from '#runtime/duration.ts';
 import { LOG_FORMATS, type LogFormat, type LogLevel } from '#runtime/log.ts';
+import { TIMER_MS_MAX } from '#runtime/clock.ts';
 import { isLoopback, type ControlAddress } from './grpc/address.ts';
 import { readTrustAnchors, type TrustAnchors } from './identity/credentials.ts';
 import { ACCESS_LOG_FORMATS, type AccessLogFormat } from './inbound/access-log.ts';
@@ -77,9 +78,6 @@ export class ConfigError extends Error {
 }
 
 const PREFIX = 'LINKERD2_PROXY_';
-/** A timer of Node that is to take longer fires at once. 365 days, as Linkerd's injector says for ever, become 24. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
-
 /** @throws ConfigError  naming every key that is missing or wrong */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const env = new Environment(environment);
@@ -175,6 +173,7 @@ class Environment {
   duration(name: string, fallback: string): number {
     const value = this.text(name, fallback);
     try {
+      // 365 days, as Linkerd's injector says for ever, become 24.
       return Math.min(parseDurationMs(value), TIMER_MS_MAX);
     } catch (error) {
       if (!(error instanceof DurationError)) throw error;

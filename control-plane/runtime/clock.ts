@@ -7,7 +7,7 @@ export interface Clock {
 }
 
 /** Longest delay a Node timer takes; longer ones would fire at once. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
+export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** The machine's clock. Its timers do not keep the process alive. */
 export const systemClock: Clock = {

@@ -1,3 +1,4 @@
+import { TIMER_MS_MAX } from '#runtime/clock.ts';
 import type { Connection, ConnectionHandler } from '../transport/connection.ts';
 
 /** How the wait for the first bytes of a connection ended. */
@@ -52,7 +53,7 @@ export function readFirstBytes(
       connection.handler = BETWEEN;
       resolve(result);
     };
-    const timer = setTimeout(() => done({ kind: 'silent', bytes }), timeoutMs);
+    const timer = setTimeout(() => done({ kind: 'silent', bytes }), Math.min(timeoutMs, TIMER_MS_MAX));
     connection.start({
       onData(more) {
         bytes = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
@@ -121,7 +122,7 @@ class Race {
     this.result = new Promise((resolve) => {
       this.#resolve = resolve;
     });
-    this.#timer = setTimeout(() => this.#tunnel(), timeoutMs);
+    this.#timer = setTimeout(() => this.#tunnel(), Math.min(timeoutMs, TIMER_MS_MAX));
     client.start({
       onData: (more) => {
         this.#bytes = Buffer.concat([this.#bytes, more]);

@@ -1,4 +1,5 @@
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
+import { detached } from '../http/field-text.ts';
 import type { Decision, FailedAttempt, FailedRequest, Origin } from './decision.ts';
 
 /** Decisions that are kept: with texts of the lengths below, 2 MiB at most, usually 0.4. */
@@ -63,7 +64,7 @@ export class DecisionLog {
       protocol: 'tcp',
       decidedBy: namesOf(refs),
       code,
-      reason: reason.slice(0, REASON_MAX),
+      reason: detached(reason, REASON_MAX),
       attempts: [],
       latencyMs: 0,
     });
@@ -84,13 +85,13 @@ export class DecisionLog {
       ...origin,
       timeMs: Date.now(),
       protocol: 'http',
-      ...(head !== undefined && { method: head.method.slice(0, TEXT_MAX) }),
-      ...(head?.authority !== undefined && { authority: head.authority.slice(0, TEXT_MAX) }),
-      ...(head !== undefined && { path: (question < 0 ? target : target.slice(0, question)).slice(0, TEXT_MAX) }),
+      ...(head !== undefined && { method: detached(head.method, TEXT_MAX) }),
+      ...(head?.authority !== undefined && { authority: detached(head.authority, TEXT_MAX) }),
+      ...(head !== undefined && { path: detached(question < 0 ? target : target.slice(0, question), TEXT_MAX) }),
       decidedBy: namesOf(failed?.refs ?? []),
       code,
       status,
-      reason: message.slice(0, REASON_MAX),
+      reason: detached(message, REASON_MAX),
       attempts: (failed?.attempts ?? []).slice(0, ATTEMPTS_MAX).map(shortened),
       latencyMs: failed === undefined ? 0 : Math.round((this.#options.now() - failed.startedMs) * 10) / 10,
     });
@@ -107,5 +108,5 @@ function namesOf(refs: readonly ResourceRef[]): readonly string[] {
 }
 
 function shortened({ endpoint, backend, outcome }: FailedAttempt): FailedAttempt {
-  return { endpoint, ...(backend !== undefined && { backend }), outcome: outcome.slice(0, TEXT_MAX) };
+  return { endpoint, ...(backend !== undefined && { backend }), outcome: detached(outcome, TEXT_MAX) };
 }

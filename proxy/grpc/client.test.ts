@@ -76,6 +76,23 @@ test('a server with another name is not spoken to', async () => {
   );
 });
 
+test('hundreds of watches share one connection', async () => {
+  await using control = new TestControlPlane(createTestAuthority());
+  await control.start();
+  using client = clientOf(control);
+  let answers = 0;
+  using watches = new DisposableStack();
+  for (let n = 0; n < 300; n += 1) {
+    const path = `10.0.0.1:${n}`;
+    control.setProfile(path, { fullyQualifiedName: path, isOpaque: false });
+    const handler = { onMessage: () => (answers += 1), onRefused: (error: GrpcError) => assert.fail(error) };
+    watches.use(watchStream(client, DestinationService.getProfile, { ...request, path }, () => 0, handler));
+    // As a proxy learns of its targets: one by one.
+    await eventually(() => answers === n + 1, `answer ${n}`);
+  }
+  assert.equal(control.connections, 1);
+});
+
 test('pauses grow to a limit and are never equal for everybody', () => {
   assert.equal(backoffMs(1, 0), 100);
   assert.equal(backoffMs(3, 0), 400);

@@ -61,7 +61,7 @@ export type GrpcClientOptions = ControlConnectOptions & {
 export class GrpcClient implements Disposable {
   readonly #target: ControlAddress;
   readonly #options: GrpcClientOptions;
-  #session: Session | undefined;
+  readonly #sessions = new Set<Session>(); // also those that take no more calls, until they are closed
   #connecting: Promise<Session> | undefined;
   #failures = 0;
   #notBeforeMs = 0;
@@ -126,15 +126,21 @@ export class GrpcClient implements Disposable {
   /** Closes the connection; running calls end. */
   [Symbol.dispose](): void {
     this.#isDisposed = true;
-    this.#session?.connection.destroy();
+    for (const session of this.#sessions) session.connection.destroy();
   }
 
   get #service(): string {
     return this.#options.service ?? 'control plane';
   }
 
+  get #usable(): Session | undefined {
+    for (const session of this.#sessions) if (session.isUsable) return session;
+    return undefined;
+  }
+
   #connected(): Promise<Session> {
-    if (this.#session?.isUsable === true) return Promise.resolve(this.#session);
+    const usable = this.#usable;
+    if (usable !== undefined) return Promise.resolve(usable);
     this.#connecting ??= this.#connect().finally(() => {
       this.#connecting = undefined;
     });
@@ -152,7 +158,6 @@ export class GrpcClient implements Disposable {
       this.#notBeforeMs = 0;
       this.#options.onReachable?.(true);
       if (this.#isDisposed) session.connection.destroy();
-      else this.#session = session;
       return session;
     } catch (error) {
       this.#failures += 1;
@@ -192,10 +197,8 @@ export class GrpcClient implements Disposable {
             done(session);
           },
           onGone: (reason = 'it ended the connection') => {
-            clearTimeout(timer);
-            clearInterval(sweep);
             // The server is leaving: new calls go over a new connection, running ones end by themselves.
-            if (this.#session === session) this.#session = undefined;
+            clearTimeout(timer);
             reject(new Error(`${this.#target.host} does not speak HTTP/2: ${reason}`));
           },
         },
@@ -206,8 +209,16 @@ export class GrpcClient implements Disposable {
         () => connection.destroy(new Error(`no SETTINGS within ${SETTINGS_TIMEOUT_MS} ms`)),
         SETTINGS_TIMEOUT_MS,
       );
-      const sweep = setInterval(() => session.sweep(performance.now()), SWEEP_MS);
+      const sweep = setInterval(() => {
+        session.sweep(performance.now());
+        const { size } = session.streams;
+        if (size === 0 && this.#usable !== session) session.closeIdle(); // another one serves what comes
+        if (!session.isClosed) return;
+        clearInterval(sweep);
+        this.#sessions.delete(session);
+      }, SWEEP_MS);
       sweep.unref();
+      this.#sessions.add(session);
       connection.readFast();
       connection.start(session);
     });

@@ -43,3 +43,13 @@ export function mayBeTrailer(name: string): boolean {
 export function isMeshField(name: string): boolean {
   return /^l5d[-_]/i.test(name);
 }
+
+/**
+ * A text of its own for what is kept when its message is gone: a part of a text holds the whole of it in memory.
+ *
+ * @param text  latin1
+ * @param max   characters; what is longer is cut
+ */
+export function detached(text: string, max: number): string {
+  return Buffer.from(text.slice(0, max), 'latin1').toString('latin1');
+}

@@ -104,6 +104,13 @@ test('pipelined requests are served one at a time, in order', async () => {
   assert.equal(fixture.seen[1]?.head.target, '/2');
 });
 
+test('whoever waits for the rest of a request hears that it will not come, when the connection ends after its answer', async () => {
+  using fixture = await Fixture.start((seen) => void setImmediate(() => answer(seen)));
+  fixture.client.write('POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 5\r\n\r\nab');
+  await fixture.until(() => fixture.seen.length === 1 && fixture.received.endsWith('ok'));
+  await fixture.until(() => fixture.seen[0]?.isAborted === true);
+});
+
 test('ten thousand pipelined requests that are refused at once do not exhaust the stack', async () => {
   const refusal = new ProxyError('unauthorized', 'no');
   using fixture = await Fixture.start((seen) => seen.response.fail(refusal));

@@ -301,8 +301,11 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
     this.#state = 'lingering';
     this.#isResponseDone = true;
     this.#sinceMs = JUST_NOW;
-    this.#sink = NO_SINK;
     this.#unread = undefined;
+    // Whoever waits for the rest of the request waits for nothing.
+    const sink = this.#sink;
+    this.#sink = NO_SINK;
+    sink.abort();
     if (this.#connection.isReadEnded) this.#connection.endAndClose();
     else {
       this.#connection.end();

@@ -504,6 +504,8 @@ export class Session implements ConnectionHandler, FrameSink {
     this.#spend('settings', 'SETTINGS frames');
     const wasConfirmed = this.isConfirmed;
     this.isConfirmed = true;
+    // Who names no limit has none (RFC 9113 section 6.5.2).
+    if (!wasConfirmed) this.#streamsMax = STREAMS_MAX;
     for (let at = 0; at < payload.length; at += 6)
       this.#onSetting(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
     this.#sender.acknowledgeSettings();

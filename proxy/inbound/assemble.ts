@@ -362,6 +362,8 @@ export class Inbound implements Disposable {
     const options: DispatchOptions = {
       ...this.#dispatch,
       onError: (error, failed) => decisions.request(originOf(connection, arrival, target), error, failed),
+      onErrorResponse: (proxyError, status, failed) =>
+        decisions.response(originOf(connection, arrival, target), proxyError, status, failed),
     };
     const onRejected: OnRejected = (error, head) => options.onError(error, failedAtOnce(head, now()));
     const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, options, {

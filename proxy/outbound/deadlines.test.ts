@@ -63,3 +63,18 @@ test('a deadline may give up or set others when it comes', async () => {
   await eventually(() => notes.includes('again'), 'the last one');
   assert.deepEqual(notes, ['first', 'again']);
 });
+
+test('a deadline further away than any timer costs nothing until then', async () => {
+  let looks = 0;
+  const deadlines = new Deadlines(() => {
+    looks += 1;
+    return performance.now();
+  });
+  const notes: string[] = [];
+  const far = new Noted('far', notes);
+  deadlines.set(far, performance.now() + 30 * 24 * 3_600_000);
+  await new Promise((resolve) => void setTimeout(resolve, 50));
+  assert.ok(looks < 5, `${looks} looks at the clock`);
+  assert.deepEqual(notes, []);
+  deadlines.giveUp(far);
+});

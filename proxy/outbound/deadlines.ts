@@ -1,3 +1,5 @@
+import { TIMER_MS_MAX } from '#runtime/clock.ts';
+
 /** Something that must have ended by a time. Its fields belong to the list. */
 export class Deadline {
   /** Monotonic milliseconds; infinite while there is none. */
@@ -53,7 +55,7 @@ export class Deadlines {
   #schedule(atMs: number): void {
     clearTimeout(this.#timer);
     this.#timerMs = atMs;
-    this.#timer = setTimeout(this.#sweep, Math.max(0, atMs - this.#now()));
+    this.#timer = setTimeout(this.#sweep, Math.min(TIMER_MS_MAX, Math.max(0, atMs - this.#now())));
     this.#timer.unref();
   }
 

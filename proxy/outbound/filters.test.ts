@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import type { HttpFilter, Ratio } from '#model/filter.ts';
 import type { Proxy } from '../proxy.ts';
 import { parseRequestHead } from '../http/head.ts';
 import { eventually, exchange, meshed, SERVICE_HOST, TestApp, TestMesh, unmeshed } from '../testing/mesh.ts';
 import { app, backend, Client, metrics, named, policy, rule, SERVICE, within } from '../testing/routed.ts';
+import { Flag, Frame } from '../http2/frames.ts';
+import { block, frame, RawHttp2, SETTINGS, type Fields } from '../testing/raw-http2.ts';
 import { rewriteHead } from '../http/head-edit.ts';
 
 const V2 = 'web-v2.shop.svc.cluster.local:80';
@@ -280,4 +284,34 @@ test('failures of a mirror do not eject its endpoints for others', async () => {
     await eventually(async () => (await mirrorCount(proxy, 'answered')) === 20, 'every copy is answered');
     assert.equal(broken.requests, 20);
   });
+});
+
+test('requests that a route answers before their bodies have come leave nothing behind', async () => {
+  await using mesh = await TestMesh.start();
+  const refused = rule({ filters: [{ kind: 'failure', status: 418, message: 'a teapot' }] });
+  const fine = rule({ matches: [{ path: { kind: 'exact', value: '/fine' }, headers: [], queryParams: [] }] });
+  mesh.control.setOutboundPolicy(80, policy([refused, fine]));
+  using web = await named('web');
+  mesh.serve([unmeshed(web.port)]);
+  const proxy = await mesh.proxy({ name: 'client', env: { OUTBOUND_MAX_IN_FLIGHT: '5' } });
+  using http2 = await RawHttp2.connect(proxy.outboundPort);
+  http2.send(SETTINGS);
+  const post: Fields = [
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':authority', 'web'],
+    [':path', '/'],
+  ];
+  for (let n = 0; n < 10; n += 1) {
+    const socket = connect(proxy.outboundPort, '127.0.0.1');
+    socket.write('POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 5\r\n\r\nab');
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    assert.match(answer.toString(), /^HTTP\/1\.1 418 /, `request ${n} of HTTP/1`);
+    const id = 2 * n + 1;
+    http2.send(frame(Frame.HEADERS, Flag.END_HEADERS, id, block(post)));
+    await http2.until(() => http2.hasEnded(id));
+  }
+  using client = new Client(proxy);
+  assert.equal((await client.get('/fine')).body, 'web');
 });

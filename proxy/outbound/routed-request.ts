@@ -1,5 +1,6 @@
 import type { Ratio } from '#model/filter.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
+import { TIMER_MS_MAX } from '#runtime/clock.ts';
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
@@ -379,10 +380,11 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
       this.#options.onErrorResponse?.(head.proxyError, head.status, this.#failed);
     }
     this.#count(head.status, '');
-    // What is still to come of the request is dropped.
+    // What is still to come of the request is dropped, here or by a client who forgets us when it is answered.
     this.#dispatch = NO_SINK;
-    if (this.#body.isEnded) this.#finish();
-    else this.#client.resumeRequest();
+    const isOpen = !this.#body.isEnded;
+    this.#finish();
+    if (isOpen) this.#client.resumeRequest();
     this.#client.respond(head, undefined, true);
   }
 
@@ -420,6 +422,12 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
 
   #timeOut(code: 'request-timeout' | 'response-timeout' | 'idle-timeout', message: string): void {
     const error = new ProxyError(code, message);
+    if (this.#isResponseDone) {
+      // It was counted, and only the rest of the request is still to come.
+      this.#dispatch.abort(error);
+      this.#finish();
+      return;
+    }
     this.#note(this.#endpointName, code);
     this.#attempt?.end(error);
     this.#dispatch.abort(error);
@@ -502,13 +510,16 @@ class Attempt implements ResponseSink {
     this.#now = now;
     this.#startedMs = now();
     if (timeoutMs === undefined) return;
-    this.#timer = setTimeout(() => {
-      if (this.#isDiscarded || !request.onAttemptTimeout()) return;
-      this.#isDiscarded = true;
-      const error = new ProxyError('attempt-timeout', `no response head within ${timeoutMs} ms`);
-      this.#count(0, error.code);
-      this.dispatch?.abort(error);
-    }, timeoutMs);
+    this.#timer = setTimeout(
+      () => {
+        if (this.#isDiscarded || !request.onAttemptTimeout()) return;
+        this.#isDiscarded = true;
+        const error = new ProxyError('attempt-timeout', `no response head within ${timeoutMs} ms`);
+        this.#count(0, error.code);
+        this.dispatch?.abort(error);
+      },
+      Math.min(timeoutMs, TIMER_MS_MAX),
+    );
   }
 
   respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {

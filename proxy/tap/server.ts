@@ -24,6 +24,8 @@ const REQUEST_BYTES_MAX = 64 * 1024;
 const EVENTS_PENDING_MAX = 400;
 const LIMIT_MAX = 1_000_000;
 const SWEEP_MS = 1000;
+/** Connections are few: one without a tap is ended. */
+const IDLE_MS = 30_000;
 const TLS_RECORD_HANDSHAKE = 22;
 const NO_BYTES = Buffer.alloc(0);
 
@@ -47,7 +49,7 @@ export type TapServerOptions = {
 /** `io.linkerd.proxy.tap.Tap` on the control port, for one client identity over mutual TLS. */
 export class TapServer implements Disposable {
   readonly #options: TapServerOptions;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Map<Session, number>(); // with the time since which it has no streams
   #sweep: NodeJS.Timeout | undefined;
   #listener: Listener | undefined;
 
@@ -72,16 +74,23 @@ export class TapServer implements Disposable {
           socket.destroy();
         }),
     });
-    this.#sweep = setInterval(() => {
-      for (const session of this.#sessions) session.sweep(performance.now());
-    }, SWEEP_MS);
+    this.#sweep = setInterval(() => this.#sweepAll(performance.now()), SWEEP_MS);
     this.#sweep.unref();
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#sweep);
-    for (const session of this.#sessions) session.connection.destroy();
+    for (const session of this.#sessions.keys()) session.connection.destroy();
     this.#listener?.[Symbol.dispose]();
+  }
+
+  #sweepAll(nowMs: number): void {
+    for (const [session, idleSinceMs] of this.#sessions) {
+      session.sweep(nowMs);
+      if (session.isClosed) this.#sessions.delete(session);
+      else if (session.streams.size > 0) this.#sessions.set(session, nowMs);
+      else if (nowMs - idleSinceMs > IDLE_MS) session.connection.destroy();
+    }
   }
 
   async #accept(socket: Socket): Promise<void> {
@@ -118,12 +127,12 @@ export class TapServer implements Disposable {
       {
         onStream: () => new TapCall(session, this.#options, identity),
         onRoom() {},
-        onGone: () => this.#sessions.delete(session),
+        onGone() {},
       },
       () => performance.now(),
       CLIENT_LINK,
     );
-    this.#sessions.add(session);
+    this.#sessions.set(session, performance.now());
     connection.readFast();
     connection.start(session);
     if (early.length > 0) session.onData(early);

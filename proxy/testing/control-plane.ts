@@ -55,6 +55,11 @@ export class TestControlPlane implements AsyncDisposable {
     this.#host = host;
   }
 
+  /** Connections that are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** Listens; on the same port again after `stop`. */
   async start(): Promise<void> {
     const grpc = new GrpcServer();

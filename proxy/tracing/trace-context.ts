@@ -1,3 +1,5 @@
+import { detached } from '../http/field-text.ts';
+
 /** The trace that a request belongs to, when its spans are wanted. */
 export type TraceContext = {
   readonly form: 'w3c' | 'b3' | 'b3-single';
@@ -107,7 +109,7 @@ function valuesOf(lines: string, name: string): readonly string[] {
     const end = lines.indexOf('\r\n', at);
     const colon = at + name.length;
     if (lines.charCodeAt(colon) === 58 && lines.slice(at, colon).toLowerCase() === name) {
-      values.push(lines.slice(colon + 1, end).trim());
+      values.push(detached(lines.slice(colon + 1, end).trim(), TRACE_STATE_MAX));
     }
     at = end + 2;
   }

@@ -1,5 +1,6 @@
 import { grpcStatus, isGrpcFailure, isGrpcMessage } from '../grpc/status.ts';
 import type { ServeRequest } from '../http/exchange.ts';
+import { detached } from '../http/field-text.ts';
 import type { RequestHead } from '../http/head.ts';
 import { ObservedExchange, type ExchangeEnd } from '../http/observed-exchange.ts';
 import type { Span } from './span.ts';
@@ -79,7 +80,7 @@ function attributesOf(head: RequestHead, direction: 'inbound' | 'outbound'): Rea
     'http.request.method': method,
     'url.scheme': 'http',
     'url.path': pathOf(head),
-    'server.address': authority.replace(/:\d*$/, '').slice(0, TEXT_MAX),
+    'server.address': detached(authority.replace(/:\d*$/, ''), TEXT_MAX),
     ...(port !== undefined && { 'server.port': Number(port) }),
     'network.protocol.version': head.isHttp2 ? '2' : head.isHttp11 ? '1.1' : '1.0',
   };
@@ -88,7 +89,7 @@ function attributesOf(head: RequestHead, direction: 'inbound' | 'outbound'): Rea
 function pathOf({ target }: RequestHead): string {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
   const question = path.indexOf('?');
-  return (question < 0 ? path : path.slice(0, question)).slice(0, TEXT_MAX) || '/';
+  return detached(question < 0 ? path : path.slice(0, question), TEXT_MAX) || '/';
 }
 
 function outcomeOf(head: RequestHead, end: ExchangeEnd): Readonly<Record<string, number>> {
@@ -109,7 +110,8 @@ function errorOf(
 ): { readonly type: string; readonly message: string } | undefined {
   if (end.error !== undefined) return { type: end.error.code, message: end.error.message };
   const peer = end.head?.proxyError;
-  if (peer !== undefined) return { type: peer.split(':', 1)[0] ?? '', message: peer };
+  if (peer !== undefined)
+    return { type: detached(peer.split(':', 1)[0] ?? '', TEXT_MAX), message: detached(peer, TEXT_MAX) };
   if (end.status >= (direction === 'inbound' ? 500 : 400)) return { type: String(end.status), message: '' };
   const grpc = grpcStatusOf(head, end);
   return isGrpcFailure(grpc) ? { type: `grpc-${grpc}`, message: '' } : undefined;
