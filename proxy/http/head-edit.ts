@@ -21,6 +21,14 @@ export function modifyFields(lines: string, { add, set, remove }: HeaderModifier
   return lines.slice(0, firstEnd) + all.map((line) => `${line}\r\n`).join('');
 }
 
+/** As `modifyFields`, of a request: setting Host is a rewrite of the authority, whichever form the request has it in. */
+export function modifyRequest(head: RequestHead, modifier: HeaderModifier): RequestHead {
+  const host = modifier.set.findLast(({ name }) => name === 'host')?.value;
+  if (host === undefined) return { ...head, lines: modifyFields(head.lines, modifier) };
+  const set = modifier.set.filter(({ name }) => name !== 'host');
+  return rewriteHead({ ...head, lines: modifyFields(head.lines, { ...modifier, set }) }, { host }, '/');
+}
+
 function fieldsOf(lines: string): string[] {
   const all = lines.split('\r\n');
   return all.slice(1, -1);

@@ -41,6 +41,7 @@ class Fixture implements Disposable {
   readonly seen: Seen[] = [];
   readonly client: Socket;
   readonly server: Http1Server;
+  readonly accepted: Socket;
   readonly #listener: Server;
   received = '';
   isEnded = false;
@@ -48,6 +49,7 @@ class Fixture implements Disposable {
   private constructor(listener: Server, client: Socket, accepted: Socket, onRequest: (seen: Seen) => void) {
     this.#listener = listener;
     this.client = client;
+    this.accepted = accepted;
     const connection = new Connection(accepted);
     const serve = (
       head: RequestHead,
@@ -116,6 +118,63 @@ test('ten thousand pipelined requests that are refused at once do not exhaust th
   using fixture = await Fixture.start((seen) => seen.response.fail(refusal));
   fixture.client.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(10_000));
   await fixture.until(() => fixture.seen.length === 10_000);
+});
+
+/** More of them than sockets and kernel take from a server whose client does not read. */
+const MANY = 1000;
+const PAGE_BYTES = 64 * 1024;
+const PAGE = parseResponseHead(`HTTP/1.1 200 OK\r\ncontent-length: ${PAGE_BYTES}\r\n`, 'GET');
+const answerPage = (seen: Seen): void => void seen.response.respond(PAGE, Buffer.alloc(PAGE_BYTES, 'x'), true);
+
+/** The server answers pages to a client that does not read, until its socket is full. */
+async function unreadPages(): Promise<Fixture> {
+  const fixture = await Fixture.start(answerPage);
+  fixture.client.pause();
+  fixture.client.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(MANY));
+  await fixture.until(() => fixture.accepted.writableLength > 0);
+  await new Promise((resolve) => void setTimeout(resolve, 50));
+  return fixture;
+}
+
+test('pipelined requests wait while their client does not read the responses', async () => {
+  using fixture = await unreadPages();
+  assert.ok(fixture.seen.length < MANY, `${fixture.seen.length} requests are answered`);
+  const queued = fixture.accepted.writableLength;
+  assert.ok(queued < 2 * PAGE_BYTES, `${queued} bytes wait for the client`);
+  let received = 0;
+  fixture.client.removeAllListeners('data').on('data', ({ length }: Buffer) => (received += length));
+  fixture.client.resume();
+  await fixture.until(() => received === MANY * (PAGE.lines.length + 2 + PAGE_BYTES));
+  assert.equal(fixture.seen.length, MANY);
+});
+
+test('a connection whose client does not read drains and closes', async () => {
+  using draining = await unreadPages();
+  const answered = draining.seen.length;
+  assert.equal(draining.server.isIdle, false, 'requests wait');
+  draining.server.drain();
+  draining.server.closeIdle();
+  draining.client.resume();
+  await draining.until(() => draining.isEnded);
+  assert.equal(draining.seen.length, answered + 1);
+  assert.equal(draining.received.split('connection: close\r\n').length, 2);
+  assert.ok(draining.received.endsWith('x'.repeat(PAGE_BYTES)));
+
+  using gone = await unreadPages();
+  gone.client.resetAndDestroy();
+  await gone.until(() => gone.server.isClosed);
+
+  const length = MANY * PAGE_BYTES;
+  const long = parseResponseHead(`HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n`, 'GET');
+  using idle = await Fixture.start((seen) => void seen.response.respond(long, Buffer.alloc(length, 'x'), true));
+  idle.client.pause();
+  idle.client.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+  await idle.until(() => idle.accepted.writableLength > 0);
+  assert.equal(idle.server.isIdle, true, 'no request waits');
+  idle.server.closeIdle();
+  idle.client.resume();
+  await idle.until(() => idle.isEnded);
+  assert.equal(idle.received.length, long.lines.length + 2 + length, 'what was on its way arrives');
 });
 
 /** Each is answered with an error, and not a byte of what follows is taken for a request. */

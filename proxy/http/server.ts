@@ -24,6 +24,7 @@ type State =
   | 'head' // between requests or inside a head
   | 'body'
   | 'response' // the request is complete, its response is not
+  | 'flushing' // both are complete, but the socket is full: the next request waits until the client has read
   | 'lingering' // answered and ended, the client still sends
   | 'closed';
 
@@ -65,6 +66,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
   }
 
   get isIdle(): boolean {
+    if (this.#state === 'flushing') return this.#unread === undefined;
     return this.#state === 'head' && !this.#isHeadPartial;
   }
 
@@ -85,12 +87,13 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
 
   onEnd(): void {
     this.#closeAfter = true;
-    if (this.#state === 'head' || this.#state === 'lingering') this.#connection.endAndClose();
+    if (this.#state === 'head' || this.#state === 'lingering' || this.isIdle) this.#connection.endAndClose();
     else if (this.#state === 'body') this.#connection.destroy(); // the request stops in the middle
   }
 
   onDrain(): void {
-    this.#sink.resumeResponse();
+    if (this.#state === 'flushing') this.#awaitRequest();
+    else this.#sink.resumeResponse();
   }
 
   onClose(): void {
@@ -111,6 +114,8 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
       } else if (elapsedMs > this.#timeouts.headMs) {
         this.#reject(new ProxyError('head-timeout', `no complete request head within ${this.#timeouts.headMs} ms`));
       }
+    } else if (this.#state === 'flushing') {
+      if (elapsedMs > this.#timeouts.idleMs) this.#connection.destroy();
     } else if (this.#state === 'lingering' || (this.#state === 'body' && this.#isResponseDone)) {
       if (elapsedMs > this.#timeouts.lingerMs) this.#connection.destroy();
     }
@@ -136,7 +141,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
           if (next < 0) break;
           at = next;
         } else {
-          if (this.#state === 'response') {
+          if (this.#state === 'response' || this.#state === 'flushing') {
             this.#unread = Buffer.from(bytes.subarray(at));
             this.#connection.pause();
           }
@@ -268,6 +273,14 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
       this.#linger();
       return;
     }
+    // A client that sends requests and reads no response must not fill the memory with what waits for it.
+    if (this.#connection.needsDrain) {
+      this.#state = 'flushing';
+      this.#sinceMs = JUST_NOW;
+    } else this.#awaitRequest();
+  }
+
+  #awaitRequest(): void {
     this.#state = 'head';
     this.#sinceMs = JUST_NOW;
     this.#connection.resume();

@@ -1,6 +1,6 @@
 import type { Ratio } from '#model/filter.ts';
 import type { MatchedFilters } from '#model/inbound.ts';
-import { modifyFields, redirectedPath, redirectLocation } from '../http/head-edit.ts';
+import { modifyRequest, redirectedPath, redirectLocation } from '../http/head-edit.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { injectedGrpcHead, injectedHead, redirectHead } from '../http/respond.ts';
 
@@ -14,7 +14,7 @@ export function applyFilters(original: RequestHead, matched: MatchedFilters, ran
   for (const filter of matched.filters) {
     switch (filter.kind) {
       case 'request-headers':
-        head = { ...head, lines: modifyFields(head.lines, filter) };
+        head = modifyRequest(head, filter);
         break;
       case 'redirect': {
         const prefix = matched.kind === 'http' ? matched.prefix : '/';

@@ -10,7 +10,7 @@ import { eventually, exchange, meshed, SERVICE_HOST, TestApp, TestMesh, unmeshed
 import { app, backend, Client, metrics, named, policy, rule, SERVICE, within } from '../testing/routed.ts';
 import { Flag, Frame } from '../http2/frames.ts';
 import { block, frame, RawHttp2, SETTINGS, type Fields } from '../testing/raw-http2.ts';
-import { rewriteHead } from '../http/head-edit.ts';
+import { modifyRequest, rewriteHead } from '../http/head-edit.ts';
 
 const V2 = 'web-v2.shop.svc.cluster.local:80';
 const SHADOW = 'shadow.shop.svc.cluster.local:80';
@@ -86,6 +86,25 @@ test('the path of a rewritten request is as Gateway API says, its query and othe
   assert.equal(rewriteHead(tunnel, { host: 'b' }, '/'), tunnel);
 });
 
+test('setting Host moves the whole request to that authority', () => {
+  const modifier = {
+    add: [],
+    set: ['x-a', 'host'].map((name) => ({ name, value: `${name}.example.org:81` })),
+    remove: [],
+  };
+  const modified = (lines: string): { readonly lines: string; readonly authority: string | undefined } =>
+    modifyRequest(parseRequestHead(lines), modifier);
+  const plain = modified('GET /a HTTP/1.1\r\nx-b: 1\r\nHost: web\r\n');
+  assert.equal(plain.lines, 'GET /a HTTP/1.1\r\nhost: host.example.org:81\r\nx-b: 1\r\nx-a: x-a.example.org:81\r\n');
+  assert.equal(plain.authority, 'host.example.org:81');
+  const absolute = modified('GET http://web/a HTTP/1.1\r\nHost: web\r\n');
+  assert.match(absolute.lines, /^GET http:\/\/host\.example\.org:81\/a HTTP/);
+  // A tunnel's authority is its target.
+  const tunnel = modified('CONNECT web:443 HTTP/1.1\r\nhost: web:443\r\n');
+  assert.equal(tunnel.authority, 'web:443');
+  assert.equal(tunnel.lines, 'CONNECT web:443 HTTP/1.1\r\nhost: web:443\r\nx-a: x-a.example.org:81\r\n');
+});
+
 test('host and path are rewritten beside other filters, on the way to one backend too, between meshed proxies', async () => {
   using one = await recorder();
   const headers = { add: [], set: [{ name: 'x-set', value: 'yes' }], remove: ['x-gone'] } as const;
@@ -94,6 +113,10 @@ test('host and path are rewritten beside other filters, on the way to one backen
     rule({
       matches: [{ path: { kind: 'prefix', value: '/prefix/one' }, headers: [], queryParams: [] }],
       filters: [{ kind: 'request-headers', ...headers }, rewritten],
+    }),
+    rule({
+      matches: [{ path: { kind: 'prefix', value: '/set' }, headers: [], queryParams: [] }],
+      filters: [{ kind: 'request-headers', add: [], set: [{ name: 'host', value: 'set.example.org' }], remove: [] }],
     }),
     rule({
       matches: [{ path: { kind: 'prefix', value: '/full' }, headers: [], queryParams: [] }],
@@ -111,10 +134,12 @@ test('host and path are rewritten beside other filters, on the way to one backen
   using client = new Client(proxy);
   assert.equal((await client.get('/prefix/one/two?q=1', { 'x-gone': '1' })).status, 200);
   assert.equal((await client.get('/full/of?q=2')).status, 200);
-  const [first, second] = one.seen;
+  assert.equal((await client.get('/set')).status, 200);
+  const [first, second, third] = one.seen;
   assert.deepEqual([first?.url, first?.headers.host], ['/one/two?q=1', 'one.example.org']);
   assert.deepEqual([first?.headers['x-set'], first?.headers['x-gone']], ['yes', undefined]);
   assert.deepEqual([second?.url, second?.headers.host], ['/all?q=2', 'web']);
+  assert.deepEqual([third?.url, third?.headers.host], ['/set', 'set.example.org']);
 });
 
 test('each mirror of a rule gets one copy, body and all, and what it answers changes nothing', async () => {

@@ -7,7 +7,7 @@ import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import { ProxyError } from '../errors.ts';
 import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
 import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
-import { modifyFields, redirectedPath, redirectLocation, rewriteHead } from '../http/head-edit.ts';
+import { modifyFields, modifyRequest, redirectedPath, redirectLocation, rewriteHead } from '../http/head-edit.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { ReplayBody } from '../http/replay.ts';
 import { injectedGrpcHead, injectedHead, redirectHead } from '../http/respond.ts';
@@ -338,7 +338,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
     for (const filter of filters) {
       switch (filter.kind) {
         case 'request-headers':
-          this.#head = { ...this.#head, lines: modifyFields(this.#head.lines, filter) };
+          this.#head = modifyRequest(this.#head, filter);
           break;
         case 'response-headers':
           if (this.#responseFilters?.includes(filter) !== true) (this.#responseFilters ??= []).push(filter);

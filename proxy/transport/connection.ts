@@ -118,6 +118,11 @@ export class Connection {
     return !this.isClosed && !this.isReadEnded && !this.socket.destroyed && !this.socket.writableEnded;
   }
 
+  /** The socket is full: `onDrain` will be called. */
+  get needsDrain(): boolean {
+    return this.socket.writableNeedDrain;
+  }
+
   /** Why the connection failed, if it did. */
   get error(): Error | undefined {
     return this.#error;

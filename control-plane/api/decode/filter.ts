@@ -28,13 +28,24 @@ import { decodeDurationMs } from './duration.ts';
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HOST = /^[A-Za-z0-9\-._]{0,253}$/;
 /** Fields that frame the message: a route must not touch them. */
-const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'connection', 'trailer', 'te']);
+const FRAMING: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+/** A value that Host may be set to. */
+const AUTHORITY = /^(?:[A-Za-z0-9\-._]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
 
 export function decodeHttpFilter({ kind }: HttpRoute_Filter, field: string): HttpFilter {
   if (kind === undefined) throw new DecodeError(field, 'unknown kind of filter');
   switch (kind.$case) {
     case 'requestHeaderModifier':
-      return { kind: 'request-headers', ...decodeModifier(kind.value, field) };
+      return { kind: 'request-headers', ...decodeRequestModifier(kind.value, field) };
     case 'responseHeaderModifier':
       return { kind: 'response-headers', ...decodeModifier(kind.value, field) };
     case 'redirect':
@@ -57,7 +68,7 @@ export function decodeGrpcFilter({ kind }: GrpcRoute_Filter, field: string): Grp
   if (kind === undefined) throw new DecodeError(field, 'unknown kind of filter');
   switch (kind.$case) {
     case 'requestHeaderModifier':
-      return { kind: 'request-headers', ...decodeModifier(kind.value, field) };
+      return { kind: 'request-headers', ...decodeRequestModifier(kind.value, field) };
     case 'requestMirror':
       return decodeMirror(kind.value, field);
     case 'delay':
@@ -124,6 +135,21 @@ function decodeModifier({ add, set, remove }: RequestHeaderModifier, field: stri
     set: decodeHeaders(set, `${field}.set`),
     remove: remove.map((name) => headerName(name, `${field}.remove`)),
   };
+}
+
+/** Of requests, where Host says to which server they are: it can be another, but neither absent nor two. */
+function decodeRequestModifier(message: RequestHeaderModifier, field: string): HeaderModifier {
+  const modifier = decodeModifier(message, field);
+  const { add, set, remove } = modifier;
+  if (add.some(isHost)) throw new DecodeError(`${field}.add`, 'a request has one host: it can be set, not added');
+  if (remove.includes('host')) throw new DecodeError(`${field}.remove`, 'a request has one host: it cannot be removed');
+  const wrong = set.find((header) => isHost(header) && !AUTHORITY.test(header.value));
+  if (wrong !== undefined) throw new DecodeError(`${field}.set`, `${JSON.stringify(wrong.value)} is no host`);
+  return modifier;
+}
+
+function isHost({ name }: HeaderValue): boolean {
+  return name === 'host';
 }
 
 function decodeHeaders(message: Headers | undefined, field: string): readonly HeaderValue[] {
