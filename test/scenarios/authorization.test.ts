@@ -144,7 +144,7 @@ describe('authorization in a cluster', () => {
     );
     assert.match(
       table,
-      / in +stranger\.bank +10\.42\.\S+ +unauthorized +- +server\.policy\.linkerd\.io vault-echo denies/,
+      / in +stranger\.bank +10\.\d+\.\d+\.\d+:9000 +unauthorized +- +server\.policy\.linkerd\.io vault-echo denies/,
     );
     const [line = ''] = show('-o', 'json', '--limit', '1').split('\n');
     assert.equal((JSON.parse(line) as { code: string }).code, 'unauthorized');
