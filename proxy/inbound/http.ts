@@ -65,7 +65,7 @@ type Prepared = {
   readonly verdict: Verdict;
   readonly route: ResourceRef | undefined;
   readonly filters: MatchedFilters | undefined;
-  readonly isProbe: boolean; // of the kubelet, which restarts pods that do not answer
+  readonly isProbe: boolean;
   readonly counter: CounterMetrics;
   readonly application: Application;
 };
@@ -231,7 +231,7 @@ export class InboundRequests {
       verdict,
       route,
       filters,
-      isProbe: route?.type === 'default' && route.name === 'probe',
+      isProbe: isProbe(verdict, this.#client),
       counter: this.#port.verdictMetrics(verdict.isAllowed ? 'httpAllow' : 'httpDeny', labels),
       application: new Application(this.#port, this.#port.requestMetrics(labels), policyLabels),
     };
@@ -240,6 +240,15 @@ export class InboundRequests {
     if (!verdict.isAllowed) this.#port.logDenial(this.#client, `the request: ${verdict.reason}`);
     return prepared;
   }
+}
+
+/**
+ * Whether a request is of the kubelet, which restarts pods that do not answer: it has no part in the mesh, and the authorization for
+ * probes lets it in. What others ask for at the path of a probe is like any other request.
+ */
+function isProbe(verdict: Verdict, { tls }: Client): boolean {
+  if (!verdict.isAllowed || tls.kind !== 'none') return false;
+  return verdict.authorization.type === 'default' && verdict.authorization.name === 'probe';
 }
 
 /** Whether the verdict depends on the client only. */

@@ -55,8 +55,13 @@ test('clients beyond the number that is told apart share a bucket, until others 
 type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders };
 
 function ask(proxy: Proxy, path = '/'): Promise<Answer> {
+  return askAt({ port: proxy.outboundPort }, path);
+}
+
+/** @param from  where the client is and what it connects to */
+function askAt(from: { readonly port: number; readonly localAddress?: string }, path: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const options = { port: proxy.outboundPort, path, headers: { host: 'web' }, agent: false };
+    const options = { ...from, host: '127.0.0.1', path, headers: { host: 'web' }, agent: false };
     get(options, (response) => {
       response.resume();
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers }));
@@ -64,7 +69,7 @@ function ask(proxy: Proxy, path = '/'): Promise<Answer> {
   });
 }
 
-test('requests above the limit of their client are answered 429 with the object; others pass, and probes always', async () => {
+test('requests above the limit of their client are answered 429 with the object, at the path of a probe too; others pass', async () => {
   using application = await TestApp.start(createServer((_request, response) => void response.end('ok')));
   await using mesh = await TestMesh.start();
   const everybody = {
@@ -76,7 +81,7 @@ test('requests above the limit of their client are answered 429 with the object;
     {
       ref: { type: 'default', name: 'probe' },
       hosts: [],
-      authorizations: [],
+      authorizations: [{ ...everybody, ref: { type: 'default', name: 'probe' } }],
       rules: [{ matches: [{ path: { kind: 'exact', value: '/ready' }, headers: [], queryParams: [] }] }],
     },
     { ref: { type: 'default', name: 'default' }, hosts: [], authorizations: [], rules: [{ matches: [] }] },
@@ -108,8 +113,12 @@ test('requests above the limit of their client are answered 429 with the object;
   );
   for (let count = 0; count < 20; count += 1) {
     assert.equal((await ask(trusted)).status, 200);
-    assert.equal((await ask(client, '/ready')).status, 200);
   }
+  const atProbe = await Promise.all(Array.from({ length: 5 }, () => ask(client, '/ready')));
+  assert.ok(
+    atProbe.some(({ status }) => status === 429),
+    'a client of the mesh is no kubelet',
+  );
   const labels =
     'srv_kind="server",srv_name="web",tls="true",client_id="[^"]*client[^"]*",ratelimit_group="policy.linkerd.io",' +
     'ratelimit_kind="HTTPLocalRateLimitPolicy",ratelimit_name="limit",ratelimit_scope="identity"';
@@ -118,4 +127,43 @@ test('requests above the limit of their client are answered 429 with the object;
   mesh.control.setPolicy(application.port, server());
   await eventually(async () => (await ask(client)).status === 200, 'there is no limit');
   for (let count = 0; count < 20; count += 1) assert.equal((await ask(client)).status, 200);
+});
+
+test('probes that the authorization for probes lets in are not counted; those of whom something else lets in are', async () => {
+  using application = await TestApp.start(createServer((_request, response) => void response.end('ok')));
+  await using mesh = await TestMesh.start();
+  const inbound = await mesh.proxy({ name: 'web', redirectedTo: { address: '127.0.0.1', port: application.port } });
+  const from = (name: string, network: string) =>
+    ({
+      ref: { type: 'default', name },
+      networks: networkMatches([network]),
+      authentication: { kind: 'unauthenticated' },
+    }) as const;
+  const probe = { path: { kind: 'exact', value: '/ready' }, method: 'GET', headers: [], queryParams: [] } as const;
+  mesh.control.setPolicy(application.port, {
+    ref: { type: 'resource', group: 'policy.linkerd.io', kind: 'server', name: 'web' },
+    protocol: {
+      kind: 'http1',
+      routes: [
+        {
+          ref: { type: 'default', name: 'probe' },
+          hosts: [],
+          authorizations: [from('probe', '127.0.0.7/32')],
+          rules: [{ matches: [probe] }],
+        },
+        { ref: { type: 'default', name: 'default' }, hosts: [], authorizations: [], rules: [{ matches: [] }] },
+      ],
+      rateLimit: { ref: REF, total: 1, overrides: [] },
+    },
+    authorizations: [from('all-unauthenticated', '0.0.0.0/0')],
+  });
+  const burst = async (localAddress: string, path: string): Promise<number> => {
+    const there = { port: inbound.inboundPort, localAddress };
+    const answers = await Promise.all(Array.from({ length: 10 }, () => askAt(there, path)));
+    return answers.filter(({ status }) => status === 429).length;
+  };
+  await eventually(async () => (await burst('127.0.0.8', '/')) > 0, 'the limit acts');
+  assert.equal(await burst('127.0.0.7', '/ready'), 0, 'the kubelet asks as often as it likes');
+  assert.ok((await burst('127.0.0.8', '/ready')) > 0, 'another client does not');
+  assert.ok((await burst('127.0.0.7', '/')) > 0, 'nor the kubelet elsewhere');
 });
