@@ -6,6 +6,7 @@ export const PROXY_ERROR_STATUS = {
   'head-timeout': 408, // the request head did not arrive in time
   'version-unsupported': 505,
   'encoding-unsupported': 501, // a transfer coding other than chunked
+  'protocol-unsupported': 501, // an extended CONNECT, and the endpoint serves none
   unauthorized: 403,
   forbidden: 403, // the outbound policy of the target does not let the connection go there
   'rate-limited': 429, // more requests per second than the server takes

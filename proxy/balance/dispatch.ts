@@ -243,7 +243,8 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
     if (retry === 'never' || !this.#mayRepeat(retry)) return false;
     this.#endpoint?.requests.response(head.status, this.#options.now() - this.#sentMs);
     this.#tap?.ended('complete');
-    if (!isEnd) this.#server?.abort();
+    // While the rest of the request is open, what becomes of it must not be taken for the outcome of the next attempt.
+    if (!isEnd || !this.#body.isEnded) this.#server?.abort();
     // The connection is fine, the application behind it is not: another endpoint is needed.
     this.#server = undefined;
     this.#failAttempt(new ProxyError('connect-failed', `at the endpoint: ${head.proxyError}`, { retry }), true);

@@ -160,6 +160,7 @@ const METHODS: readonly string[] = [
 ];
 
 const TRAILERS: Fields = [
+  [':protocol', 'websocket'],
   [':path', '/w'],
   ['content-length', '100'],
   ['transfer-encoding', 'chunked'],
@@ -167,6 +168,25 @@ const TRAILERS: Fields = [
   ['connection', 'close'],
   ['x-a', `b${LINES}`],
   ['x-a\r\nhost', 'evil'],
+];
+
+/** An extended CONNECT (RFC 8441). */
+const extended = (protocol: string, path = '/v'): Fields => [
+  [':method', 'CONNECT'],
+  [':protocol', protocol],
+  [':scheme', 'http'],
+  [':authority', 'web'],
+  [':path', path],
+];
+const WEBSOCKET = extended('websocket');
+const PROTOCOLS: readonly string[] = [
+  '',
+  'web socket',
+  'websocket\r\nx: y',
+  'websocket/',
+  'a/b/c',
+  'websocket, h2c',
+  'w\0',
 ];
 
 export const REFUSED: readonly Http2Vector[] = [
@@ -179,6 +199,25 @@ export const REFUSED: readonly Http2Vector[] = [
   ...[':method', ':scheme', ':authority', ':path'].map((name) => refused(`no ${name}`, without(name))),
   ...GET.map(([name, value]) => refused(`two of ${name}`, [...GET, [name, value]])),
   ...GET.map(([name, value]) => refused(`a late ${name}`, [...without(name), ['x-a', 'b'], [name, value]])),
+  refused('a protocol without CONNECT', [...GET, [':protocol', 'websocket']]),
+  refused('a protocol of POST', [[':protocol', 'websocket'], ...POST], { data: [SMUGGLED] }),
+  refused('a protocol among the fields', [...GET, ['x-a', 'b'], [':protocol', 'websocket']]),
+  ...[':scheme', ':authority', ':path'].map((name) =>
+    refused(
+      `an extended CONNECT without ${name}`,
+      WEBSOCKET.filter(([one]) => one !== name),
+      { data: [SMUGGLED] },
+    ),
+  ),
+  ...PROTOCOLS.map((protocol) =>
+    refused(`the protocol ${JSON.stringify(protocol)}`, extended(protocol), { data: [SMUGGLED] }),
+  ),
+  ...PATHS.map((path) => refused(`an extended CONNECT to ${JSON.stringify(path)}`, extended('websocket', path))),
+  refused('two protocols', [...WEBSOCKET.slice(0, 2), ...WEBSOCKET.slice(1)], { data: [SMUGGLED] }),
+  refused('an extended CONNECT with a length', [...WEBSOCKET, ['content-length', '5']], { data: ['hello'] }),
+  refused('an extended CONNECT with chunks', [...WEBSOCKET, ['transfer-encoding', 'chunked']], { data: [SMUGGLED] }),
+  refused('an extended CONNECT with Upgrade', [...WEBSOCKET, ['upgrade', 'websocket']], { data: [SMUGGLED] }),
+  refused('CONNECT with a path', [...WEBSOCKET.slice(0, 1), ...WEBSOCKET.slice(2)], { data: [SMUGGLED] }),
   refused('another host', [...GET, ['host', 'evil']]),
   refused('two hosts', [...GET, ['host', 'web'], ['host', 'web']]),
   refused('a host with lines', [...without(':authority'), ['host', 'web\r\nx: y']]),

@@ -9,7 +9,9 @@ export function withAuthority(head: RequestHead, authority: string): RequestHead
   const lineEnd = head.lines.indexOf('\r\n');
   const [method = '', target = '', version = ''] = head.lines.slice(0, lineEnd).split(' ');
   const changed =
-    method === 'CONNECT' ? authority : target.replace(/^([A-Za-z][A-Za-z0-9+\-.]*:\/\/)[^/?#]*/, `$1${authority}`);
+    method === 'CONNECT' && head.protocol === undefined
+      ? authority
+      : target.replace(/^([A-Za-z][A-Za-z0-9+\-.]*:\/\/)[^/?#]*/, `$1${authority}`);
   const fields = head.lines
     .slice(lineEnd + 2)
     .split('\r\n')

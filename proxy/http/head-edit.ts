@@ -61,7 +61,7 @@ export function redirectLocation(
  */
 export function rewriteHead(head: RequestHead, { host, path }: Rewrite, prefix: string): RequestHead {
   // A tunnel and the server as a whole have no path, and a tunnel's authority is its target.
-  if (head.method === 'CONNECT') return head;
+  if (head.method === 'CONNECT' && head.protocol === undefined) return head;
   const target = path === undefined || head.target === '*' ? head.target : rewrittenTarget(head.target, path, prefix);
   const authority = host ?? head.authority;
   const absolute = host === undefined ? target : target.replace(AUTHORITY, `$1${host}`);

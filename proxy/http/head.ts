@@ -27,6 +27,8 @@ export type RequestHead = {
   readonly isPersistent: boolean;
   /** Value of Upgrade, when Connection names it; `h2c` is never taken up. */
   readonly upgrade: string | undefined;
+  /** `:protocol` of an extended CONNECT (RFC 8441): a tunnel, but with a path as other methods have it. Only of HTTP/2. */
+  readonly protocol: string | undefined;
   /** Identity that the endpoint must have (`l5d-require-id`). */
   readonly requiredIdentity: string | undefined;
   /** The fields that ask for timeouts and retries (`OVERRIDE_FIELDS`), each with its CRLF. */
@@ -124,6 +126,7 @@ export function parseRequestHead(text: string): RequestHead {
     // Who is refused a tunnel may have sent bytes for it already, which must not be taken for requests.
     isPersistent: isHttp11 && !fields.hasClose && method !== 'CONNECT',
     upgrade,
+    protocol: undefined,
     requiredIdentity: fields.requiredIdentity,
     overrides: fields.overrides,
   };

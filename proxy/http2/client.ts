@@ -29,6 +29,11 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
   start(head: RequestHead, fields: string, body: Buffer | undefined, isEnd: boolean, sink: ResponseSink): boolean {
     this.#sink = sink;
     this.#method = head.method;
+    if (head.protocol !== undefined && !this.#session.takesProtocols) {
+      this.#sink = undefined;
+      sink.fail(notTaken(head.protocol));
+      return false;
+    }
     if (head.body === 'chunked') this.#chunks = new ChunkDecoder();
     const isWhole = isEnd && (body === undefined || body.length === 0);
     writeRequestHead(this.#session.beginHead(), head, fields);
@@ -147,4 +152,12 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
     this.#stream?.reset(ErrorCode.PROTOCOL_ERROR);
     sink?.fail(toProxyError(error, 'server-malformed'));
   }
+}
+
+function notTaken(protocol: string): ProxyError {
+  const why = 'the endpoint does not announce extended CONNECT (RFC 8441)';
+  return new ProxyError(
+    'protocol-unsupported',
+    `${protocol} over HTTP/2: ${why}; over HTTP/1.1 the client may use Upgrade`,
+  );
 }

@@ -10,6 +10,8 @@ import type { HpackEncoder } from './hpack-encoder.ts';
 /** Names the version of a message that is carried for HTTP/1. Source: linkerd2-proxy `proxy/http/src/orig_proto.rs`. */
 const ORIG_PROTO = 'l5d-orig-proto';
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+/** Source: RFC 9110 section 7.8. */
+const PROTOCOL = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}(?:\/[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64})?$/;
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
 type Malformed = (reason: string) => ProxyError;
 const malformedRequest: Malformed = (reason) => new ProxyError('client-malformed', `malformed request: ${reason}`);
@@ -21,6 +23,7 @@ class Fields {
   scheme: string | undefined;
   authority: string | undefined;
   path: string | undefined;
+  protocol: string | undefined;
   status: string | undefined;
   lines = '';
   host: string | undefined;
@@ -86,14 +89,15 @@ function readFields(fields: readonly Field[], allowed: ReadonlySet<string>, malf
   return out;
 }
 
-const PSEUDO: Readonly<Record<string, 'method' | 'scheme' | 'authority' | 'path' | 'status'>> = {
+const PSEUDO: Readonly<Record<string, 'method' | 'scheme' | 'authority' | 'path' | 'protocol' | 'status'>> = {
   ':method': 'method',
   ':scheme': 'scheme',
   ':authority': 'authority',
   ':path': 'path',
+  ':protocol': 'protocol',
   ':status': 'status',
 };
-const REQUEST_PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path']);
+const REQUEST_PSEUDO: ReadonlySet<string> = new Set([':method', ':scheme', ':authority', ':path', ':protocol']);
 const RESPONSE_PSEUDO: ReadonlySet<string> = new Set([':status']);
 const NO_PSEUDO: ReadonlySet<string> = new Set();
 
@@ -113,7 +117,8 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
   const asked = read.path ?? '';
   const pseudoAuthority = read.authority;
   if (!METHOD.test(method) || isMisspeltMethod(method)) throw malformedRequest('no valid :method');
-  const isConnect = method === 'CONNECT';
+  if (read.protocol !== undefined) checkProtocol(read);
+  const isConnect = method === 'CONNECT' && read.protocol === undefined;
   if (isConnect) checkConnect(read);
   else if (read.scheme === undefined) throw malformedRequest('no :scheme');
   else if (!TARGET.test(asked) || !(asked.startsWith('/') || (asked === '*' && method === 'OPTIONS')))
@@ -128,7 +133,8 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
   }
   const authority = pseudoAuthority ?? read.host;
   if (authority !== undefined && !isAuthority(authority)) throw malformedRequest('the :authority is no authority');
-  const origProto = isPeer && !isConnect ? /^HTTP\/1\.([01])(?:; *(absolute-form))?$/.exec(read.origProto ?? '') : null;
+  const origProto =
+    isPeer && method !== 'CONNECT' ? /^HTTP\/1\.([01])(?:; *(absolute-form))?$/.exec(read.origProto ?? '') : null;
   const isHttp11 = origProto?.[1] !== '0';
   if (!isHttp11 && !isEnd && read.contentLength === undefined)
     throw malformedRequest('an HTTP/1.0 body without length');
@@ -151,6 +157,7 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
       bodyBytes: read.contentLength ?? 0,
       isPersistent: true,
       upgrade: undefined,
+      protocol: read.protocol,
       requiredIdentity: read.requiredIdentity,
       overrides: read.overrides,
     },
@@ -162,6 +169,13 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
 function checkConnect({ scheme, path, authority, contentLength }: Fields): void {
   if (scheme !== undefined || path !== undefined) throw malformedRequest('CONNECT with :scheme or :path');
   if (authority === undefined || authority === '') throw malformedRequest('CONNECT without :authority');
+  if (contentLength !== undefined) throw malformedRequest('CONNECT with Content-Length');
+}
+
+/** A tunnel for another protocol, such as a WebSocket, to what a path names (RFC 8441 section 4). */
+function checkProtocol({ protocol = '', method, contentLength }: Fields): void {
+  if (method !== 'CONNECT') throw malformedRequest(':protocol belongs to CONNECT');
+  if (!PROTOCOL.test(protocol)) throw malformedRequest('no valid :protocol');
   if (contentLength !== undefined) throw malformedRequest('CONNECT with Content-Length');
 }
 
@@ -202,13 +216,15 @@ export function readTrailers(fields: readonly Field[], side: 'client' | 'server'
 
 /** @param more  further fields, each with its CRLF */
 export function writeRequestHead(encoder: HpackEncoder, head: RequestHead, more: string): void {
-  const { method, target, authority } = head;
+  const { method, target, authority, protocol } = head;
+  const isConnect = method === 'CONNECT' && protocol === undefined;
   const absolute = /^[A-Za-z][A-Za-z0-9+\-.]*:\/\/[^/?#]*(.*)$/.exec(target)?.[1];
   const path = absolute === undefined ? target : absolute.startsWith('/') ? absolute : `/${absolute}`;
   encoder.field(':method', method);
-  if (method !== 'CONNECT') encoder.field(':scheme', 'http');
+  if (protocol !== undefined) encoder.field(':protocol', protocol);
+  if (!isConnect) encoder.field(':scheme', 'http');
   if (authority !== undefined) encoder.field(':authority', authority);
-  if (method !== 'CONNECT') encoder.field(':path', path);
+  if (!isConnect) encoder.field(':path', path);
   if (!head.isHttp2) {
     const form = absolute === undefined ? '' : '; absolute-form';
     encoder.field(ORIG_PROTO, `HTTP/1.${head.isHttp11 ? 1 : 0}${form}`);

@@ -220,6 +220,7 @@ export class Http2Servers {
       false,
       {
         onStream: () => new ServedStream(session, serve, isPeer, onRejected),
+        takesProtocols: true,
         onRoom() {},
         onGone() {},
       },

@@ -170,6 +170,16 @@ const ENDED: readonly (readonly [string, number, Buffer])[] = [
     ErrorCode.ENHANCE_YOUR_CALM,
     Buffer.concat([SETTINGS, times(1000, () => frame(Frame.PING, 0, 0, Buffer.alloc(8)))]),
   ],
+  [
+    'extended CONNECT that is announced by 2',
+    ErrorCode.PROTOCOL_ERROR,
+    frame(Frame.SETTINGS, 0, 0, Buffer.from([0, 8, 0, 0, 0, 2])),
+  ],
+  [
+    'extended CONNECT that is taken back',
+    ErrorCode.PROTOCOL_ERROR,
+    Buffer.concat([1, 0].map((value) => frame(Frame.SETTINGS, 0, 0, Buffer.from([0, 8, 0, 0, 0, value])))),
+  ],
   ['a flood of SETTINGS', ErrorCode.ENHANCE_YOUR_CALM, times(1000, () => SETTINGS)],
   [
     'a flood of empty DATA',

@@ -50,6 +50,8 @@ export interface ServedHandler extends StreamHandler {
 }
 
 export interface SessionOwner {
+  /** Extended CONNECT is served (servers only). */
+  readonly takesProtocols?: boolean;
   /** The peer opens a stream (servers only). @returns who serves it */
   onStream(): ServedHandler | undefined;
   /** A stream can be opened: the peer speaks HTTP/2, is alive, or one stream has ended (clients only). */
@@ -69,6 +71,8 @@ export class Session implements ConnectionHandler, FrameSink {
   wasCongested = false;
   /** The peer's SETTINGS have arrived: it speaks HTTP/2. */
   isConfirmed = false;
+  /** The peer serves extended CONNECT (RFC 8441). */
+  takesProtocols = false;
   readonly #owner: SessionOwner;
   readonly #now: () => number;
   readonly #decoder = new HpackDecoder();
@@ -124,6 +128,7 @@ export class Session implements ConnectionHandler, FrameSink {
       [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
       [Setting.MAX_HEADER_LIST_SIZE, HEAD_BYTES_MAX],
       isClient ? [Setting.ENABLE_PUSH, 0] : [Setting.MAX_CONCURRENT_STREAMS, STREAMS_MAX],
+      ...(owner.takesProtocols === true ? [[Setting.ENABLE_CONNECT_PROTOCOL, 1] as const] : []),
     ]);
     this.#sender.sendNumber(Frame.WINDOW_UPDATE, 0, SESSION_WINDOW - WINDOW_DEFAULT);
   }
@@ -519,7 +524,10 @@ export class Session implements ConnectionHandler, FrameSink {
     else if (key === Setting.MAX_CONCURRENT_STREAMS) this.#streamsMax = Math.min(value, STREAMS_MAX);
     else if (key === Setting.MAX_FRAME_SIZE && (value < FRAME_BYTES_MAX || value > 2 ** 24 - 1))
       throw protocol('MAX_FRAME_SIZE is out of range');
-    else if (key === Setting.INITIAL_WINDOW_SIZE) {
+    else if (key === Setting.ENABLE_CONNECT_PROTOCOL) {
+      if (value > 1 || (this.takesProtocols && value === 0)) throw protocol('ENABLE_CONNECT_PROTOCOL is out of range');
+      this.takesProtocols = value === 1;
+    } else if (key === Setting.INITIAL_WINDOW_SIZE) {
       if (value > WINDOW_MAX) throw new Http2Error(ErrorCode.FLOW_CONTROL_ERROR, 'INITIAL_WINDOW_SIZE is out of range');
       const change = value - this.#streamSendWindow;
       this.#streamSendWindow = value;
