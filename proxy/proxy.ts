@@ -173,7 +173,6 @@ export class Proxy implements Disposable {
       identity: config.identity,
       discoveryIdleMs: config.outboundIdleMs,
       targetsMax: TARGETS_MAX,
-      inFlightMax: config.inboundInFlightMax,
     });
     this.#inbound = new Inbound({
       ...shared,

@@ -1,6 +1,6 @@
 import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import { Cache, type Lease } from '../discovery/cache.ts';
-import { failedAtOnce, type Origin } from '../decisions/decision.ts';
+import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import { NO_SINK, type RequestSink, type ResponseSink, type ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
@@ -19,7 +19,6 @@ export type GatewayOptions = {
   readonly identity: string; // of this workload
   readonly discoveryIdleMs: number;
   readonly targetsMax: number;
-  readonly inFlightMax: number; // requests
 };
 
 /**
@@ -29,8 +28,6 @@ export type GatewayOptions = {
 export class Gateway implements Disposable {
   readonly #options: GatewayOptions;
   readonly #services: Cache<WatchedService>;
-  readonly #dispatch: Omit<DispatchOptions, 'onError'>;
-  #inFlight = 0;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
@@ -40,13 +37,6 @@ export class Gateway implements Disposable {
       max: options.targetsMax,
       now: outbound.now,
     });
-    this.#dispatch = {
-      failFastMs: outbound.failFastMs,
-      now: outbound.now,
-      onDone: () => {
-        this.#inFlight -= 1;
-      },
-    };
   }
 
   /** Whether this proxy is a gateway for a name. */
@@ -69,36 +59,35 @@ export class Gateway implements Disposable {
   }
 
   /**
-   * @param client  identity of the peer, as its certificate names it
-   * @param origin  for the record of what fails
+   * @param client   identity of the peer, as its certificate names it
+   * @param options  of the requests, which are let in already
    */
-  serveRequests(service: WatchedService, client: string, origin: () => Origin): ServeRequest {
-    const { decisions, now } = this.#options.outbound;
-    const options: DispatchOptions = {
-      ...this.#dispatch,
-      onError: (error, failed) => decisions.request(origin(), error, failed),
-      onErrorResponse: (proxyError, status, failed) => decisions.response(origin(), proxyError, status, failed),
-    };
+  serve(service: WatchedService, client: string, options: DispatchOptions): ServeRequest {
+    const { tracer, failFastMs, now } = this.#options.outbound;
     const refuse = (error: ProxyError, head: RequestHead, response: ResponseSink): RequestSink => {
       options.onError(error, failedAtOnce(head, now()));
+      options.onDone();
       response.fail(error);
       return NO_SINK;
     };
-    const { identity, inFlightMax } = this.#options;
+    const { identity } = this.#options;
     const { name } = service.service;
     const authority = name.endsWith(':80') ? name.slice(0, -3) : name;
     const fields = `forwarded: by=${identity};for=${client};host="${authority}";proto=https\r\n`;
-    return (head, body, isEnd, response) => {
+    const send: ServeRequest = (head, body, isEnd, response) => {
       const problem = this.#loopProblem(head);
       if (problem !== undefined) return refuse(problem, head, response);
-      if (this.#inFlight >= inFlightMax)
-        return refuse(new ProxyError('load-shed', `${inFlightMax} requests are in flight already`), head, response);
-      this.#inFlight += 1;
-      const request = { head: withAuthority(head, authority), fields, body, isEnd };
-      const dispatch = new Dispatch(options, service.service, request, response);
+      const dispatch = new Dispatch(
+        { ...options, failFastMs },
+        service.service,
+        { head, fields, body, isEnd },
+        response,
+      );
       dispatch.attempt();
       return dispatch;
     };
+    const traced = tracer?.trace('outbound', send) ?? send;
+    return (head, body, isEnd, response) => traced(withAuthority(head, authority), body, isEnd, response);
   }
 
   /**

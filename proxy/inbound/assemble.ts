@@ -21,6 +21,7 @@ import type { Labels } from '../metrics/family.ts';
 import { noTlsLabels, refLabels } from '../metrics/labels.ts';
 import type { AccessLog } from './access-log.ts';
 import type { SocketAddress } from '../tap/match.ts';
+import type { TapOrigin } from '../tap/hub.ts';
 import { remoteOf } from '../tap/origin.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
@@ -196,7 +197,10 @@ export class Inbound implements Disposable {
     });
   }
 
-  /** As a gateway: to a Service of this cluster, for clients that the policy of the inbound port lets in. */
+  /**
+   * As a gateway: to a Service of this cluster, for clients and requests that the policy of the inbound port lets in, as if this
+   * proxy's application were what they want.
+   */
   async #passOn(
     header: TransportHeader & { readonly name: string },
     connection: Connection,
@@ -205,34 +209,24 @@ export class Inbound implements Disposable {
     rest: Buffer,
   ): Promise<void> {
     const { gateway, decisions, log, listenPort } = this.#options;
+    const target = targetOf(header, address);
     await this.#withPort(connection.socket, address, listenPort(), async (port) => {
       this.#register(connection, port, arrival);
-      const verdict = authorizeConnection(port.policy.value, arrival.client);
       const { tls } = arrival.client;
       try {
-        if (!verdict.isAllowed)
-          throw new ProxyError('unauthorized', `${formatResourceRef(verdict.server)} denies: ${verdict.reason}`);
         const lease = await gateway.find(header.name, header.port);
         if (connection.isClosed) lease[Symbol.dispose]();
         else connection.socket.once('close', () => lease[Symbol.dispose]());
         const client = tls.kind === 'mesh' ? (tls.identity ?? 'unknown') : 'unknown';
-        const origin = (): Origin => originOf(connection, arrival, targetOf(header, address));
-        const serve = gateway.serveRequests(lease.value, client, origin);
-        const onRejected: OnRejected = (error, head) =>
-          decisions.request(origin(), error, failedAtOnce(head, this.#options.now()));
-        if (header.session === 'http1') this.#servers.serve(connection, rest, serve, onRejected);
-        else if (header.session === 'http2') this.#http2Servers.serve(connection, rest, true, serve, onRejected);
-        else splice(connection, await gateway.connect(lease.value), [rest, undefined], () => {});
+        const open = (): Promise<Connection> => gateway.connect(lease.value);
+        const onward = { target, serve: (options: DispatchOptions) => gateway.serve(lease.value, client, options) };
+        if (header.session === undefined)
+          await this.#tunnel(connection, port, arrival, rest, undefined, { target, open });
+        else this.#serveHttp(connection, port, arrival, rest, header.session, onward);
       } catch (error) {
-        const problem = toProxyError(error, 'connect-failed');
-        const refs = verdict.isAllowed ? [] : [verdict.server];
-        decisions.connection(
-          originOf(connection, arrival, targetOf(header, address)),
-          problem.code,
-          problem.message,
-          refs,
-        );
-        log.info({ client: arrival.client, name: header.name }, `gateway: ${problem.message}`);
+        const { code, message } = toProxyError(error, 'connect-failed');
+        decisions.connection(originOf(connection, arrival, target), code, message);
+        log.info({ client: arrival.client, name: header.name }, `gateway: ${message}`);
         connection.reset();
       }
     });
@@ -350,15 +344,17 @@ export class Inbound implements Disposable {
     else connection.socket.once('close', () => metrics.closed(connection.error));
   }
 
+  /** @param onward  where requests go instead of to the application */
   #serveHttp(
     connection: Connection,
     port: InboundPort,
     arrival: Arrival,
     early: Buffer,
     version: 'http1' | 'http2',
+    onward?: { readonly target: string; readonly serve: (options: DispatchOptions) => ServeRequest },
   ): void {
     const { decisions, now } = this.#options;
-    const target = formatSocketAddress(port.address, port.port);
+    const target = onward?.target ?? formatSocketAddress(port.address, port.port);
     const options: DispatchOptions = {
       ...this.#dispatch,
       onError: (error, failed) => decisions.request(originOf(connection, arrival, target), error, failed),
@@ -366,14 +362,14 @@ export class Inbound implements Disposable {
         decisions.response(originOf(connection, arrival, target), proxyError, status, failed),
     };
     const onRejected: OnRejected = (error, head) => options.onError(error, failedAtOnce(head, now()));
-    const requests = new InboundRequests(port, arrival.client, arrival.tlsLabels, options, {
-      hub: this.#options.tap,
-      origin: () => ({
-        direction: 'inbound',
-        source: remoteOf(connection.socket),
-        sourceLabels: arrival.tlsLabels,
-      }),
+    const origin = (): TapOrigin => ({
+      direction: 'inbound',
+      source: remoteOf(connection.socket),
+      sourceLabels: arrival.tlsLabels,
     });
+    const { client, tlsLabels } = arrival;
+    const tap = { hub: this.#options.tap, origin };
+    const requests = new InboundRequests(port, client, tlsLabels, options, tap, onward?.serve(options));
     const { accessLog } = this.#options;
     const plain: ServeRequest = (head, body, isEnd, response) => {
       this.#inFlight += 1;
@@ -395,16 +391,21 @@ export class Inbound implements Disposable {
     else this.#http2Servers.serve(connection, early, isPeer, serve, onRejected);
   }
 
-  /** Bytes to the application, for clients that the policy lets in; cut when it no longer does. */
+  /**
+   * Bytes to the application, for clients that the policy lets in; cut when it no longer does.
+   *
+   * @param onward  where they go instead
+   */
   async #tunnel(
     client: Connection,
     port: InboundPort,
     arrival: Arrival,
     early: Buffer,
     opened: OpenServer | undefined,
+    onward?: { readonly target: string; readonly open: () => Promise<Connection> },
   ): Promise<void> {
     const { decisions, log } = this.#options;
-    const target = formatSocketAddress(port.address, port.port);
+    const target = onward?.target ?? formatSocketAddress(port.address, port.port);
     const verdict = authorizeConnection(port.policy.value, arrival.client);
     const labels = { ...port.targetLabels, ...arrival.tlsLabels, ...refLabels('srv', port.policy.value.ref) };
     if (!verdict.isAllowed) {
@@ -421,7 +422,7 @@ export class Inbound implements Disposable {
     }
     port.verdictMetrics('tcpAllow', { ...labels, ...refLabels('authz', verdict.authorization) }).count();
     try {
-      const server = opened?.connection ?? (await port.connect());
+      const server = opened?.connection ?? (await (onward?.open() ?? port.connect()));
       const recheck = port.policy.subscribe(() => {
         if (authorizeConnection(port.policy.value, arrival.client).isAllowed) return;
         client.reset();

@@ -9,7 +9,7 @@ import type { RetryBudget } from '../balance/retry-budget.ts';
 import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
-import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
+import { NO_SINK, type RequestSink, type ResponseSink, type ServeRequest } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { AuthorizedHead } from '../http/matched-head.ts';
 import { errorHead } from '../http/respond.ts';
@@ -78,20 +78,24 @@ export class InboundRequests {
   readonly #fields: string;
   readonly #dispatch: DispatchOptions;
   readonly #tap: { readonly hub: TapHub; readonly origin: () => TapOrigin };
+  readonly #onward: ServeRequest | undefined;
   #policyVersion = -1;
   /** The answer for every request, when the policy does not look at requests. */
   #uniform: Prepared | undefined;
   readonly #prepared = new Map<string, Prepared>();
   readonly #limited = new Map<RateLimitScope, CounterMetrics>();
 
+  /** @param onward  of a gateway: where requests go instead of to the application */
   constructor(
     port: InboundPort,
     client: Client,
     tlsLabels: Labels,
     dispatch: DispatchOptions,
     tap: { readonly hub: TapHub; readonly origin: () => TapOrigin },
+    onward: ServeRequest | undefined,
   ) {
     this.#tap = tap;
+    this.#onward = onward;
     this.#port = port;
     this.#client = client;
     this.#tlsLabels = tlsLabels;
@@ -121,6 +125,7 @@ export class InboundRequests {
       if (filtered.answer !== undefined) return this.#answer(filtered.answer, isEnd, application, head, response);
       sent = filtered.head;
     }
+    if (this.#onward !== undefined) return this.#onward(sent, body, isEnd, response);
     const tap = this.#tap.hub.begin(sent, this.#tap.origin);
     const request = { head: sent, fields: this.#fields, body, isEnd, tap };
     const dispatch = new Dispatch(this.#dispatch, application, request, response);

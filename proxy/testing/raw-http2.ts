@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Credentials } from '#pki/issuer.ts';
 import { tlsOptions, type TestAuthority } from '#pki/testing.ts';
 import { Flag, Frame, PREFACE } from '../http2/frames.ts';
+import { HpackDecoder } from '../http2/hpack-decoder.ts';
 import { HpackEncoder } from '../http2/hpack-encoder.ts';
 import { encodeTransportHeader, TRANSPORT_ALPN } from '../transport/transport-header.ts';
 
@@ -121,6 +122,18 @@ export class RawHttp2 implements Disposable {
         .filter((one) => one.id === id)
         .map(({ type, flags, payload }) => [type, flags, payload.toString('latin1')]),
     );
+  }
+
+  /** The header blocks of a stream so far, as lines. */
+  fields(id: number): string {
+    const decoder = new HpackDecoder();
+    let lines = '';
+    for (const { type, id: of, payload } of this.frames) {
+      if (type !== Frame.HEADERS) continue;
+      const block = decoder.decode(payload);
+      if (of === id) lines += block.map(({ name, value }) => `${name}: ${value}\r\n`).join('');
+    }
+    return lines;
   }
 
   /** Content of a stream so far. */

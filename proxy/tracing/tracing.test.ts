@@ -129,6 +129,32 @@ test('a sampled trace goes through both proxies: each span has the one before as
   assert.match(metrics, /opentelemetry_span_exports_total 1\n/);
 });
 
+test('a gateway makes the two spans of a proxy that a request comes to and goes out of', async () => {
+  await using mesh = await TestMesh.start();
+  using collector = await collect();
+  using one = await recorder();
+  const env = tracingTo(collector.port, { INBOUND_GATEWAY_SUFFIXES: 'svc.cluster.local.' });
+  const gateway = await mesh.proxy({ name: 'gateway', env });
+  const server = await mesh.proxy({ name: 'cart' });
+  const remote = 'cart.store.svc.cluster.local:8080';
+  mesh.serve([{ ...meshed('gateway', gateway.inboundPort, gateway), authorityOverride: remote }]);
+  mesh.control.setEndpoints(remote, [meshed('cart', one.port, server)]);
+  using client = new Client(await mesh.proxy({ name: 'client' }));
+  assert.equal((await client.get('/path', { traceparent: `00-${TRACE}-${PARENT}-01` })).status, 200);
+  await gateway.drain();
+  await eventually(() => spansOf(collector).length >= 2, 'the spans of the gateway');
+  const spans = spansOf(collector);
+  assert.equal(spans.length, 2);
+  const outbound = spans.find(({ kind }) => kind === Span_SpanKind.SPAN_KIND_CLIENT);
+  const inbound = spans.find(({ kind }) => kind === Span_SpanKind.SPAN_KIND_SERVER);
+  assert.ok(outbound && inbound);
+  assert.equal(hex(inbound.parentSpanId), PARENT);
+  assert.equal(hex(outbound.parentSpanId), hex(inbound.spanId));
+  assert.equal(one.seen[0]?.['traceparent'], `00-${TRACE}-${hex(outbound.spanId)}-01`);
+  const { 'server.address': address, 'server.port': port } = attributesOf(outbound.attributes);
+  assert.deepEqual([address, port], ['cart.store.svc.cluster.local', 8080]);
+});
+
 test('a span of B3 says why its request failed; what is not sampled passes untouched', async () => {
   await using mesh = await TestMesh.start();
   using collector = await collect();
