@@ -36,6 +36,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
   #isGone = false;
   #isFraming = false; // the request body needs chunks
   #asksToSwitch = false;
+  #interimBytes = 0; // of one exchange, whose client is sent them all
 
   constructor(connection: Connection, owner: ClientOwner) {
     this.connection = connection;
@@ -58,6 +59,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
     this.#isPersistent = head.isHttp11;
     this.#asksToSwitch = head.upgrade !== undefined;
     this.#isFraming = head.body === 'frames';
+    this.#interimBytes = 0;
     if (!this.#isFraming) return this.connection.writeHead(`${head.lines}${fields}\r\n`, body);
     const coding = 'transfer-encoding: chunked\r\n';
     return this.connection.writeHead(`${head.lines}${fields}${coding}\r\n`, chunksOf(body, isEnd, ''));
@@ -157,6 +159,9 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
       return bytes.length;
     }
     if (head.status < 200) {
+      this.#interimBytes += bodyStart - start;
+      if (this.#interimBytes > HEAD_BYTES_MAX)
+        throw new ProxyError('server-malformed', `interim responses of more than ${HEAD_BYTES_MAX} bytes`);
       sink.inform(head);
       return bodyStart;
     }

@@ -146,6 +146,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   const isHttp11 = line[1] === '1';
   const status = Number(line[2]);
   const fields = parseFields(text, lineEnd + 2, malformedResponse);
+  if (fields.isChunked && !isHttp11) throw malformedResponse('Transfer-Encoding in an HTTP/1.0 response');
   if (fields.isChunked && fields.contentLength !== undefined) {
     throw malformedResponse('both Transfer-Encoding and Content-Length');
   }
@@ -187,6 +188,12 @@ type Malformed = (reason: string) => ProxyError;
 const malformedRequest: Malformed = (reason) => new ProxyError('client-malformed', `malformed request: ${reason}`);
 const malformedResponse: Malformed = (reason) => new ProxyError('server-malformed', `malformed response: ${reason}`);
 
+/** A client is told that its own head is too large, not that of a response. */
+function tooManyFields(malformed: Malformed): ProxyError {
+  const what = `more than ${FIELD_COUNT_MAX} header fields`;
+  return malformed === malformedRequest ? new ProxyError('head-too-large', what) : malformed(what);
+}
+
 function parseFields(text: string, start: number, malformed: Malformed): Fields {
   const fields = new Fields();
   let kept = 0; // text[kept, at) is passed on and not yet copied
@@ -198,7 +205,7 @@ function parseFields(text: string, start: number, malformed: Malformed): Fields 
     const name = text.slice(at, colon);
     if (!TOKEN.test(name)) throw malformed('a field name that is no token');
     count += 1;
-    if (count > FIELD_COUNT_MAX) throw new ProxyError('head-too-large', `more than ${FIELD_COUNT_MAX} header fields`);
+    if (count > FIELD_COUNT_MAX) throw tooManyFields(malformed);
     if (!applyField(fields, name, text, colon + 1, end, malformed)) {
       fields.lines += text.slice(kept, at);
       kept = end + 2;

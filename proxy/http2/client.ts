@@ -2,6 +2,7 @@ import { ProxyError, toProxyError } from '../errors.ts';
 import { ChunkDecoder } from '../http/chunked.ts';
 import type { ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
+import { HEAD_BYTES_MAX } from '../http/limits.ts';
 import { ErrorCode } from './errors.ts';
 import type { Field } from './field.ts';
 import { readResponseHead, readTrailers, writeRequestHead } from './head.ts';
@@ -18,6 +19,7 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
   #chunks: ChunkDecoder | undefined; // of the request
   #head: ResponseHead | undefined; // waits for the first part of the body
   #hasHead = false;
+  #interimBytes = 0;
   #left: number | undefined; // bytes of the response body still to come, if it said how many
 
   /** @param session  which is usable */
@@ -72,6 +74,9 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
       const { head, contentLength } = readResponseHead(fields, isEnd, this.#method);
       if (head.status < 200) {
         if (isEnd) throw new ProxyError('server-malformed', 'malformed response: it ends with an interim head');
+        this.#interimBytes += head.lines.length;
+        if (this.#interimBytes > HEAD_BYTES_MAX)
+          throw new ProxyError('server-malformed', `interim responses of more than ${HEAD_BYTES_MAX} bytes`);
         sink.inform(head);
         return;
       }

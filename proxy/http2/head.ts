@@ -36,13 +36,13 @@ class Fields {
 
 function readFields(fields: readonly Field[], allowed: ReadonlySet<string>, malformed: Malformed): Fields {
   const out = new Fields();
-  if (fields.length > FIELD_COUNT_MAX) throw tooLarge();
+  if (fields.length > FIELD_COUNT_MAX) throw tooLarge(malformed);
   let bytes = 0;
   let cookies = '';
   for (const field of fields) {
     const { name, value } = field;
     bytes += name.length + value.length + 4;
-    if (bytes > HEAD_BYTES_MAX) throw tooLarge();
+    if (bytes > HEAD_BYTES_MAX) throw tooLarge(malformed);
     if (!field.isLegalValue) throw malformed(`the field ${JSON.stringify(name)} has a control character`);
     switch (field.kind) {
       case 'plain':
@@ -179,7 +179,7 @@ function checkProtocol({ protocol = '', method, contentLength }: Fields): void {
   if (contentLength !== undefined) throw malformedRequest('CONNECT with Content-Length');
 }
 
-/** @throws ProxyError  `server-malformed` or `head-too-large` */
+/** @throws ProxyError  `server-malformed` */
 export function readResponseHead(fields: readonly Field[], isEnd: boolean, method: string): Carried<ResponseHead> {
   const read = readFields(fields, RESPONSE_PSEUDO, malformedResponse);
   const text = read.status ?? '';
@@ -261,6 +261,8 @@ function writeLines(encoder: HpackEncoder, lines: string, dropsHost: boolean): v
   }
 }
 
-function tooLarge(): ProxyError {
-  return new ProxyError('head-too-large', `more than ${HEAD_BYTES_MAX} bytes or ${FIELD_COUNT_MAX} header fields`);
+/** A client is told that its own head is too large, not that of a response. */
+function tooLarge(malformed: Malformed): ProxyError {
+  const what = `more than ${HEAD_BYTES_MAX} bytes or ${FIELD_COUNT_MAX} header fields`;
+  return malformed === malformedRequest ? new ProxyError('head-too-large', what) : malformed(what);
 }
