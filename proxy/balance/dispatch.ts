@@ -2,7 +2,7 @@ import { formatSocketAddress } from '#model/address.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ProxyError, retryOfPeerError, type Retry } from '../errors.ts';
-import { grpcStatus } from '../grpc/status.ts';
+import { grpcStatus, grpcStatusOf } from '../grpc/status.ts';
 import type { RequestSink, ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { isIdempotent, ReplayBody } from '../http/replay.ts';
@@ -170,7 +170,7 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
         this.#options.onErrorResponse?.(shown.proxyError, head.status, this.#failed);
       } else this.#destination.repeats.succeeded();
       this.#status = head.status;
-      if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
+      if (this.#head.isHttp2) this.#grpcStatus = grpcStatusOf(head);
       const nowMs = this.#options.now();
       this.#latencyMs = nowMs - this.#sentMs;
       this.#endpoint?.observe(this.#latencyMs, nowMs);

@@ -1,4 +1,4 @@
-import { accessSync, chmodSync, chownSync, constants, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exemption } from '#netlink/exemption.ts';
 import { createCsr } from '#pki/csr.ts';
@@ -9,18 +9,6 @@ import { PROXY_UID, type Place } from './place.ts';
 
 /** Environment variable with the file of a linkerd2-proxy. */
 export const LINKERD_VARIABLE = 'TULLE_BENCH_LINKERD2_PROXY';
-
-/** @throws Error  when the file is none that can be run */
-export function requireProgram(file: string): void {
-  try {
-    accessSync(file, constants.X_OK);
-    if (!statSync(file).isFile()) throw new Error('not a file');
-  } catch (error) {
-    throw new Error(`${LINKERD_VARIABLE} is "${file}", which cannot be run: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-}
 
 /**
  * A pair of linkerd2-proxy, in pods of its own: it has the ports of ours. It gets the environment of ours, and what only it needs:

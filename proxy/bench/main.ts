@@ -1,16 +1,16 @@
 // `npm run bench`: our pair of proxies against nginx's and haproxy's, in turn in one run.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, chmodSync, constants, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { BUNDLE_FOLDER } from '../../control-plane/install/bundle.ts';
 import { startBackend } from './backend.ts';
-import { LINKERD_VARIABLE, requireProgram, startLinkerd } from './linkerd.ts';
+import { LINKERD_VARIABLE, startLinkerd } from './linkerd.ts';
 import { measureIdle, type IdleMemory } from './idle.ts';
 import { LOADS, run, type Load } from './load.ts';
 import { cpuMicros, memoryOf } from './measure.ts';
-import { direct, startTulle, type Pair } from './pair.ts';
+import { BASELINE_VARIABLE, direct, startBaseline, startTulle, type Pair } from './pair.ts';
 import { startPeers } from './peers.ts';
 import { Place } from './place.ts';
 import { formatIdle, formatReport, formatStartUps, type Footprint, type PairMemory, type Row } from './report.ts';
@@ -33,7 +33,7 @@ Usage: npm run bench -- [flags]
 Flags:
   --parts LIST       loads, idle, start (default: all; with --loads only those)
   --loads LIST       which, separated by commas (default: all)
-  --pairs LIST       direct, nginx, haproxy-h1, haproxy-h2, tulle, linkerd2-proxy (default: all)
+  --pairs LIST       direct, nginx, haproxy-h1, haproxy-h2, tulle, baseline, linkerd2-proxy (default: all)
   --rounds N         each of them so many times (default: 5)
   --seconds N        each time so long (default: 3)
   --idle N           idle connections (default: 10000)
@@ -44,6 +44,7 @@ Flags:
   -h, --help         show this help
 
 Environment:
+  ${BASELINE_VARIABLE}        bundle (dist/tulle.cjs) of another version of ours, which joins as the pair "baseline"
   ${LINKERD_VARIABLE}  file of a linkerd2-proxy, which joins as a pair
 
 Loads:
@@ -90,11 +91,10 @@ function readOptions(args: readonly string[]) {
       throw new UsageFault(`--loads names "${name}": use ${LOADS.map((one) => one.name).join(', ')}`);
     return load;
   });
-  const linkerd = process.env[LINKERD_VARIABLE];
-  if (linkerd !== undefined) requireProgram(linkerd);
   return {
     ...values,
-    linkerd,
+    linkerd: fileOf(LINKERD_VARIABLE, constants.X_OK),
+    baseline: fileOf(BASELINE_VARIABLE, constants.R_OK),
     parts,
     loads: parts.includes('loads') ? (loads ?? LOADS) : [],
     pairs: values.pairs?.split(','),
@@ -104,6 +104,22 @@ function readOptions(args: readonly string[]) {
     starts: number('starts'),
     nodeFlags: values['node-flags'].split(' ').filter((flag) => flag !== ''),
   };
+}
+
+/**
+ * @param mode  what it must allow
+ * @throws UsageFault  when it names no such file
+ */
+function fileOf(variable: string, mode: number): string | undefined {
+  const file = process.env[variable];
+  if (file === undefined) return undefined;
+  try {
+    accessSync(file, mode);
+    if (!statSync(file).isFile()) throw new Error('it is not a file');
+  } catch (error) {
+    throw new UsageFault(`${variable} is "${file}", which cannot be used: ${(error as Error).message}`);
+  }
+  return resolve(file);
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -117,6 +133,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (process.getuid?.() !== 0) return again(args);
   const { nodeFlags, profile } = options;
   using place = new Place();
+  using baselinePlace = options.baseline === undefined ? undefined : new Place();
   using linkerdPlace = options.linkerd === undefined ? undefined : new Place();
   await startBackend(place);
   const profileFlags = profile ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder()}`] : [];
@@ -125,6 +142,10 @@ async function main(args: readonly string[]): Promise<number> {
     ...(await startPeers(place)),
     await startTulle(place, [...nodeFlags, ...profileFlags]),
   ];
+  if (baselinePlace !== undefined && options.baseline !== undefined) {
+    await startBackend(baselinePlace);
+    present.push(await startBaseline(baselinePlace, options.baseline, nodeFlags));
+  }
   if (linkerdPlace !== undefined && options.linkerd !== undefined) {
     await startBackend(linkerdPlace);
     present.push(await startLinkerd(linkerdPlace, options.linkerd));

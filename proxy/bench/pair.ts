@@ -53,6 +53,15 @@ export async function startTulle(place: Place, flags: readonly string[]): Promis
   return startMeshPair(place, 'tulle', tulle(flags));
 }
 
+/** Environment variable with the bundle of another version. */
+export const BASELINE_VARIABLE = 'TULLE_BENCH_BASELINE';
+
+/** A pair of another version of ours, in pods of its own, with the same flags: whether a change pays shows only in one run. */
+export function startBaseline(place: Place, bundle: string, flags: readonly string[]): Promise<Pair> {
+  writeToken(place);
+  return startMeshPair(place, 'baseline', tulle(flags, bundle));
+}
+
 /** How a proxy of a mesh is started. */
 export type MeshProxy = {
   readonly command: readonly string[];
@@ -61,9 +70,9 @@ export type MeshProxy = {
 };
 
 /** Ours as it is shipped: its bundle, with the flags that it has in a pod. */
-function tulle(flags: readonly string[]): MeshProxy {
+function tulle(flags: readonly string[], bundle = join(BUNDLE_FOLDER, 'tulle.cjs')): MeshProxy {
   return {
-    command: [process.execPath, ...NODE_FLAGS, ...flags, join(BUNDLE_FOLDER, 'tulle.cjs'), 'proxy'],
+    command: [process.execPath, ...NODE_FLAGS, ...flags, bundle, 'proxy'],
     environment: () => ({}),
   };
 }

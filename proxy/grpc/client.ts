@@ -1,5 +1,5 @@
 import type { Logger } from '#runtime/log.ts';
-import type { Field } from '../http2/field.ts';
+import type { Field } from '../http/field.ts';
 import { MESH_LINK } from '../http2/link-class.ts';
 import { Session } from '../http2/session.ts';
 import type { Stream, StreamFailure, StreamHandler } from '../http2/stream.ts';

@@ -1,4 +1,5 @@
 import { ProxyError } from '../errors.ts';
+import type { Field } from './field.ts';
 import { isMeshField, trimmed } from './field-text.ts';
 import { FIELD_COUNT_MAX } from './limits.ts';
 import { normalTarget } from './path.ts';
@@ -8,6 +9,18 @@ import { normalTarget } from './path.ts';
  * over HTTP/2 without a length; its bytes have no framing of their own, and its end is told.
  */
 export type BodyKind = 'none' | 'length' | 'chunked' | 'close' | 'frames';
+
+/**
+ * The fields behind `lines` as HTTP/2 has brought them, so that they go on without being taken apart again. A copy of a head may have
+ * other lines: they count only for the very text.
+ */
+export type ReceivedFields = { readonly lines: string; readonly fields: readonly Field[] };
+
+/** @returns the fields that a head consists of, if they are known */
+export function receivedFields(head: RequestHead | ResponseHead): readonly Field[] | undefined {
+  const { received } = head;
+  return received?.lines === head.lines ? received.fields : undefined;
+}
 
 /** The head of a request, checked, with everything that concerns only this connection taken out of `lines`. */
 export type RequestHead = {
@@ -33,6 +46,7 @@ export type RequestHead = {
   readonly requiredIdentity: string | undefined;
   /** The fields that ask for timeouts and retries (`OVERRIDE_FIELDS`), each with its CRLF. */
   readonly overrides: string | undefined;
+  readonly received?: ReceivedFields | undefined;
 };
 
 /** Fields by which an application asks for timeouts and retries of a request. They are never passed on. */
@@ -57,6 +71,7 @@ export type ResponseHead = {
   readonly keepAliveMs: number | undefined;
   /** `l5d-proxy-error` of a peer proxy. */
   readonly proxyError: string | undefined;
+  readonly received?: ReceivedFields | undefined;
 };
 
 /** Control characters, CR or LF on their own, and lines that continue the one before (obs-fold). */
@@ -129,6 +144,7 @@ export function parseRequestHead(text: string): RequestHead {
     protocol: undefined,
     requiredIdentity: fields.requiredIdentity,
     overrides: fields.overrides,
+    received: undefined,
   };
 }
 
@@ -161,6 +177,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
     upgrade,
     keepAliveMs: fields.keepAliveMs,
     proxyError: fields.proxyError,
+    received: undefined,
   };
 }
 

@@ -4,7 +4,7 @@ import type { ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { HEAD_BYTES_MAX } from '../http/limits.ts';
 import { ErrorCode } from './errors.ts';
-import type { Field } from './field.ts';
+import type { Field } from '../http/field.ts';
 import { readResponseHead, readTrailers, writeRequestHead } from './head.ts';
 import type { Session } from './session.ts';
 import type { Stream, StreamFailure, StreamHandler } from './stream.ts';

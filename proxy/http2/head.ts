@@ -1,10 +1,17 @@
 import { ProxyError } from '../errors.ts';
 import { mayBeTrailer, trimmed } from '../http/field-text.ts';
-import { isAuthority, isMisspeltMethod, OVERRIDE_FIELDS, type RequestHead, type ResponseHead } from '../http/head.ts';
+import {
+  isAuthority,
+  isMisspeltMethod,
+  OVERRIDE_FIELDS,
+  receivedFields,
+  type RequestHead,
+  type ResponseHead,
+} from '../http/head.ts';
 import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
 import { normalTarget } from '../http/path.ts';
 import { reasonOf } from '../http/reasons.ts';
-import type { Field } from './field.ts';
+import type { Field } from '../http/field.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
 
 /** Names the version of a message that is carried for HTTP/1. Source: linkerd2-proxy `proxy/http/src/orig_proto.rs`. */
@@ -19,6 +26,7 @@ const malformedResponse: Malformed = (reason) => new ProxyError('server-malforme
 
 /** The fields of one head, checked. */
 class Fields {
+  pseudoCount = 0; // they come first
   method: string | undefined;
   scheme: string | undefined;
   authority: string | undefined;
@@ -53,6 +61,7 @@ function readFields(fields: readonly Field[], allowed: ReadonlySet<string>, malf
         if (!allowed.has(name) || pseudo === undefined || out[pseudo] !== undefined || out.lines !== '')
           throw malformed(`${JSON.stringify(name)} is out of place`);
         out[pseudo] = value;
+        out.pseudoCount += 1;
         break;
       }
       case 'illegal':
@@ -145,6 +154,7 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
       ? path
       : `http://${authority}${path === '*' ? '' : path}`;
   const host = read.host === undefined && authority !== undefined ? `host: ${authority}\r\n` : '';
+  const lines = `${method} ${target} HTTP/1.${isHttp11 ? 1 : 0}\r\n${host}${read.lines}`;
   return {
     head: {
       method,
@@ -152,7 +162,7 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
       isHttp11,
       isHttp2: origProto === null,
       authority: authority === '' ? undefined : authority,
-      lines: `${method} ${target} HTTP/1.${isHttp11 ? 1 : 0}\r\n${host}${read.lines}`,
+      lines,
       body: isEnd ? 'none' : read.contentLength === undefined ? 'frames' : 'length',
       bodyBytes: read.contentLength ?? 0,
       isPersistent: true,
@@ -160,6 +170,8 @@ export function readRequestHead(fields: readonly Field[], isEnd: boolean, isPeer
       protocol: read.protocol,
       requiredIdentity: read.requiredIdentity,
       overrides: read.overrides,
+      // HTTP/1 that is carried has its Host among the lines.
+      received: origProto === null ? { lines, fields: fields.slice(read.pseudoCount) } : undefined,
     },
     contentLength: read.contentLength,
   };
@@ -189,18 +201,20 @@ export function readResponseHead(fields: readonly Field[], isEnd: boolean, metho
   const isBodiless = !isTunnel && (method === 'HEAD' || status < 200 || status === 204 || status === 304);
   // What is said about the length of a tunnel does not count (RFC 9110 section 9.3.6).
   const contentLength = isTunnel ? undefined : read.contentLength;
-  const lines = isTunnel ? read.lines.replace(/^content-length:.*\r\n/gim, '') : read.lines;
   const version = read.origProto === 'HTTP/1.0' ? '1.0' : '1.1';
+  const line = `HTTP/${version} ${text} ${reasonOf(status)}\r\n`;
+  const lines = line + (isTunnel ? read.lines.replace(/^content-length:.*\r\n/gim, '') : read.lines);
   return {
     head: {
       status,
-      lines: `HTTP/${version} ${status} ${reasonOf(status)}\r\n${lines}`,
+      lines,
       body: isEnd || isBodiless ? 'none' : contentLength === undefined ? 'frames' : 'length',
       bodyBytes: contentLength ?? 0,
       isPersistent: true,
       upgrade: undefined,
       keepAliveMs: undefined,
       proxyError: read.proxyError,
+      received: isTunnel ? undefined : { lines, fields: fields.slice(read.pseudoCount) },
     },
     contentLength: isBodiless ? 0 : contentLength,
   };
@@ -230,7 +244,7 @@ export function writeRequestHead(encoder: HpackEncoder, head: RequestHead, more:
     encoder.field(ORIG_PROTO, `HTTP/1.${head.isHttp11 ? 1 : 0}${form}`);
   }
   // HTTP/1 servers want Host back; HTTP/2 has :authority instead.
-  writeLines(encoder, head.lines, head.isHttp2);
+  writeFields(encoder, head, head.isHttp2);
   encoder.lines(more);
 }
 
@@ -238,8 +252,20 @@ export function writeRequestHead(encoder: HpackEncoder, head: RequestHead, more:
 export function writeResponseHead(encoder: HpackEncoder, head: ResponseHead, isCarried: boolean): void {
   encoder.field(':status', String(head.status));
   if (isCarried) encoder.field(ORIG_PROTO, head.lines.startsWith('HTTP/1.0') ? 'HTTP/1.0' : 'HTTP/1.1');
-  writeLines(encoder, head.lines, false);
+  writeFields(encoder, head, false);
   if (head.proxyError !== undefined) encoder.field('l5d-proxy-error', head.proxyError);
+}
+
+function writeFields(encoder: HpackEncoder, head: RequestHead | ResponseHead, dropsHost: boolean): void {
+  const fields = receivedFields(head);
+  if (fields === undefined) {
+    writeLines(encoder, head.lines, dropsHost);
+    return;
+  }
+  for (const field of fields) {
+    const { kind } = field;
+    if (kind !== 'mesh' && !(dropsHost && kind === 'host')) encoder.received(field);
+  }
 }
 
 function writeLines(encoder: HpackEncoder, lines: string, dropsHost: boolean): void {

@@ -1,5 +1,5 @@
 import { ErrorCode, Http2Error } from './errors.ts';
-import { Field } from './field.ts';
+import { Field } from '../http/field.ts';
 import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, EntryQueue, STATIC_TABLE } from './hpack-table.ts';
 import { decodeHuffman } from './huffman.ts';
 

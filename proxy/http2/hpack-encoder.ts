@@ -1,4 +1,5 @@
 import { trimmed } from '../http/field-text.ts';
+import type { Field } from '../http/field.ts';
 import { DYNAMIC_BYTES_MAX, DYNAMIC_START, ENTRY_OVERHEAD, EntryQueue, STATIC_TABLE } from './hpack-table.ts';
 
 /** Fields with longer text are not worth a place in the table. */
@@ -28,6 +29,10 @@ export class HpackEncoder {
   #tableBytesMax = DYNAMIC_BYTES_MAX;
   #insertions = 0;
   readonly #seen = new Set<string>();
+  /** Of each name that `field` was called with, the last value and its line: mostly the next one too. */
+  readonly #last = new Map<string, { value: string; line: string }>();
+  #linesBefore = '';
+  #split: string[] = [];
   #mustAnnounceSize = false;
 
   /** The peer's SETTINGS_HEADER_TABLE_SIZE; not more than our own maximum is used. */
@@ -47,9 +52,25 @@ export class HpackEncoder {
     this.#integer(this.#tableBytesMax, 5, 0x20);
   }
 
-  /** @param name  in lower case */
+  /** @param name  in lower case, one of few */
   field(name: string, value: string): void {
-    this.#write(`${name}: ${value}`, name, value);
+    const last = this.#last.get(name);
+    if (last?.value === value) {
+      this.#write(last.line, name, value);
+      return;
+    }
+    const line = `${name}: ${value}`;
+    if (last === undefined) this.#last.set(name, { value, line });
+    else {
+      last.value = value;
+      last.line = line;
+    }
+    this.#write(line, name, value);
+  }
+
+  /** A field as it was received. */
+  received(field: Field): void {
+    this.#write(field.text, field.name, field.value);
   }
 
   /** @param line  `Name: value` of an HTTP/1 head, without CRLF */
@@ -63,14 +84,15 @@ export class HpackEncoder {
     this.#write(line, line.slice(0, colon).toLowerCase(), trimmed(line.slice(colon + 1)));
   }
 
-  /** @param lines  fields, each with its CRLF */
+  /** @param lines  fields, each with its CRLF; mostly those of the call before */
   lines(lines: string): void {
-    let at = 0;
-    while (at < lines.length) {
-      const end = lines.indexOf('\r\n', at);
-      this.line(lines.slice(at, end));
-      at = end + 2;
+    if (lines === '') return;
+    if (lines !== this.#linesBefore) {
+      this.#linesBefore = lines;
+      this.#split = lines.split('\r\n');
+      this.#split.pop();
     }
+    for (const line of this.#split) this.line(line);
   }
 
   /** The block since `begin` stands at its beginning; valid until the next `begin`. */

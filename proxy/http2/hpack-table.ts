@@ -1,4 +1,4 @@
-import { Field } from './field.ts';
+import { Field } from '../http/field.ts';
 
 /** Source: RFC 7541 appendix A; index 1 is the first. */
 const ENTRIES =

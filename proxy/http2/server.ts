@@ -6,7 +6,7 @@ import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { errorHead } from '../http/respond.ts';
 import type { Connection } from '../transport/connection.ts';
 import { ErrorCode } from './errors.ts';
-import type { Field } from './field.ts';
+import type { Field } from '../http/field.ts';
 import { readRequestHead, readTrailers, writeResponseHead } from './head.ts';
 import { CLIENT_LINK, MESH_LINK } from './link-class.ts';
 import { Session, type ServedHandler } from './session.ts';
@@ -147,7 +147,7 @@ class ServedStream implements ServedHandler, ResponseSink {
   }
 
   get #isGrpc(): boolean {
-    return this.#request?.isHttp2 === true && isGrpcMessage(this.#request.lines);
+    return this.#request?.isHttp2 === true && isGrpcMessage(this.#request);
   }
 
   /** @returns false when the client should wait */

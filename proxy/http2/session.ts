@@ -37,6 +37,8 @@ const QUIET_STREAMS_MAX = 2;
 /** DATA frames of so many bytes are a reason for WINDOW_UPDATE frames; a window of one byte is none. */
 const CREDITED_BYTES_MIN = 128;
 const CREDITS_DUE_MAX = 4096;
+/** Handlers of one read that room is kept for. */
+const BATCH_MAX = 1024;
 /** From the first bytes of a header block to its end. */
 const BLOCK_TIMEOUT_MS = 10_000;
 
@@ -78,7 +80,9 @@ export class Session implements ConnectionHandler, FrameSink {
   readonly #decoder = new HpackDecoder();
   readonly #sender: FrameSender;
   readonly #blocked = new Set<Stream>();
-  readonly #batch: StreamHandler[] = [];
+  /** Who is told at the end of a read, each once or more often, and how many. One array for all reads: a new one would grow with each. */
+  readonly #batch: (StreamHandler | undefined)[] = [];
+  #batchLength = 0;
   readonly #dropped = new DroppedStreams();
   readonly #budgets: Readonly<Record<BudgetKind, Budget>>;
   readonly #reader: FrameReader;
@@ -271,12 +275,28 @@ export class Session implements ConnectionHandler, FrameSink {
       if (!(error instanceof Http2Error)) throw error;
       this.#fail(error);
     }
-    const batch = this.#batch.splice(0);
-    for (const handler of batch) handler.onBatchEnd();
+    this.#endBatch();
     this.#pingMs = 0;
     if (!this.#isProbed || this.isGone) return;
     this.#isProbed = false;
     this.#owner.onRoom();
+  }
+
+  #endBatch(): void {
+    const batch = this.#batch;
+    const length = this.#batchLength;
+    this.#batchLength = 0;
+    for (let at = 0; at < length; at += 1) {
+      const handler = batch[at];
+      batch[at] = undefined;
+      handler?.onBatchEnd();
+    }
+    if (batch.length > BATCH_MAX) batch.length = 0;
+  }
+
+  #tellAtEnd(handler: StreamHandler): void {
+    this.#batch[this.#batchLength] = handler;
+    this.#batchLength += 1;
   }
 
   onEnd(): void {
@@ -385,7 +405,7 @@ export class Session implements ConnectionHandler, FrameSink {
     if (isEnd) this.#endRemote(stream);
     const hasRoom = stream.handler.onData(bytes, isEnd);
     if (!isEnd) stream.received(charged, hasRoom);
-    this.#batch.push(stream.handler);
+    this.#tellAtEnd(stream.handler);
   }
 
   #endRemote(stream: Stream): void {
@@ -448,7 +468,7 @@ export class Session implements ConnectionHandler, FrameSink {
         throw new Http2Error(ErrorCode.STREAM_CLOSED, `HEADERS on stream ${id}, which has ended`);
       if (isEnd) this.#endRemote(stream);
       stream.handler.onFields(fields, isEnd);
-      this.#batch.push(stream.handler);
+      this.#tellAtEnd(stream.handler);
       return;
     }
     if (this.isClient) {
@@ -478,7 +498,7 @@ export class Session implements ConnectionHandler, FrameSink {
     this.streams.set(id, opened);
     handler.attach(opened);
     handler.onFields(fields, isEnd);
-    this.#batch.push(handler);
+    this.#tellAtEnd(handler);
   }
 
   #onReset(id: number, payload: Buffer): void {

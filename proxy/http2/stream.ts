@@ -1,5 +1,5 @@
 import { ErrorCode } from './errors.ts';
-import type { Field } from './field.ts';
+import type { Field } from '../http/field.ts';
 import type { Session } from './session.ts';
 
 /** Why a stream ended before its time. */
@@ -35,9 +35,10 @@ export class Stream {
   isRemoteDone = false;
   isLocalDone = false;
   readonly #session: Session;
-  #waiting: Buffer[] = []; // as much as the source sends after it was told to stop
+  #waiting: Buffer[] | undefined; // as much as the source sends after it was told to stop
   #heldBytes = 0; // in #waiting, as the session knows
   #isEndWaiting = false;
+  #hasSentEnd = false;
   #trailersWaiting: string | undefined;
   #isStalled = false; // the source was told to stop
   #owed = 0; // received and not credited
@@ -57,25 +58,34 @@ export class Stream {
   }
 
   get hasWaiting(): boolean {
-    return this.#waiting.length > 0 || this.#isEndWaiting;
+    return this.#waiting !== undefined || this.#isEndWaiting;
   }
 
   /** @returns false when the source should wait for `onDrain` */
   sendData(bytes: Buffer | undefined, isEnd: boolean, trailers?: string): boolean {
     if (this.isLocalDone || this.#isEndWaiting) return true;
+    const hasBytes = bytes !== undefined && bytes.length > 0;
+    const last = trailers === '' ? undefined : trailers;
+    if (hasBytes && this.#waiting === undefined && bytes.length <= this.#room) {
+      // Nearly always: nothing has to wait.
+      this.#isStalled = false;
+      this.#write(bytes, bytes.length, isEnd && last === undefined);
+      if (isEnd) this.#end(last);
+      return !this.#session.isCongested;
+    }
     let hasCopy = false;
-    if (bytes !== undefined && bytes.length > 0) {
+    if (hasBytes) {
       // Behind others it certainly waits; else only what the windows leave over does, and is copied then.
-      hasCopy = this.#waiting.length > 0;
-      this.#waiting.push(hasCopy ? Buffer.from(bytes) : bytes);
+      hasCopy = this.#waiting !== undefined;
+      (this.#waiting ??= []).push(hasCopy ? Buffer.from(bytes) : bytes);
     }
     if (isEnd) {
       this.#isEndWaiting = true;
-      this.#trailersWaiting = trailers === '' ? undefined : trailers;
+      this.#trailersWaiting = last;
     }
     this.pump();
-    const left = this.#waiting[0];
-    if (left !== undefined && !hasCopy && bytes !== undefined) this.#waiting[0] = Buffer.from(left);
+    const left = this.#waiting?.[0];
+    if (left !== undefined && !hasCopy && bytes !== undefined) this.#waiting![0] = Buffer.from(left);
     this.#isStalled = this.hasWaiting;
     if (this.#account()) {
       const message = 'more waits for a peer that does not read than may';
@@ -88,37 +98,48 @@ export class Stream {
 
   /** Sends what the windows allow. */
   pump(): void {
-    const session = this.#session;
-    while (this.#waiting.length > 0) {
-      const bytes = this.#waiting[0] as Buffer;
-      const room = session.isCongested ? 0 : Math.min(this.sendWindow, session.sendWindow);
+    const waiting = this.#waiting;
+    while (waiting !== undefined && waiting.length > 0) {
+      const bytes = waiting[0] as Buffer;
+      const room = this.#room;
       if (room <= 0) {
-        session.block(this);
+        this.#session.block(this);
         return;
       }
       const taken = Math.min(room, bytes.length);
-      this.sendWindow -= taken;
-      session.sendWindow -= taken;
       const isLast = taken === bytes.length;
-      if (isLast) this.#waiting.shift();
-      else this.#waiting[0] = bytes.subarray(taken);
-      const isEnd = isLast && this.#waiting.length === 0 && this.#isEndWaiting && this.#trailersWaiting === undefined;
-      session.writeData(this.id, bytes, 0, taken, isEnd);
-      if (isEnd) {
-        this.#finish();
-        return;
-      }
+      if (isLast) waiting.shift();
+      else waiting[0] = bytes.subarray(taken);
+      this.#write(bytes, taken, waiting.length === 0 && this.#isEndWaiting && this.#trailersWaiting === undefined);
     }
-    if (!this.#isEndWaiting) return;
-    if (this.#trailersWaiting === undefined) session.writeData(this.id, NO_BYTES, 0, 0, true);
-    else session.writeTrailers(this.id, this.#trailersWaiting);
+    this.#waiting = undefined;
+    if (this.#isEndWaiting) this.#end(this.#trailersWaiting);
+  }
+
+  /** Bytes that the peer, and the connection, take now. */
+  get #room(): number {
+    const session = this.#session;
+    return session.isCongested ? 0 : Math.min(this.sendWindow, session.sendWindow);
+  }
+
+  #write(bytes: Buffer, length: number, isEnd: boolean): void {
+    this.sendWindow -= length;
+    this.#session.sendWindow -= length;
+    this.#hasSentEnd = isEnd;
+    this.#session.writeData(this.id, bytes, 0, length, isEnd);
+  }
+
+  /** Everything has been written, perhaps with the end. */
+  #end(trailers: string | undefined): void {
+    if (trailers !== undefined) this.#session.writeTrailers(this.id, trailers);
+    else if (!this.#hasSentEnd) this.#session.writeData(this.id, NO_BYTES, 0, 0, true);
     this.#finish();
   }
 
   /** @returns whether too much waits */
   #account(): boolean {
     let bytes = 0;
-    for (const { length } of this.#waiting) bytes += length;
+    if (this.#waiting !== undefined) for (const { length } of this.#waiting) bytes += length;
     const more = bytes - this.#heldBytes;
     this.#heldBytes = bytes;
     return more !== 0 && this.#session.hold(more);
@@ -169,7 +190,7 @@ export class Stream {
 
   /** Nothing more is sent. */
   drop(): void {
-    this.#waiting = [];
+    this.#waiting = undefined;
     this.#isEndWaiting = false;
     this.#account();
   }

@@ -8,7 +8,7 @@ import type { RequestPool } from '../balance/pool.ts';
 import type { RetryBudget } from '../balance/retry-budget.ts';
 import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
-import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
+import { grpcStatusOf, isGrpcMessage } from '../grpc/status.ts';
 import { NO_SINK, type RequestSink, type ResponseSink, type ServeRequest } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { AuthorizedHead } from '../http/matched-head.ts';
@@ -145,7 +145,7 @@ export class InboundRequests {
     application.requests.response(error.status, 0);
     const tap = this.#tap.hub.begin(head, this.#tap.origin);
     tap?.sent(application.meta);
-    tap?.received(errorHead(error, head.isHttp2 && isGrpcMessage(head.lines)), undefined);
+    tap?.received(errorHead(error, head.isHttp2 && isGrpcMessage(head)), undefined);
     tap?.ended('complete');
     this.#dispatch.onError(error, failedAtOnce(head, this.#dispatch.now(), refs));
     response.fail(error);
@@ -162,7 +162,7 @@ export class InboundRequests {
     response: ResponseSink,
   ): RequestSink {
     application.requests.request();
-    application.requests.response(answer.status, 0, head.isHttp2 ? grpcStatus(answer.lines) : undefined);
+    application.requests.response(answer.status, 0, head.isHttp2 ? grpcStatusOf(answer) : undefined);
     const tap = this.#tap.hub.begin(head, this.#tap.origin);
     tap?.sent(application.meta);
     tap?.received(answer, undefined);

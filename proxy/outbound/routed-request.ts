@@ -5,7 +5,7 @@ import { Dispatch, type DispatchOptions } from '../balance/dispatch.ts';
 import type { FailedAttempt, FailedRequest } from '../decisions/decision.ts';
 import { ATTEMPTS_MAX } from '../decisions/decision-log.ts';
 import { ProxyError } from '../errors.ts';
-import { grpcStatus, isGrpcMessage } from '../grpc/status.ts';
+import { grpcStatus, grpcStatusOf, isGrpcMessage } from '../grpc/status.ts';
 import { NO_SINK, type RequestSink, type ResponseSink } from '../http/exchange.ts';
 import { modifyFields, modifyRequest, redirectedPath, redirectLocation, rewriteHead } from '../http/head-edit.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
@@ -243,7 +243,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
 
   /** The head of a gRPC response is worth holding back, since the status behind it may be retried. */
   awaitsGrpcStatus(head: ResponseHead): boolean {
-    return this.#plan.retry !== undefined && this.#head.isHttp2 && isGrpcMessage(head.lines);
+    return this.#plan.retry !== undefined && this.#head.isHttp2 && isGrpcMessage(head);
   }
 
   #tryOnce(): void {
@@ -270,8 +270,9 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
     const timeoutMs = canRepeat ? retry.timeoutMs : undefined;
     const attempt = new Attempt(this, way.ref, this.#options.now, head.isHttp2, timeoutMs);
     const trailers = this.#trailers;
-    const body = { body: this.#body.content, isEnd: this.#body.isEnded && trailers === '' };
-    const dispatch = new Dispatch(this, way.destination, { head, fields: '', ...body, tap: this.#tap(head) }, attempt);
+    const isEnd = this.#body.isEnded && trailers === '';
+    const request = { head, fields: '', body: this.#body.content, isEnd, tap: this.#tap(head) };
+    const dispatch = new Dispatch(this, way.destination, request, attempt);
     attempt.dispatch = dispatch;
     this.#attempt = attempt;
     this.#dispatch = dispatch;
@@ -374,7 +375,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
   /** An answer of the route itself. */
   #answer(head: ResponseHead): void {
     this.#status = head.status;
-    this.#grpcStatus = this.#head.isHttp2 ? grpcStatus(head.lines) : undefined;
+    this.#grpcStatus = this.#head.isHttp2 ? grpcStatusOf(head) : undefined;
     this.#isResponseDone = true;
     if (head.proxyError !== undefined) {
       this.#options.onErrorResponse?.(head.proxyError, head.status, this.#failed);
@@ -546,7 +547,7 @@ class Attempt implements ResponseSink {
   }
 
   #pass(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
-    if (this.#isHttp2 && head !== undefined) this.#grpcStatus = grpcStatus(head.lines);
+    if (this.#isHttp2 && head !== undefined) this.#grpcStatus = grpcStatusOf(head);
     if (this.#isHttp2 && isEnd) this.#grpcStatus = grpcStatus(trailers) ?? this.#grpcStatus;
     if (head !== undefined && !this.#isDiscarded && this.#request.onHead(head, this.#grpcStatus)) {
       this.#isDiscarded = true;

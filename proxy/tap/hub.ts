@@ -1,5 +1,5 @@
 import { TapEvent_ProxyDirection, type TapEvent, type TapEvent_Http } from '#api/gen/tap.ts';
-import { grpcStatus } from '../grpc/status.ts';
+import { grpcStatus, grpcStatusOf } from '../grpc/status.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import type { Labels } from '../metrics/family.ts';
 import type { Predicate, SocketAddress, Tapped } from './match.ts';
@@ -149,7 +149,7 @@ export class TapExchange {
     if (head !== undefined) {
       const respondedMs = this.#now();
       this.#respondedMs = respondedMs;
-      if (this.#head.isHttp2) this.#grpcStatus = grpcStatus(head.lines);
+      if (this.#head.isHttp2) this.#grpcStatus = grpcStatusOf(head);
       // Why a proxy failed the request is told to everybody: there is no other place in an event for it.
       const why = head.proxyError === undefined ? '' : `l5d-proxy-error: ${head.proxyError}\r\n`;
       this.#emit(({ tap, id }) => ({

@@ -8,7 +8,7 @@ import { Listener } from '../accept/listener.ts';
 import { acceptTls, TlsAcceptError } from '../accept/tls-accept.ts';
 import { frameMessage, MessageError, MessageReader } from '../grpc/messages.ts';
 import { ErrorCode } from '../http2/errors.ts';
-import type { Field } from '../http2/field.ts';
+import type { Field } from '../http/field.ts';
 import { CLIENT_LINK } from '../http2/link-class.ts';
 import { Session, type ServedHandler } from '../http2/session.ts';
 import type { Stream } from '../http2/stream.ts';

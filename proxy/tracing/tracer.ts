@@ -1,4 +1,4 @@
-import { grpcStatus, isGrpcFailure, isGrpcMessage } from '../grpc/status.ts';
+import { grpcStatus, grpcStatusOf, isGrpcFailure, isGrpcMessage } from '../grpc/status.ts';
 import type { ServeRequest } from '../http/exchange.ts';
 import { detached } from '../http/field-text.ts';
 import type { RequestHead } from '../http/head.ts';
@@ -93,13 +93,13 @@ function pathOf({ target }: RequestHead): string {
 }
 
 function outcomeOf(head: RequestHead, end: ExchangeEnd): Readonly<Record<string, number>> {
-  const grpc = grpcStatusOf(head, end);
+  const grpc = statusOfCall(head, end);
   return { 'http.response.status_code': end.status, ...(grpc !== undefined && { 'rpc.grpc.status_code': grpc }) };
 }
 
-function grpcStatusOf(head: RequestHead, { head: response, trailers }: ExchangeEnd): number | undefined {
-  if (response === undefined || !head.isHttp2 || !isGrpcMessage(head.lines)) return undefined;
-  return grpcStatus(trailers) ?? grpcStatus(response.lines);
+function statusOfCall(head: RequestHead, { head: response, trailers }: ExchangeEnd): number | undefined {
+  if (response === undefined || !head.isHttp2 || !isGrpcMessage(head)) return undefined;
+  return grpcStatus(trailers) ?? grpcStatusOf(response);
 }
 
 /** A client's mistake is no error of the server, but one of the client. */
@@ -113,6 +113,6 @@ function errorOf(
   if (peer !== undefined)
     return { type: detached(peer.split(':', 1)[0] ?? '', TEXT_MAX), message: detached(peer, TEXT_MAX) };
   if (end.status >= (direction === 'inbound' ? 500 : 400)) return { type: String(end.status), message: '' };
-  const grpc = grpcStatusOf(head, end);
+  const grpc = statusOfCall(head, end);
   return isGrpcFailure(grpc) ? { type: `grpc-${grpc}`, message: '' } : undefined;
 }

@@ -1,4 +1,4 @@
-import { isMeshField } from '../http/field-text.ts';
+import { isMeshField } from './field-text.ts';
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // eslint-disable-next-line no-control-regex -- these are what is looked for
@@ -36,6 +36,7 @@ export class Field {
   readonly value: string;
   #kind: FieldKind | undefined;
   #isLegalValue: boolean | undefined;
+  #text: string | undefined;
   #line: string | undefined;
 
   constructor(name: string, value: string) {
@@ -50,6 +51,11 @@ export class Field {
   /** Without control characters. */
   get isLegalValue(): boolean {
     return (this.#isLegalValue ??= !ILLEGAL_VALUE.test(this.value));
+  }
+
+  /** As in HTTP/1. */
+  get text(): string {
+    return (this.#text ??= `${this.name}: ${this.value}`);
   }
 
   /** As in HTTP/1, with its CRLF. */
