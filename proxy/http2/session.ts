@@ -20,6 +20,7 @@ import {
 import { HpackDecoder } from './hpack-decoder.ts';
 import type { LinkClass } from './link-class.ts';
 import type { HpackEncoder } from './hpack-encoder.ts';
+import { StreamTable } from './stream-table.ts';
 import { Stream, type StreamFailure, type StreamHandler } from './stream.ts';
 
 /** What one stream may send ahead of its reader, and all together. */
@@ -66,7 +67,7 @@ export interface SessionOwner {
 export class Session implements ConnectionHandler, FrameSink {
   readonly connection: Connection;
   readonly isClient: boolean;
-  readonly streams = new Map<number, Stream>();
+  readonly streams = new StreamTable();
   readonly creditBytesMin = STREAM_WINDOW / 4;
   sendWindow = WINDOW_DEFAULT;
   isCongested = false;
@@ -170,7 +171,7 @@ export class Session implements ConnectionHandler, FrameSink {
   open(handler: StreamHandler, isEnd: boolean): Stream {
     const stream = new Stream(this, this.#nextId, handler, this.#streamSendWindow, STREAM_WINDOW);
     this.#nextId += 2;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     this.sendHead(stream, isEnd);
     if (this.#nextId > STREAM_ID_MAX - 2) this.#gone();
     return stream;
@@ -202,7 +203,7 @@ export class Session implements ConnectionHandler, FrameSink {
 
   forget(stream: Stream): void {
     this.streams.delete(stream.id);
-    this.#blocked.delete(stream);
+    if (this.#blocked.size > 0) this.#blocked.delete(stream);
     if (this.streams.size === 0 && this.#isGone) this.#endWhenIdle();
     else if (this.isClient && this.streams.size === this.#streamsMax - 1) this.#owner.onRoom();
   }
@@ -495,7 +496,7 @@ export class Session implements ConnectionHandler, FrameSink {
     if (handler === undefined) return;
     const opened = new Stream(this, id, handler, this.#streamSendWindow, STREAM_WINDOW);
     opened.isRemoteDone = isEnd;
-    this.streams.set(id, opened);
+    this.streams.add(opened);
     handler.attach(opened);
     handler.onFields(fields, isEnd);
     this.#tellAtEnd(handler);
@@ -503,7 +504,7 @@ export class Session implements ConnectionHandler, FrameSink {
 
   #onReset(id: number, payload: Buffer): void {
     size(payload, 4, 'RST_STREAM');
-    if (id === 0 || (!this.streams.has(id) && !this.#wasOpen(id)))
+    if (id === 0 || (this.streams.get(id) === undefined && !this.#wasOpen(id)))
       throw protocol(`RST_STREAM on stream ${id}, which is not open`);
     const code = payload.readUInt32BE(0);
     // A server refuses as it likes; a client that resets again and again makes work for nothing.

@@ -99,8 +99,8 @@ export class Stream {
   /** Sends what the windows allow. */
   pump(): void {
     const waiting = this.#waiting;
-    while (waiting !== undefined && waiting.length > 0) {
-      const bytes = waiting[0] as Buffer;
+    while (waiting?.[0] !== undefined) {
+      const [bytes] = waiting as [Buffer];
       const room = this.#room;
       if (room <= 0) {
         this.#session.block(this);
