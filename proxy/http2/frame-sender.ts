@@ -8,6 +8,8 @@ const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
 const BATCH_BYTES_MAX = 256 * 1024;
 /** When so much waits for the connection, sources are told to stop. */
 const CONGESTED_BYTES = 512 * 1024;
+/** What sources bring nevertheless, because they had read it already, is taken in until so much waits. */
+const FULL_BYTES = 2 * CONGESTED_BYTES;
 const NO_BYTES = Buffer.alloc(0);
 
 /**
@@ -37,6 +39,16 @@ export class FrameSender {
   constructor(connection: Connection, owner: SenderOwner) {
     this.#connection = connection;
     this.#owner = owner;
+  }
+
+  /** Nothing more can be taken in but what must be. */
+  get isFull(): boolean {
+    return this.#writer.length > FULL_BYTES;
+  }
+
+  /** After a while without much to send: gives back the memory of large batches. */
+  rest(): void {
+    if (!this.#isWriting) this.#writer.shrink();
   }
 
   /** What is not a frame, before the first one. */

@@ -87,6 +87,11 @@ export class FrameWriter {
     } else this.#smallBatches = 0;
   }
 
+  /** Gives back what is more than the memory of one batch. */
+  shrink(): void {
+    if (this.#length === 0 && this.#out.length > BATCH_BYTES) this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  }
+
   #reserve(bytes: number): Buffer {
     const needed = this.#length + bytes;
     if (needed <= this.#out.length) return this.#out;

@@ -157,6 +157,11 @@ export class Session implements ConnectionHandler, FrameSink {
     return this.connection.isClosed;
   }
 
+  /** More than may wait for the connection does. */
+  get isFull(): boolean {
+    return this.#sender.isFull;
+  }
+
   /** Streams opened so far. */
   get opened(): number {
     return (this.#nextId - 1) / 2;
@@ -256,6 +261,7 @@ export class Session implements ConnectionHandler, FrameSink {
   /** Called about once a second. */
   sweep(nowMs: number): void {
     if (this.isClosed) return;
+    if (this.streams.size === 0) this.#sender.rest();
     if (nowMs - (this.#reader.blockSinceMs ?? nowMs) > BLOCK_TIMEOUT_MS) {
       this.connection.destroy(new Error(`no complete header block within ${BLOCK_TIMEOUT_MS} ms`));
       return;

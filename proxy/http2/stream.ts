@@ -1,5 +1,6 @@
 import { ErrorCode } from './errors.ts';
 import type { Field } from '../http/field.ts';
+import { HeldBytes } from '../transport/buffers.ts';
 import type { Session } from './session.ts';
 
 /** Why a stream ended before its time. */
@@ -35,7 +36,7 @@ export class Stream {
   isRemoteDone = false;
   isLocalDone = false;
   readonly #session: Session;
-  #waiting: Buffer[] | undefined; // as much as the source sends after it was told to stop
+  #waiting: HeldBytes[] | undefined; // as much as the source sends after it was told to stop
   #heldBytes = 0; // in #waiting, as the session knows
   #isEndWaiting = false;
   #hasSentEnd = false;
@@ -64,28 +65,29 @@ export class Stream {
   /** @returns false when the source should wait for `onDrain` */
   sendData(bytes: Buffer | undefined, isEnd: boolean, trailers?: string): boolean {
     if (this.isLocalDone || this.#isEndWaiting) return true;
-    const hasBytes = bytes !== undefined && bytes.length > 0;
+    const session = this.#session;
     const last = trailers === '' ? undefined : trailers;
-    if (hasBytes && this.#waiting === undefined && bytes.length <= this.#room) {
-      // Nearly always: nothing has to wait.
+    let rest = bytes !== undefined && bytes.length > 0 ? bytes : undefined;
+    if (rest !== undefined && this.#waiting === undefined) {
+      // What comes in spite of congestion waits behind the rest, without another copy.
+      const room = session.isFull ? 0 : Math.max(0, Math.min(this.sendWindow, session.sendWindow));
+      const taken = Math.min(room, rest.length);
+      const isAll = taken === rest.length;
+      if (taken > 0) this.#write(rest, taken, isAll && isEnd && last === undefined);
+      rest = isAll ? undefined : rest.subarray(taken);
+    }
+    if (rest === undefined && this.#waiting === undefined) {
+      // Nearly always.
       this.#isStalled = false;
-      this.#write(bytes, bytes.length, isEnd && last === undefined);
       if (isEnd) this.#end(last);
-      return !this.#session.isCongested;
+      return !session.isCongested;
     }
-    let hasCopy = false;
-    if (hasBytes) {
-      // Behind others it certainly waits; else only what the windows leave over does, and is copied then.
-      hasCopy = this.#waiting !== undefined;
-      (this.#waiting ??= []).push(hasCopy ? Buffer.from(bytes) : bytes);
-    }
+    if (rest !== undefined) (this.#waiting ??= []).push(new HeldBytes(rest));
     if (isEnd) {
       this.#isEndWaiting = true;
       this.#trailersWaiting = last;
     }
     this.pump();
-    const left = this.#waiting?.[0];
-    if (left !== undefined && !hasCopy && bytes !== undefined) this.#waiting![0] = Buffer.from(left);
     this.#isStalled = this.hasWaiting;
     if (this.#account()) {
       const message = 'more waits for a peer that does not read than may';
@@ -93,24 +95,25 @@ export class Stream {
       this.handler.onReset({ code: ErrorCode.ENHANCE_YOUR_CALM, message, isUnprocessed: false });
       return true;
     }
-    return !this.#isStalled && !this.#session.isCongested;
+    return !this.#isStalled && !session.isCongested;
   }
 
   /** Sends what the windows allow. */
   pump(): void {
-    const waiting = this.#waiting;
-    while (waiting?.[0] !== undefined) {
-      const [bytes] = waiting as [Buffer];
+    const waiting = this.#waiting ?? NOTHING_WAITS;
+    for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
       const room = this.#room;
       if (room <= 0) {
         this.#session.block(this);
         return;
       }
+      const { bytes } = first;
       const taken = Math.min(room, bytes.length);
       const isLast = taken === bytes.length;
       if (isLast) waiting.shift();
-      else waiting[0] = bytes.subarray(taken);
+      else first.bytes = bytes.subarray(taken);
       this.#write(bytes, taken, waiting.length === 0 && this.#isEndWaiting && this.#trailersWaiting === undefined);
+      if (isLast) first.release();
     }
     this.#waiting = undefined;
     if (this.#isEndWaiting) this.#end(this.#trailersWaiting);
@@ -139,7 +142,7 @@ export class Stream {
   /** @returns whether too much waits */
   #account(): boolean {
     let bytes = 0;
-    if (this.#waiting !== undefined) for (const { length } of this.#waiting) bytes += length;
+    if (this.#waiting !== undefined) for (const held of this.#waiting) bytes += held.bytes.length;
     const more = bytes - this.#heldBytes;
     this.#heldBytes = bytes;
     return more !== 0 && this.#session.hold(more);
@@ -190,6 +193,7 @@ export class Stream {
 
   /** Nothing more is sent. */
   drop(): void {
+    for (const held of this.#waiting ?? NOTHING_WAITS) held.release();
     this.#waiting = undefined;
     this.#isEndWaiting = false;
     this.#account();
@@ -213,3 +217,4 @@ export class Stream {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+const NOTHING_WAITS: HeldBytes[] = [];

@@ -53,3 +53,28 @@ export function takeSlab(): Buffer {
 export function giveSlab(slab: Buffer): void {
   if (SPARE_SLABS.length < SPARE_SLABS_MAX) SPARE_SLABS.push(slab);
 }
+
+/** Shorter copies are made by the heap faster than they waste a slab. */
+const COPY_IN_SLAB_MIN = SLAB_BYTES / 4;
+
+/** Bytes that wait, of whose memory this is the only user. */
+export class HeldBytes {
+  bytes: Buffer; // may become shorter
+  readonly #slab: Buffer | undefined;
+
+  /** @param bytes  copied */
+  constructor(bytes: Buffer) {
+    const { length } = bytes;
+    if (length < COPY_IN_SLAB_MIN || length > SLAB_BYTES) this.bytes = Buffer.from(bytes);
+    else {
+      this.#slab = takeSlab();
+      bytes.copy(this.#slab);
+      this.bytes = this.#slab.subarray(0, length);
+    }
+  }
+
+  /** They are not needed any more. */
+  release(): void {
+    if (this.#slab !== undefined) giveSlab(this.#slab);
+  }
+}
