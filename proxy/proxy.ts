@@ -36,6 +36,7 @@ const SILENCE_MS = 100;
 const PATIENCE_MS = 1000;
 const TARGETS_MAX = 4096;
 const CONNECTIONS_MAX = 20_000;
+const TAP_IDLE_MS = 30_000;
 /** On shutdown new connections are still taken for so long: endpoints and Services learn of it with a delay. */
 const LAME_DUCK_MS = 1000;
 /** Idle connections are left to their clients for so long: who closes first decides who loses a request in between. */
@@ -124,6 +125,7 @@ export class Proxy implements Disposable {
         hub,
         log,
         timeoutMs: config.inboundDetectMs,
+        idleMs: TAP_IDLE_MS,
       });
     }
     const shared = {
