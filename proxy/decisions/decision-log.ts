@@ -51,7 +51,7 @@ export class DecisionLog {
    */
   response(origin: Origin, proxyError: string, status: number, failed: FailedRequest): void {
     const colon = proxyError.indexOf(':');
-    const code = colon < 0 ? 'unknown' : proxyError.slice(0, colon);
+    const code = colon < 0 ? 'unknown' : detached(proxyError.slice(0, colon), TEXT_MAX);
     this.#addRequest(origin, { code, status, message: proxyError.slice(colon + 1).trim() }, failed);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { networkMatches } from '#model/authorization.ts';
-import type { InboundServer } from '#model/inbound.ts';
+import type { InboundFilter, InboundRoute, InboundServer } from '#model/inbound.ts';
 import type { Proxy } from '../proxy.ts';
 import { eventually, exchange, identityOf, meshed, TestApp, TestMesh, unmeshed } from '../testing/mesh.ts';
 import { app, backend, Client, failing, named, policy, rule, within } from '../testing/routed.ts';
@@ -94,6 +94,41 @@ test('a request that succeeds leaves no record; endpoints that cannot be reached
     assert.deepEqual([attempts[0]?.['endpoint'], attempts[0]?.['backend']], ['127.0.0.1:1', 'service shop/web:80']);
     assert.match(String(attempts[0]?.['outcome']), /^connect-refused: /);
   });
+});
+
+test('what a filter of an inbound route answers is on record on both sides; a redirect, which is no failure, is not', async () => {
+  await using mesh = await TestMesh.start();
+  using one = await app((_request, response) => void response.end('ok'));
+  const route = (name: string, filter: InboundFilter): InboundRoute => ({
+    ref: { type: 'resource', group: 'policy.linkerd.io', kind: 'HTTPRoute', name },
+    hosts: [],
+    authorizations: [],
+    rules: [
+      {
+        matches: [{ path: { kind: 'exact', value: `/${name}` }, headers: [], queryParams: [] }],
+        filters: [filter],
+      },
+    ],
+  });
+  const fail = route('fail', { kind: 'failure', status: 418, message: 'tea' });
+  const move = route('move', { kind: 'redirect', path: { kind: 'full', path: '/new' }, status: 301 });
+  mesh.control.setPolicy(one.port, { ...DENYING, protocol: { kind: 'http1', routes: [fail, move] } });
+  const server = await mesh.proxy({ name: 'web' });
+  mesh.serve([meshed('web', one.port, server)]);
+  const proxy = await mesh.proxy({ name: 'client' });
+  using client = new Client(proxy);
+  await eventually(async () => (await client.get('/move')).status === 301, 'the policy acts');
+  assert.equal((await client.get('/fail?secret=1')).status, 418);
+  for (const [side, direction] of [
+    [server, 'inbound'],
+    [proxy, 'outbound'],
+  ] as const) {
+    const found = await decisions(side, '?code=injected');
+    assert.equal(found.length, 1);
+    const { path, status, reason, method } = found[0] ?? {};
+    assert.deepEqual([found[0]?.['direction'], method, path, status, reason], [direction, 'GET', '/fail', 418, 'tea']);
+    assert.ok((await decisions(side)).every((line) => line['path'] !== '/move' || line['status'] !== 301));
+  }
 });
 
 test('a denied request is on record on both sides: who, and by which object', async () => {

@@ -6,6 +6,9 @@ import { createLogger } from '#runtime/log.ts';
 import { anonymousContext, readTrustAnchors } from '../identity/credentials.ts';
 import { CONTROL_IDENTITY, TestControlPlane } from '../testing/control-plane.ts';
 import { eventually } from '../testing/mesh.ts';
+import { Flag, Frame, PREFACE } from '../http2/frames.ts';
+import { frame, SETTINGS, uint32 } from '../testing/raw-http2.ts';
+import { RawServer } from '../testing/raw-server.ts';
 import { backoffMs } from './backoff.ts';
 import { GrpcClient, GrpcError, STATUS } from './client.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
@@ -98,4 +101,53 @@ test('pauses grow to a limit and are never equal for everybody', () => {
   assert.equal(backoffMs(3, 0), 400);
   assert.equal(backoffMs(1000, 0), 10_000);
   assert.equal(backoffMs(1000, 0.5), 11_000);
+});
+
+test('a connection that the server drains is watched until its last call ends', async (context) => {
+  let isDrained = false;
+  let pings = 0;
+  using server = await RawServer.start((socket) => {
+    let unread = Buffer.alloc(0);
+    let at = PREFACE.length;
+    socket.write(SETTINGS);
+    socket.on('end', () => socket.end());
+    socket.on('data', (chunk: Buffer) => {
+      unread = Buffer.concat([unread, chunk]);
+      while (unread.length >= at + 9 && unread.length >= at + 9 + unread.readUIntBE(at, 3)) {
+        const [type, flags = 0] = [unread[at + 3], unread[at + 4]];
+        at += 9 + unread.readUIntBE(at, 3);
+        if (type === Frame.SETTINGS) socket.write(frame(Frame.SETTINGS, Flag.ACK, 0));
+        if (type === Frame.HEADERS) {
+          socket.write(frame(Frame.GOAWAY, 0, 0, Buffer.concat([uint32(1), uint32(0)])));
+          socket.write(frame(Frame.PING, 0, 0, Buffer.alloc(8)));
+        }
+        if (type !== Frame.PING) continue;
+        if ((flags & Flag.ACK) !== 0) isDrained = true;
+        else pings += 1; // which it does not answer
+      }
+    });
+  });
+  let skippedMs = 0;
+  const now = performance.now.bind(performance);
+  context.mock.method(performance, 'now', () => now() + skippedMs);
+  using client = new GrpcClient(
+    { host: '127.0.0.1', port: server.port, identity: undefined },
+    {
+      exemption: { kind: 'uid', uid: 2102 },
+      context: () => assert.fail('plain text needs no certificate'),
+      log: createLogger('test', 'silent'),
+      random: Math.random,
+    },
+  );
+  const ends: GrpcError[] = [];
+  client.stream(DestinationService.getProfile, request, { onMessage: () => {}, onEnd: (error) => ends.push(error) });
+  await eventually(() => isDrained, 'GOAWAY has arrived during the call');
+  assert.equal(ends.length, 0);
+  skippedMs = 11_000;
+  await eventually(() => pings > 0, 'the silent server is asked for a sign of life');
+  assert.equal(ends.length, 0);
+  skippedMs = 22_000;
+  await eventually(() => ends.length > 0, 'the call ends with its connection');
+  assert.equal(ends[0]?.status, STATUS.unavailable);
+  await eventually(() => server.sockets.size === 0, 'the connection is closed');
 });

@@ -77,7 +77,7 @@ function attributesOf(head: RequestHead, direction: 'inbound' | 'outbound'): Rea
   const port = /:(\d+)$/.exec(authority)?.[1];
   return {
     direction,
-    'http.request.method': method,
+    'http.request.method': detached(method, TEXT_MAX),
     'url.scheme': 'http',
     'url.path': pathOf(head),
     'server.address': detached(authority.replace(/:\d*$/, ''), TEXT_MAX),
