@@ -8,14 +8,18 @@ import { OutboundPoliciesService, TrafficSpec } from '#api/gen/outbound.ts';
 import { TapService } from '#api/gen/tap.ts';
 import { Header } from '#api/gen/transport.ts';
 
+/** A message of no bytes has its defaults. */
+const EMPTY = new Uint8Array();
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 test('messages have the field numbers and wire types of linkerd2-proxy-api', () => {
   assert.equal(
     hex(
-      Header.encode(
-        Header.fromPartial({ port: 8080, sessionProtocol: { kind: { $case: 'http1', value: {} } } }),
-      ).finish(),
+      Header.encode({
+        ...Header.decode(EMPTY),
+        port: 8080,
+        sessionProtocol: { kind: { $case: 'http1', value: {} } },
+      }).finish(),
     ),
     '08903f1a020a00',
   );
@@ -47,6 +51,6 @@ test('the method paths are those the proxy calls', () => {
 
 test('fields of a later version are skipped', () => {
   const later = Buffer.from('f2ff01026869', 'hex'); // field 4094, two bytes
-  const known = Server.encode(Server.fromPartial({ labels: { name: 'a' } })).finish();
+  const known = Server.encode({ ...Server.decode(EMPTY), labels: { name: 'a' } }).finish();
   assert.deepEqual(Server.decode(Buffer.concat([later, known, later])).labels, { name: 'a' });
 });

@@ -270,17 +270,6 @@ export const GetDestination: MessageFns<GetDestination> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GetDestination>): GetDestination {
-    return GetDestination.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GetDestination>): GetDestination {
-    const message = createBaseGetDestination();
-    message.scheme = object.scheme ?? "";
-    message.path = object.path ?? "";
-    message.contextToken = object.contextToken ?? "";
-    return message;
-  },
 };
 
 function createBaseUpdate(): Update {
@@ -351,34 +340,6 @@ export const Update: MessageFns<Update> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Update>): Update {
-    return Update.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Update>): Update {
-    const message = createBaseUpdate();
-    switch (object.update?.$case) {
-      case "add": {
-        if (object.update?.value !== undefined && object.update?.value !== null) {
-          message.update = { $case: "add", value: WeightedAddrSet.fromPartial(object.update.value) };
-        }
-        break;
-      }
-      case "remove": {
-        if (object.update?.value !== undefined && object.update?.value !== null) {
-          message.update = { $case: "remove", value: AddrSet.fromPartial(object.update.value) };
-        }
-        break;
-      }
-      case "noEndpoints": {
-        if (object.update?.value !== undefined && object.update?.value !== null) {
-          message.update = { $case: "noEndpoints", value: NoEndpoints.fromPartial(object.update.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseAddrSet(): AddrSet {
@@ -424,15 +385,6 @@ export const AddrSet: MessageFns<AddrSet> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<AddrSet>): AddrSet {
-    return AddrSet.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AddrSet>): AddrSet {
-    const message = createBaseAddrSet();
-    message.addrs = object.addrs?.map((e) => TcpAddress.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -494,24 +446,6 @@ export const WeightedAddrSet: MessageFns<WeightedAddrSet> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<WeightedAddrSet>): WeightedAddrSet {
-    return WeightedAddrSet.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<WeightedAddrSet>): WeightedAddrSet {
-    const message = createBaseWeightedAddrSet();
-    message.addrs = object.addrs?.map((e) => WeightedAddr.fromPartial(e)) || [];
-    message.metricLabels = (globalThis.Object.entries(object.metricLabels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    return message;
-  },
 };
 
 function createBaseWeightedAddrSet_MetricLabelsEntry(): WeightedAddrSet_MetricLabelsEntry {
@@ -568,16 +502,6 @@ export const WeightedAddrSet_MetricLabelsEntry: MessageFns<WeightedAddrSet_Metri
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<WeightedAddrSet_MetricLabelsEntry>): WeightedAddrSet_MetricLabelsEntry {
-    return WeightedAddrSet_MetricLabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<WeightedAddrSet_MetricLabelsEntry>): WeightedAddrSet_MetricLabelsEntry {
-    const message = createBaseWeightedAddrSet_MetricLabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -714,42 +638,6 @@ export const WeightedAddr: MessageFns<WeightedAddr> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<WeightedAddr>): WeightedAddr {
-    return WeightedAddr.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<WeightedAddr>): WeightedAddr {
-    const message = createBaseWeightedAddr();
-    message.addr = (object.addr !== undefined && object.addr !== null)
-      ? TcpAddress.fromPartial(object.addr)
-      : undefined;
-    message.weight = object.weight ?? 0;
-    message.metricLabels = (globalThis.Object.entries(object.metricLabels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    message.tlsIdentity = (object.tlsIdentity !== undefined && object.tlsIdentity !== null)
-      ? TlsIdentity.fromPartial(object.tlsIdentity)
-      : undefined;
-    message.protocolHint = (object.protocolHint !== undefined && object.protocolHint !== null)
-      ? ProtocolHint.fromPartial(object.protocolHint)
-      : undefined;
-    message.authorityOverride = (object.authorityOverride !== undefined && object.authorityOverride !== null)
-      ? AuthorityOverride.fromPartial(object.authorityOverride)
-      : undefined;
-    message.http2 = (object.http2 !== undefined && object.http2 !== null)
-      ? Http2ClientParams.fromPartial(object.http2)
-      : undefined;
-    message.resourceRef = (object.resourceRef !== undefined && object.resourceRef !== null)
-      ? Metadata1.fromPartial(object.resourceRef)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseWeightedAddr_MetricLabelsEntry(): WeightedAddr_MetricLabelsEntry {
@@ -806,16 +694,6 @@ export const WeightedAddr_MetricLabelsEntry: MessageFns<WeightedAddr_MetricLabel
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<WeightedAddr_MetricLabelsEntry>): WeightedAddr_MetricLabelsEntry {
-    return WeightedAddr_MetricLabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<WeightedAddr_MetricLabelsEntry>): WeightedAddr_MetricLabelsEntry {
-    const message = createBaseWeightedAddr_MetricLabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -893,37 +771,6 @@ export const TlsIdentity: MessageFns<TlsIdentity> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TlsIdentity>): TlsIdentity {
-    return TlsIdentity.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsIdentity>): TlsIdentity {
-    const message = createBaseTlsIdentity();
-    switch (object.strategy?.$case) {
-      case "dnsLikeIdentity": {
-        if (object.strategy?.value !== undefined && object.strategy?.value !== null) {
-          message.strategy = {
-            $case: "dnsLikeIdentity",
-            value: TlsIdentity_DnsLikeIdentity.fromPartial(object.strategy.value),
-          };
-        }
-        break;
-      }
-      case "uriLikeIdentity": {
-        if (object.strategy?.value !== undefined && object.strategy?.value !== null) {
-          message.strategy = {
-            $case: "uriLikeIdentity",
-            value: TlsIdentity_UriLikeIdentity.fromPartial(object.strategy.value),
-          };
-        }
-        break;
-      }
-    }
-    message.serverName = (object.serverName !== undefined && object.serverName !== null)
-      ? TlsIdentity_DnsLikeIdentity.fromPartial(object.serverName)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseTlsIdentity_DnsLikeIdentity(): TlsIdentity_DnsLikeIdentity {
@@ -969,15 +816,6 @@ export const TlsIdentity_DnsLikeIdentity: MessageFns<TlsIdentity_DnsLikeIdentity
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TlsIdentity_DnsLikeIdentity>): TlsIdentity_DnsLikeIdentity {
-    return TlsIdentity_DnsLikeIdentity.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsIdentity_DnsLikeIdentity>): TlsIdentity_DnsLikeIdentity {
-    const message = createBaseTlsIdentity_DnsLikeIdentity();
-    message.name = object.name ?? "";
-    return message;
   },
 };
 
@@ -1025,15 +863,6 @@ export const TlsIdentity_UriLikeIdentity: MessageFns<TlsIdentity_UriLikeIdentity
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TlsIdentity_UriLikeIdentity>): TlsIdentity_UriLikeIdentity {
-    return TlsIdentity_UriLikeIdentity.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsIdentity_UriLikeIdentity>): TlsIdentity_UriLikeIdentity {
-    const message = createBaseTlsIdentity_UriLikeIdentity();
-    message.uri = object.uri ?? "";
-    return message;
-  },
 };
 
 function createBaseAuthorityOverride(): AuthorityOverride {
@@ -1080,15 +909,6 @@ export const AuthorityOverride: MessageFns<AuthorityOverride> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<AuthorityOverride>): AuthorityOverride {
-    return AuthorityOverride.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AuthorityOverride>): AuthorityOverride {
-    const message = createBaseAuthorityOverride();
-    message.authorityOverride = object.authorityOverride ?? "";
-    return message;
-  },
 };
 
 function createBaseNoEndpoints(): NoEndpoints {
@@ -1134,15 +954,6 @@ export const NoEndpoints: MessageFns<NoEndpoints> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<NoEndpoints>): NoEndpoints {
-    return NoEndpoints.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<NoEndpoints>): NoEndpoints {
-    const message = createBaseNoEndpoints();
-    message.exists = object.exists ?? false;
-    return message;
   },
 };
 
@@ -1214,31 +1025,6 @@ export const ProtocolHint: MessageFns<ProtocolHint> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProtocolHint>): ProtocolHint {
-    return ProtocolHint.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProtocolHint>): ProtocolHint {
-    const message = createBaseProtocolHint();
-    switch (object.protocol?.$case) {
-      case "h2": {
-        if (object.protocol?.value !== undefined && object.protocol?.value !== null) {
-          message.protocol = { $case: "h2", value: ProtocolHint_H2.fromPartial(object.protocol.value) };
-        }
-        break;
-      }
-      case "opaque": {
-        if (object.protocol?.value !== undefined && object.protocol?.value !== null) {
-          message.protocol = { $case: "opaque", value: ProtocolHint_Opaque.fromPartial(object.protocol.value) };
-        }
-        break;
-      }
-    }
-    message.opaqueTransport = (object.opaqueTransport !== undefined && object.opaqueTransport !== null)
-      ? ProtocolHint_OpaqueTransport.fromPartial(object.opaqueTransport)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseProtocolHint_H2(): ProtocolHint_H2 {
@@ -1274,14 +1060,6 @@ export const ProtocolHint_H2: MessageFns<ProtocolHint_H2> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProtocolHint_H2>): ProtocolHint_H2 {
-    return ProtocolHint_H2.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ProtocolHint_H2>): ProtocolHint_H2 {
-    const message = createBaseProtocolHint_H2();
-    return message;
-  },
 };
 
 function createBaseProtocolHint_Opaque(): ProtocolHint_Opaque {
@@ -1316,14 +1094,6 @@ export const ProtocolHint_Opaque: MessageFns<ProtocolHint_Opaque> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProtocolHint_Opaque>): ProtocolHint_Opaque {
-    return ProtocolHint_Opaque.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ProtocolHint_Opaque>): ProtocolHint_Opaque {
-    const message = createBaseProtocolHint_Opaque();
-    return message;
   },
 };
 
@@ -1370,15 +1140,6 @@ export const ProtocolHint_OpaqueTransport: MessageFns<ProtocolHint_OpaqueTranspo
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProtocolHint_OpaqueTransport>): ProtocolHint_OpaqueTransport {
-    return ProtocolHint_OpaqueTransport.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProtocolHint_OpaqueTransport>): ProtocolHint_OpaqueTransport {
-    const message = createBaseProtocolHint_OpaqueTransport();
-    message.inboundPort = object.inboundPort ?? 0;
-    return message;
   },
 };
 
@@ -1448,23 +1209,6 @@ export const Http2ClientParams: MessageFns<Http2ClientParams> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Http2ClientParams>): Http2ClientParams {
-    return Http2ClientParams.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Http2ClientParams>): Http2ClientParams {
-    const message = createBaseHttp2ClientParams();
-    message.flowControl = (object.flowControl !== undefined && object.flowControl !== null)
-      ? Http2ClientParams_FlowControl.fromPartial(object.flowControl)
-      : undefined;
-    message.keepAlive = (object.keepAlive !== undefined && object.keepAlive !== null)
-      ? Http2ClientParams_KeepAlive.fromPartial(object.keepAlive)
-      : undefined;
-    message.internals = (object.internals !== undefined && object.internals !== null)
-      ? Http2ClientParams_Internals.fromPartial(object.internals)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseHttp2ClientParams_FlowControl(): Http2ClientParams_FlowControl {
@@ -1532,17 +1276,6 @@ export const Http2ClientParams_FlowControl: MessageFns<Http2ClientParams_FlowCon
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Http2ClientParams_FlowControl>): Http2ClientParams_FlowControl {
-    return Http2ClientParams_FlowControl.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Http2ClientParams_FlowControl>): Http2ClientParams_FlowControl {
-    const message = createBaseHttp2ClientParams_FlowControl();
-    message.initialConnectionWindowSize = object.initialConnectionWindowSize ?? 0;
-    message.initialStreamWindowSize = object.initialStreamWindowSize ?? 0;
-    message.adaptiveFlowControl = object.adaptiveFlowControl ?? false;
-    return message;
   },
 };
 
@@ -1612,21 +1345,6 @@ export const Http2ClientParams_KeepAlive: MessageFns<Http2ClientParams_KeepAlive
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Http2ClientParams_KeepAlive>): Http2ClientParams_KeepAlive {
-    return Http2ClientParams_KeepAlive.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Http2ClientParams_KeepAlive>): Http2ClientParams_KeepAlive {
-    const message = createBaseHttp2ClientParams_KeepAlive();
-    message.interval = (object.interval !== undefined && object.interval !== null)
-      ? Duration.fromPartial(object.interval)
-      : undefined;
-    message.timeout = (object.timeout !== undefined && object.timeout !== null)
-      ? Duration.fromPartial(object.timeout)
-      : undefined;
-    message.whileIdle = object.whileIdle ?? false;
-    return message;
-  },
 };
 
 function createBaseHttp2ClientParams_Internals(): Http2ClientParams_Internals {
@@ -1694,17 +1412,6 @@ export const Http2ClientParams_Internals: MessageFns<Http2ClientParams_Internals
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Http2ClientParams_Internals>): Http2ClientParams_Internals {
-    return Http2ClientParams_Internals.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Http2ClientParams_Internals>): Http2ClientParams_Internals {
-    const message = createBaseHttp2ClientParams_Internals();
-    message.maxConcurrentResetStreams = object.maxConcurrentResetStreams ?? 0;
-    message.maxFrameSize = object.maxFrameSize ?? 0;
-    message.maxSendBufSize = object.maxSendBufSize ?? 0;
-    return message;
   },
 };
 
@@ -1838,30 +1545,6 @@ export const DestinationProfile: MessageFns<DestinationProfile> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<DestinationProfile>): DestinationProfile {
-    return DestinationProfile.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<DestinationProfile>): DestinationProfile {
-    const message = createBaseDestinationProfile();
-    message.routes = object.routes?.map((e) => Route.fromPartial(e)) || [];
-    message.retryBudget = (object.retryBudget !== undefined && object.retryBudget !== null)
-      ? RetryBudget.fromPartial(object.retryBudget)
-      : undefined;
-    message.dstOverrides = object.dstOverrides?.map((e) => WeightedDst.fromPartial(e)) || [];
-    message.opaqueProtocol = object.opaqueProtocol ?? false;
-    message.fullyQualifiedName = object.fullyQualifiedName ?? "";
-    message.endpoint = (object.endpoint !== undefined && object.endpoint !== null)
-      ? WeightedAddr.fromPartial(object.endpoint)
-      : undefined;
-    message.parentRef = (object.parentRef !== undefined && object.parentRef !== null)
-      ? Metadata1.fromPartial(object.parentRef)
-      : undefined;
-    message.profileRef = (object.profileRef !== undefined && object.profileRef !== null)
-      ? Metadata1.fromPartial(object.profileRef)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseRoute(): Route {
@@ -1955,31 +1638,6 @@ export const Route: MessageFns<Route> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Route>): Route {
-    return Route.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Route>): Route {
-    const message = createBaseRoute();
-    message.condition = (object.condition !== undefined && object.condition !== null)
-      ? RequestMatch.fromPartial(object.condition)
-      : undefined;
-    message.responseClasses = object.responseClasses?.map((e) => ResponseClass.fromPartial(e)) || [];
-    message.metricsLabels = (globalThis.Object.entries(object.metricsLabels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    message.isRetryable = object.isRetryable ?? false;
-    message.timeout = (object.timeout !== undefined && object.timeout !== null)
-      ? Duration.fromPartial(object.timeout)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseRoute_MetricsLabelsEntry(): Route_MetricsLabelsEntry {
@@ -2036,16 +1694,6 @@ export const Route_MetricsLabelsEntry: MessageFns<Route_MetricsLabelsEntry> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Route_MetricsLabelsEntry>): Route_MetricsLabelsEntry {
-    return Route_MetricsLabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Route_MetricsLabelsEntry>): Route_MetricsLabelsEntry {
-    const message = createBaseRoute_MetricsLabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -2115,17 +1763,6 @@ export const RetryBudget: MessageFns<RetryBudget> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RetryBudget>): RetryBudget {
-    return RetryBudget.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RetryBudget>): RetryBudget {
-    const message = createBaseRetryBudget();
-    message.retryRatio = object.retryRatio ?? 0;
-    message.minRetriesPerSecond = object.minRetriesPerSecond ?? 0;
-    message.ttl = (object.ttl !== undefined && object.ttl !== null) ? Duration.fromPartial(object.ttl) : undefined;
-    return message;
-  },
 };
 
 function createBaseResponseClass(): ResponseClass {
@@ -2182,18 +1819,6 @@ export const ResponseClass: MessageFns<ResponseClass> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ResponseClass>): ResponseClass {
-    return ResponseClass.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ResponseClass>): ResponseClass {
-    const message = createBaseResponseClass();
-    message.condition = (object.condition !== undefined && object.condition !== null)
-      ? ResponseMatch.fromPartial(object.condition)
-      : undefined;
-    message.isFailure = object.isFailure ?? false;
-    return message;
   },
 };
 
@@ -2287,46 +1912,6 @@ export const RequestMatch: MessageFns<RequestMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RequestMatch>): RequestMatch {
-    return RequestMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RequestMatch>): RequestMatch {
-    const message = createBaseRequestMatch();
-    switch (object.match?.$case) {
-      case "all": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "all", value: RequestMatch_Seq.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "any": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "any", value: RequestMatch_Seq.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "not": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "not", value: RequestMatch.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "path": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "path", value: PathMatch.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "method": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "method", value: HttpMethod.fromPartial(object.match.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseRequestMatch_Seq(): RequestMatch_Seq {
@@ -2373,15 +1958,6 @@ export const RequestMatch_Seq: MessageFns<RequestMatch_Seq> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RequestMatch_Seq>): RequestMatch_Seq {
-    return RequestMatch_Seq.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RequestMatch_Seq>): RequestMatch_Seq {
-    const message = createBaseRequestMatch_Seq();
-    message.matches = object.matches?.map((e) => RequestMatch.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBasePathMatch(): PathMatch {
@@ -2427,15 +2003,6 @@ export const PathMatch: MessageFns<PathMatch> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<PathMatch>): PathMatch {
-    return PathMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PathMatch>): PathMatch {
-    const message = createBasePathMatch();
-    message.regex = object.regex ?? "";
-    return message;
   },
 };
 
@@ -2518,40 +2085,6 @@ export const ResponseMatch: MessageFns<ResponseMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ResponseMatch>): ResponseMatch {
-    return ResponseMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ResponseMatch>): ResponseMatch {
-    const message = createBaseResponseMatch();
-    switch (object.match?.$case) {
-      case "all": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "all", value: ResponseMatch_Seq.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "any": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "any", value: ResponseMatch_Seq.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "not": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "not", value: ResponseMatch.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "status": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "status", value: HttpStatusRange.fromPartial(object.match.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseResponseMatch_Seq(): ResponseMatch_Seq {
@@ -2597,15 +2130,6 @@ export const ResponseMatch_Seq: MessageFns<ResponseMatch_Seq> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ResponseMatch_Seq>): ResponseMatch_Seq {
-    return ResponseMatch_Seq.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ResponseMatch_Seq>): ResponseMatch_Seq {
-    const message = createBaseResponseMatch_Seq();
-    message.matches = object.matches?.map((e) => ResponseMatch.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2663,16 +2187,6 @@ export const HttpStatusRange: MessageFns<HttpStatusRange> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpStatusRange>): HttpStatusRange {
-    return HttpStatusRange.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpStatusRange>): HttpStatusRange {
-    const message = createBaseHttpStatusRange();
-    message.min = object.min ?? 0;
-    message.max = object.max ?? 0;
-    return message;
   },
 };
 
@@ -2742,19 +2256,6 @@ export const WeightedDst: MessageFns<WeightedDst> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<WeightedDst>): WeightedDst {
-    return WeightedDst.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<WeightedDst>): WeightedDst {
-    const message = createBaseWeightedDst();
-    message.authority = object.authority ?? "";
-    message.weight = object.weight ?? 0;
-    message.backendRef = (object.backendRef !== undefined && object.backendRef !== null)
-      ? Metadata1.fromPartial(object.backendRef)
-      : undefined;
-    return message;
-  },
 };
 
 export type DestinationService = typeof DestinationService;
@@ -2804,18 +2305,7 @@ export const DestinationClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -77,16 +77,6 @@ export const GrpcRouteMatch: MessageFns<GrpcRouteMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRouteMatch>): GrpcRouteMatch {
-    return GrpcRouteMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRouteMatch>): GrpcRouteMatch {
-    const message = createBaseGrpcRouteMatch();
-    message.rpc = (object.rpc !== undefined && object.rpc !== null) ? GrpcRpcMatch.fromPartial(object.rpc) : undefined;
-    message.headers = object.headers?.map((e) => HeaderMatch.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseGrpcRpcMatch(): GrpcRpcMatch {
@@ -143,16 +133,6 @@ export const GrpcRpcMatch: MessageFns<GrpcRpcMatch> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRpcMatch>): GrpcRpcMatch {
-    return GrpcRpcMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRpcMatch>): GrpcRpcMatch {
-    const message = createBaseGrpcRpcMatch();
-    message.service = object.service ?? "";
-    message.method = object.method ?? "";
-    return message;
   },
 };
 
@@ -222,31 +202,9 @@ export const GrpcFailureInjector: MessageFns<GrpcFailureInjector> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcFailureInjector>): GrpcFailureInjector {
-    return GrpcFailureInjector.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcFailureInjector>): GrpcFailureInjector {
-    const message = createBaseGrpcFailureInjector();
-    message.code = object.code ?? 0;
-    message.message = object.message ?? "";
-    message.ratio = (object.ratio !== undefined && object.ratio !== null) ? Ratio.fromPartial(object.ratio) : undefined;
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -156,28 +156,6 @@ export const HostMatch: MessageFns<HostMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HostMatch>): HostMatch {
-    return HostMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HostMatch>): HostMatch {
-    const message = createBaseHostMatch();
-    switch (object.match?.$case) {
-      case "exact": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "exact", value: object.match.value };
-        }
-        break;
-      }
-      case "suffix": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "suffix", value: HostMatch_Suffix.fromPartial(object.match.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseHostMatch_Suffix(): HostMatch_Suffix {
@@ -223,15 +201,6 @@ export const HostMatch_Suffix: MessageFns<HostMatch_Suffix> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HostMatch_Suffix>): HostMatch_Suffix {
-    return HostMatch_Suffix.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HostMatch_Suffix>): HostMatch_Suffix {
-    const message = createBaseHostMatch_Suffix();
-    message.reverseLabels = object.reverseLabels?.map((e) => e) || [];
-    return message;
   },
 };
 
@@ -312,20 +281,6 @@ export const HttpRouteMatch: MessageFns<HttpRouteMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRouteMatch>): HttpRouteMatch {
-    return HttpRouteMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRouteMatch>): HttpRouteMatch {
-    const message = createBaseHttpRouteMatch();
-    message.path = (object.path !== undefined && object.path !== null) ? PathMatch.fromPartial(object.path) : undefined;
-    message.headers = object.headers?.map((e) => HeaderMatch.fromPartial(e)) || [];
-    message.queryParams = object.queryParams?.map((e) => QueryParamMatch.fromPartial(e)) || [];
-    message.method = (object.method !== undefined && object.method !== null)
-      ? HttpMethod.fromPartial(object.method)
-      : undefined;
-    return message;
-  },
 };
 
 function createBasePathMatch(): PathMatch {
@@ -395,34 +350,6 @@ export const PathMatch: MessageFns<PathMatch> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<PathMatch>): PathMatch {
-    return PathMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PathMatch>): PathMatch {
-    const message = createBasePathMatch();
-    switch (object.kind?.$case) {
-      case "exact": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "exact", value: object.kind.value };
-        }
-        break;
-      }
-      case "prefix": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "prefix", value: object.kind.value };
-        }
-        break;
-      }
-      case "regex": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "regex", value: object.kind.value };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -494,29 +421,6 @@ export const HeaderMatch: MessageFns<HeaderMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HeaderMatch>): HeaderMatch {
-    return HeaderMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HeaderMatch>): HeaderMatch {
-    const message = createBaseHeaderMatch();
-    message.name = object.name ?? "";
-    switch (object.value?.$case) {
-      case "exact": {
-        if (object.value?.value !== undefined && object.value?.value !== null) {
-          message.value = { $case: "exact", value: object.value.value };
-        }
-        break;
-      }
-      case "regex": {
-        if (object.value?.value !== undefined && object.value?.value !== null) {
-          message.value = { $case: "regex", value: object.value.value };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseQueryParamMatch(): QueryParamMatch {
@@ -587,29 +491,6 @@ export const QueryParamMatch: MessageFns<QueryParamMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<QueryParamMatch>): QueryParamMatch {
-    return QueryParamMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<QueryParamMatch>): QueryParamMatch {
-    const message = createBaseQueryParamMatch();
-    message.name = object.name ?? "";
-    switch (object.value?.$case) {
-      case "exact": {
-        if (object.value?.value !== undefined && object.value?.value !== null) {
-          message.value = { $case: "exact", value: object.value.value };
-        }
-        break;
-      }
-      case "regex": {
-        if (object.value?.value !== undefined && object.value?.value !== null) {
-          message.value = { $case: "regex", value: object.value.value };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseRequestHeaderModifier(): RequestHeaderModifier {
@@ -678,17 +559,6 @@ export const RequestHeaderModifier: MessageFns<RequestHeaderModifier> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RequestHeaderModifier>): RequestHeaderModifier {
-    return RequestHeaderModifier.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RequestHeaderModifier>): RequestHeaderModifier {
-    const message = createBaseRequestHeaderModifier();
-    message.add = (object.add !== undefined && object.add !== null) ? Headers.fromPartial(object.add) : undefined;
-    message.set = (object.set !== undefined && object.set !== null) ? Headers.fromPartial(object.set) : undefined;
-    message.remove = object.remove?.map((e) => e) || [];
-    return message;
-  },
 };
 
 function createBaseResponseHeaderModifier(): ResponseHeaderModifier {
@@ -756,17 +626,6 @@ export const ResponseHeaderModifier: MessageFns<ResponseHeaderModifier> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ResponseHeaderModifier>): ResponseHeaderModifier {
-    return ResponseHeaderModifier.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ResponseHeaderModifier>): ResponseHeaderModifier {
-    const message = createBaseResponseHeaderModifier();
-    message.add = (object.add !== undefined && object.add !== null) ? Headers.fromPartial(object.add) : undefined;
-    message.set = (object.set !== undefined && object.set !== null) ? Headers.fromPartial(object.set) : undefined;
-    message.remove = object.remove?.map((e) => e) || [];
-    return message;
   },
 };
 
@@ -858,23 +717,6 @@ export const RequestRedirect: MessageFns<RequestRedirect> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RequestRedirect>): RequestRedirect {
-    return RequestRedirect.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RequestRedirect>): RequestRedirect {
-    const message = createBaseRequestRedirect();
-    message.scheme = (object.scheme !== undefined && object.scheme !== null)
-      ? Scheme.fromPartial(object.scheme)
-      : undefined;
-    message.host = object.host ?? "";
-    message.path = (object.path !== undefined && object.path !== null)
-      ? PathModifier.fromPartial(object.path)
-      : undefined;
-    message.port = object.port ?? 0;
-    message.status = object.status ?? 0;
-    return message;
-  },
 };
 
 function createBasePathModifier(): PathModifier {
@@ -933,28 +775,6 @@ export const PathModifier: MessageFns<PathModifier> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<PathModifier>): PathModifier {
-    return PathModifier.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PathModifier>): PathModifier {
-    const message = createBasePathModifier();
-    switch (object.replace?.$case) {
-      case "full": {
-        if (object.replace?.value !== undefined && object.replace?.value !== null) {
-          message.replace = { $case: "full", value: object.replace.value };
-        }
-        break;
-      }
-      case "prefix": {
-        if (object.replace?.value !== undefined && object.replace?.value !== null) {
-          message.replace = { $case: "prefix", value: object.replace.value };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -1024,17 +844,6 @@ export const HttpFailureInjector: MessageFns<HttpFailureInjector> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpFailureInjector>): HttpFailureInjector {
-    return HttpFailureInjector.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpFailureInjector>): HttpFailureInjector {
-    const message = createBaseHttpFailureInjector();
-    message.status = object.status ?? 0;
-    message.message = object.message ?? "";
-    message.ratio = (object.ratio !== undefined && object.ratio !== null) ? Ratio.fromPartial(object.ratio) : undefined;
-    return message;
-  },
 };
 
 function createBaseRatio(): Ratio {
@@ -1091,16 +900,6 @@ export const Ratio: MessageFns<Ratio> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Ratio>): Ratio {
-    return Ratio.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Ratio>): Ratio {
-    const message = createBaseRatio();
-    message.numerator = object.numerator ?? 0;
-    message.denominator = object.denominator ?? 0;
-    return message;
   },
 };
 
@@ -1170,21 +969,6 @@ export const Timeouts: MessageFns<Timeouts> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Timeouts>): Timeouts {
-    return Timeouts.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Timeouts>): Timeouts {
-    const message = createBaseTimeouts();
-    message.response = (object.response !== undefined && object.response !== null)
-      ? Duration.fromPartial(object.response)
-      : undefined;
-    message.request = (object.request !== undefined && object.request !== null)
-      ? Duration.fromPartial(object.request)
-      : undefined;
-    message.idle = (object.idle !== undefined && object.idle !== null) ? Duration.fromPartial(object.idle) : undefined;
-    return message;
-  },
 };
 
 function createBaseUrlRewrite(): UrlRewrite {
@@ -1241,18 +1025,6 @@ export const UrlRewrite: MessageFns<UrlRewrite> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<UrlRewrite>): UrlRewrite {
-    return UrlRewrite.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<UrlRewrite>): UrlRewrite {
-    const message = createBaseUrlRewrite();
-    message.host = object.host ?? "";
-    message.path = (object.path !== undefined && object.path !== null)
-      ? PathModifier.fromPartial(object.path)
-      : undefined;
-    return message;
   },
 };
 
@@ -1311,32 +1083,9 @@ export const RequestDelay: MessageFns<RequestDelay> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RequestDelay>): RequestDelay {
-    return RequestDelay.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RequestDelay>): RequestDelay {
-    const message = createBaseRequestDelay();
-    message.delay = (object.delay !== undefined && object.delay !== null)
-      ? Duration.fromPartial(object.delay)
-      : undefined;
-    message.ratio = (object.ratio !== undefined && object.ratio !== null) ? Ratio.fromPartial(object.ratio) : undefined;
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

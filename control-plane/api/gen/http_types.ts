@@ -113,28 +113,6 @@ export const HttpMethod: MessageFns<HttpMethod> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpMethod>): HttpMethod {
-    return HttpMethod.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpMethod>): HttpMethod {
-    const message = createBaseHttpMethod();
-    switch (object.type?.$case) {
-      case "registered": {
-        if (object.type?.value !== undefined && object.type?.value !== null) {
-          message.type = { $case: "registered", value: object.type.value };
-        }
-        break;
-      }
-      case "unregistered": {
-        if (object.type?.value !== undefined && object.type?.value !== null) {
-          message.type = { $case: "unregistered", value: object.type.value };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseScheme(): Scheme {
@@ -194,28 +172,6 @@ export const Scheme: MessageFns<Scheme> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Scheme>): Scheme {
-    return Scheme.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Scheme>): Scheme {
-    const message = createBaseScheme();
-    switch (object.type?.$case) {
-      case "registered": {
-        if (object.type?.value !== undefined && object.type?.value !== null) {
-          message.type = { $case: "registered", value: object.type.value };
-        }
-        break;
-      }
-      case "unregistered": {
-        if (object.type?.value !== undefined && object.type?.value !== null) {
-          message.type = { $case: "unregistered", value: object.type.value };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseHeaders(): Headers {
@@ -261,15 +217,6 @@ export const Headers: MessageFns<Headers> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Headers>): Headers {
-    return Headers.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Headers>): Headers {
-    const message = createBaseHeaders();
-    message.headers = object.headers?.map((e) => Headers_Header.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -328,30 +275,9 @@ export const Headers_Header: MessageFns<Headers_Header> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Headers_Header>): Headers_Header {
-    return Headers_Header.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Headers_Header>): Headers_Header {
-    const message = createBaseHeaders_Header();
-    message.name = object.name ?? "";
-    message.value = object.value ?? Buffer.alloc(0);
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

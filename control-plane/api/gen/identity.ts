@@ -100,17 +100,6 @@ export const CertifyRequest: MessageFns<CertifyRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CertifyRequest>): CertifyRequest {
-    return CertifyRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CertifyRequest>): CertifyRequest {
-    const message = createBaseCertifyRequest();
-    message.identity = object.identity ?? "";
-    message.token = object.token ?? Buffer.alloc(0);
-    message.certificateSigningRequest = object.certificateSigningRequest ?? Buffer.alloc(0);
-    return message;
-  },
 };
 
 function createBaseCertifyResponse(): CertifyResponse {
@@ -179,17 +168,6 @@ export const CertifyResponse: MessageFns<CertifyResponse> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<CertifyResponse>): CertifyResponse {
-    return CertifyResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<CertifyResponse>): CertifyResponse {
-    const message = createBaseCertifyResponse();
-    message.leafCertificate = object.leafCertificate ?? Buffer.alloc(0);
-    message.intermediateCertificates = object.intermediateCertificates?.map((e) => e) || [];
-    message.validUntil = object.validUntil ?? undefined;
-    return message;
-  },
 };
 
 export type IdentityService = typeof IdentityService;
@@ -236,15 +214,6 @@ export const IdentityClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 function toTimestamp(date: Date): Timestamp {
   const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
   const nanos = (date.getTime() % 1_000) * 1_000_000;
@@ -260,6 +229,4 @@ function fromTimestamp(t: Timestamp): Date {
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -247,16 +247,6 @@ export const PortSpec: MessageFns<PortSpec> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<PortSpec>): PortSpec {
-    return PortSpec.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<PortSpec>): PortSpec {
-    const message = createBasePortSpec();
-    message.workload = object.workload ?? "";
-    message.port = object.port ?? 0;
-    return message;
-  },
 };
 
 function createBaseServer(): Server {
@@ -339,28 +329,6 @@ export const Server: MessageFns<Server> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Server>): Server {
-    return Server.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Server>): Server {
-    const message = createBaseServer();
-    message.protocol = (object.protocol !== undefined && object.protocol !== null)
-      ? ProxyProtocol.fromPartial(object.protocol)
-      : undefined;
-    message.serverIps = object.serverIps?.map((e) => IPAddress.fromPartial(e)) || [];
-    message.authorizations = object.authorizations?.map((e) => Authz.fromPartial(e)) || [];
-    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    return message;
-  },
 };
 
 function createBaseServer_LabelsEntry(): Server_LabelsEntry {
@@ -417,16 +385,6 @@ export const Server_LabelsEntry: MessageFns<Server_LabelsEntry> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Server_LabelsEntry>): Server_LabelsEntry {
-    return Server_LabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Server_LabelsEntry>): Server_LabelsEntry {
-    const message = createBaseServer_LabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -531,52 +489,6 @@ export const ProxyProtocol: MessageFns<ProxyProtocol> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol>): ProxyProtocol {
-    return ProxyProtocol.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol>): ProxyProtocol {
-    const message = createBaseProxyProtocol();
-    switch (object.kind?.$case) {
-      case "detect": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "detect", value: ProxyProtocol_Detect.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "opaque": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "opaque", value: ProxyProtocol_Opaque.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "tls": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "tls", value: ProxyProtocol_Tls.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "http1": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "http1", value: ProxyProtocol_Http1.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "http2": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "http2", value: ProxyProtocol_Http2.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "grpc": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "grpc", value: ProxyProtocol_Grpc.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Detect(): ProxyProtocol_Detect {
@@ -645,21 +557,6 @@ export const ProxyProtocol_Detect: MessageFns<ProxyProtocol_Detect> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Detect>): ProxyProtocol_Detect {
-    return ProxyProtocol_Detect.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Detect>): ProxyProtocol_Detect {
-    const message = createBaseProxyProtocol_Detect();
-    message.timeout = (object.timeout !== undefined && object.timeout !== null)
-      ? Duration.fromPartial(object.timeout)
-      : undefined;
-    message.httpRoutes = object.httpRoutes?.map((e) => HttpRoute.fromPartial(e)) || [];
-    message.httpLocalRateLimit = (object.httpLocalRateLimit !== undefined && object.httpLocalRateLimit !== null)
-      ? HttpLocalRateLimit.fromPartial(object.httpLocalRateLimit)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Http1(): ProxyProtocol_Http1 {
@@ -716,18 +613,6 @@ export const ProxyProtocol_Http1: MessageFns<ProxyProtocol_Http1> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProxyProtocol_Http1>): ProxyProtocol_Http1 {
-    return ProxyProtocol_Http1.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Http1>): ProxyProtocol_Http1 {
-    const message = createBaseProxyProtocol_Http1();
-    message.routes = object.routes?.map((e) => HttpRoute.fromPartial(e)) || [];
-    message.localRateLimit = (object.localRateLimit !== undefined && object.localRateLimit !== null)
-      ? HttpLocalRateLimit.fromPartial(object.localRateLimit)
-      : undefined;
-    return message;
   },
 };
 
@@ -786,18 +671,6 @@ export const ProxyProtocol_Http2: MessageFns<ProxyProtocol_Http2> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Http2>): ProxyProtocol_Http2 {
-    return ProxyProtocol_Http2.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Http2>): ProxyProtocol_Http2 {
-    const message = createBaseProxyProtocol_Http2();
-    message.routes = object.routes?.map((e) => HttpRoute.fromPartial(e)) || [];
-    message.localRateLimit = (object.localRateLimit !== undefined && object.localRateLimit !== null)
-      ? HttpLocalRateLimit.fromPartial(object.localRateLimit)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Grpc(): ProxyProtocol_Grpc {
@@ -844,15 +717,6 @@ export const ProxyProtocol_Grpc: MessageFns<ProxyProtocol_Grpc> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Grpc>): ProxyProtocol_Grpc {
-    return ProxyProtocol_Grpc.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Grpc>): ProxyProtocol_Grpc {
-    const message = createBaseProxyProtocol_Grpc();
-    message.routes = object.routes?.map((e) => GrpcRoute.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Opaque(): ProxyProtocol_Opaque {
@@ -888,14 +752,6 @@ export const ProxyProtocol_Opaque: MessageFns<ProxyProtocol_Opaque> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Opaque>): ProxyProtocol_Opaque {
-    return ProxyProtocol_Opaque.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ProxyProtocol_Opaque>): ProxyProtocol_Opaque {
-    const message = createBaseProxyProtocol_Opaque();
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Tls(): ProxyProtocol_Tls {
@@ -930,14 +786,6 @@ export const ProxyProtocol_Tls: MessageFns<ProxyProtocol_Tls> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProxyProtocol_Tls>): ProxyProtocol_Tls {
-    return ProxyProtocol_Tls.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ProxyProtocol_Tls>): ProxyProtocol_Tls {
-    const message = createBaseProxyProtocol_Tls();
-    return message;
   },
 };
 
@@ -1021,30 +869,6 @@ export const Authz: MessageFns<Authz> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Authz>): Authz {
-    return Authz.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Authz>): Authz {
-    const message = createBaseAuthz();
-    message.networks = object.networks?.map((e) => Network.fromPartial(e)) || [];
-    message.authentication = (object.authentication !== undefined && object.authentication !== null)
-      ? Authn.fromPartial(object.authentication)
-      : undefined;
-    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseAuthz_LabelsEntry(): Authz_LabelsEntry {
@@ -1102,16 +926,6 @@ export const Authz_LabelsEntry: MessageFns<Authz_LabelsEntry> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Authz_LabelsEntry>): Authz_LabelsEntry {
-    return Authz_LabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Authz_LabelsEntry>): Authz_LabelsEntry {
-    const message = createBaseAuthz_LabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
-  },
 };
 
 function createBaseNetwork(): Network {
@@ -1168,16 +982,6 @@ export const Network: MessageFns<Network> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Network>): Network {
-    return Network.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Network>): Network {
-    const message = createBaseNetwork();
-    message.net = (object.net !== undefined && object.net !== null) ? IPNetwork.fromPartial(object.net) : undefined;
-    message.except = object.except?.map((e) => IPNetwork.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -1241,31 +1045,6 @@ export const Authn: MessageFns<Authn> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Authn>): Authn {
-    return Authn.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Authn>): Authn {
-    const message = createBaseAuthn();
-    switch (object.permit?.$case) {
-      case "unauthenticated": {
-        if (object.permit?.value !== undefined && object.permit?.value !== null) {
-          message.permit = {
-            $case: "unauthenticated",
-            value: Authn_PermitUnauthenticated.fromPartial(object.permit.value),
-          };
-        }
-        break;
-      }
-      case "meshTLS": {
-        if (object.permit?.value !== undefined && object.permit?.value !== null) {
-          message.permit = { $case: "meshTLS", value: Authn_PermitMeshTLS.fromPartial(object.permit.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseAuthn_PermitUnauthenticated(): Authn_PermitUnauthenticated {
@@ -1300,14 +1079,6 @@ export const Authn_PermitUnauthenticated: MessageFns<Authn_PermitUnauthenticated
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Authn_PermitUnauthenticated>): Authn_PermitUnauthenticated {
-    return Authn_PermitUnauthenticated.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<Authn_PermitUnauthenticated>): Authn_PermitUnauthenticated {
-    const message = createBaseAuthn_PermitUnauthenticated();
-    return message;
   },
 };
 
@@ -1374,34 +1145,6 @@ export const Authn_PermitMeshTLS: MessageFns<Authn_PermitMeshTLS> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Authn_PermitMeshTLS>): Authn_PermitMeshTLS {
-    return Authn_PermitMeshTLS.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Authn_PermitMeshTLS>): Authn_PermitMeshTLS {
-    const message = createBaseAuthn_PermitMeshTLS();
-    switch (object.clients?.$case) {
-      case "unauthenticated": {
-        if (object.clients?.value !== undefined && object.clients?.value !== null) {
-          message.clients = {
-            $case: "unauthenticated",
-            value: Authn_PermitUnauthenticated.fromPartial(object.clients.value),
-          };
-        }
-        break;
-      }
-      case "identities": {
-        if (object.clients?.value !== undefined && object.clients?.value !== null) {
-          message.clients = {
-            $case: "identities",
-            value: Authn_PermitMeshTLS_PermitClientIdentities.fromPartial(object.clients.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseAuthn_PermitMeshTLS_PermitClientIdentities(): Authn_PermitMeshTLS_PermitClientIdentities {
@@ -1459,18 +1202,6 @@ export const Authn_PermitMeshTLS_PermitClientIdentities: MessageFns<Authn_Permit
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Authn_PermitMeshTLS_PermitClientIdentities>): Authn_PermitMeshTLS_PermitClientIdentities {
-    return Authn_PermitMeshTLS_PermitClientIdentities.fromPartial(base ?? {});
-  },
-  fromPartial(
-    object: DeepPartial<Authn_PermitMeshTLS_PermitClientIdentities>,
-  ): Authn_PermitMeshTLS_PermitClientIdentities {
-    const message = createBaseAuthn_PermitMeshTLS_PermitClientIdentities();
-    message.identities = object.identities?.map((e) => Identity.fromPartial(e)) || [];
-    message.suffixes = object.suffixes?.map((e) => IdentitySuffix.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseIdentity(): Identity {
@@ -1517,15 +1248,6 @@ export const Identity: MessageFns<Identity> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Identity>): Identity {
-    return Identity.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Identity>): Identity {
-    const message = createBaseIdentity();
-    message.name = object.name ?? "";
-    return message;
-  },
 };
 
 function createBaseIdentitySuffix(): IdentitySuffix {
@@ -1571,15 +1293,6 @@ export const IdentitySuffix: MessageFns<IdentitySuffix> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<IdentitySuffix>): IdentitySuffix {
-    return IdentitySuffix.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<IdentitySuffix>): IdentitySuffix {
-    const message = createBaseIdentitySuffix();
-    message.parts = object.parts?.map((e) => e) || [];
-    return message;
   },
 };
 
@@ -1660,20 +1373,6 @@ export const HttpRoute: MessageFns<HttpRoute> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute>): HttpRoute {
-    return HttpRoute.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute>): HttpRoute {
-    const message = createBaseHttpRoute();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.hosts = object.hosts?.map((e) => HostMatch.fromPartial(e)) || [];
-    message.authorizations = object.authorizations?.map((e) => Authz.fromPartial(e)) || [];
-    message.rules = object.rules?.map((e) => HttpRoute_Rule.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseHttpRoute_Rule(): HttpRoute_Rule {
@@ -1730,16 +1429,6 @@ export const HttpRoute_Rule: MessageFns<HttpRoute_Rule> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_Rule>): HttpRoute_Rule {
-    return HttpRoute_Rule.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Rule>): HttpRoute_Rule {
-    const message = createBaseHttpRoute_Rule();
-    message.matches = object.matches?.map((e) => HttpRouteMatch.fromPartial(e)) || [];
-    message.filters = object.filters?.map((e) => HttpRoute_Filter.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -1813,37 +1502,6 @@ export const HttpRoute_Filter: MessageFns<HttpRoute_Filter> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_Filter>): HttpRoute_Filter {
-    return HttpRoute_Filter.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Filter>): HttpRoute_Filter {
-    const message = createBaseHttpRoute_Filter();
-    switch (object.kind?.$case) {
-      case "failureInjector": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "failureInjector", value: HttpFailureInjector.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "requestHeaderModifier": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "requestHeaderModifier",
-            value: RequestHeaderModifier.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "redirect": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "redirect", value: RequestRedirect.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -1924,20 +1582,6 @@ export const GrpcRoute: MessageFns<GrpcRoute> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute>): GrpcRoute {
-    return GrpcRoute.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute>): GrpcRoute {
-    const message = createBaseGrpcRoute();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.hosts = object.hosts?.map((e) => HostMatch.fromPartial(e)) || [];
-    message.authorizations = object.authorizations?.map((e) => Authz.fromPartial(e)) || [];
-    message.rules = object.rules?.map((e) => GrpcRoute_Rule.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_Rule(): GrpcRoute_Rule {
@@ -1994,16 +1638,6 @@ export const GrpcRoute_Rule: MessageFns<GrpcRoute_Rule> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRoute_Rule>): GrpcRoute_Rule {
-    return GrpcRoute_Rule.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Rule>): GrpcRoute_Rule {
-    const message = createBaseGrpcRoute_Rule();
-    message.matches = object.matches?.map((e) => GrpcRouteMatch.fromPartial(e)) || [];
-    message.filters = object.filters?.map((e) => GrpcRoute_Filter.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2066,31 +1700,6 @@ export const GrpcRoute_Filter: MessageFns<GrpcRoute_Filter> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRoute_Filter>): GrpcRoute_Filter {
-    return GrpcRoute_Filter.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Filter>): GrpcRoute_Filter {
-    const message = createBaseGrpcRoute_Filter();
-    switch (object.kind?.$case) {
-      case "failureInjector": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "failureInjector", value: GrpcFailureInjector.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "requestHeaderModifier": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "requestHeaderModifier",
-            value: RequestHeaderModifier.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -2171,24 +1780,6 @@ export const HttpLocalRateLimit: MessageFns<HttpLocalRateLimit> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpLocalRateLimit>): HttpLocalRateLimit {
-    return HttpLocalRateLimit.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpLocalRateLimit>): HttpLocalRateLimit {
-    const message = createBaseHttpLocalRateLimit();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.total = (object.total !== undefined && object.total !== null)
-      ? HttpLocalRateLimit_Limit.fromPartial(object.total)
-      : undefined;
-    message.identity = (object.identity !== undefined && object.identity !== null)
-      ? HttpLocalRateLimit_Limit.fromPartial(object.identity)
-      : undefined;
-    message.overrides = object.overrides?.map((e) => HttpLocalRateLimit_Override.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseHttpLocalRateLimit_Limit(): HttpLocalRateLimit_Limit {
@@ -2234,15 +1825,6 @@ export const HttpLocalRateLimit_Limit: MessageFns<HttpLocalRateLimit_Limit> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpLocalRateLimit_Limit>): HttpLocalRateLimit_Limit {
-    return HttpLocalRateLimit_Limit.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpLocalRateLimit_Limit>): HttpLocalRateLimit_Limit {
-    const message = createBaseHttpLocalRateLimit_Limit();
-    message.requestsPerSecond = object.requestsPerSecond ?? 0;
-    return message;
   },
 };
 
@@ -2301,20 +1883,6 @@ export const HttpLocalRateLimit_Override: MessageFns<HttpLocalRateLimit_Override
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpLocalRateLimit_Override>): HttpLocalRateLimit_Override {
-    return HttpLocalRateLimit_Override.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpLocalRateLimit_Override>): HttpLocalRateLimit_Override {
-    const message = createBaseHttpLocalRateLimit_Override();
-    message.limit = (object.limit !== undefined && object.limit !== null)
-      ? HttpLocalRateLimit_Limit.fromPartial(object.limit)
-      : undefined;
-    message.clients = (object.clients !== undefined && object.clients !== null)
-      ? HttpLocalRateLimit_Override_ClientIdentities.fromPartial(object.clients)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseHttpLocalRateLimit_Override_ClientIdentities(): HttpLocalRateLimit_Override_ClientIdentities {
@@ -2363,19 +1931,6 @@ export const HttpLocalRateLimit_Override_ClientIdentities: MessageFns<HttpLocalR
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(
-    base?: DeepPartial<HttpLocalRateLimit_Override_ClientIdentities>,
-  ): HttpLocalRateLimit_Override_ClientIdentities {
-    return HttpLocalRateLimit_Override_ClientIdentities.fromPartial(base ?? {});
-  },
-  fromPartial(
-    object: DeepPartial<HttpLocalRateLimit_Override_ClientIdentities>,
-  ): HttpLocalRateLimit_Override_ClientIdentities {
-    const message = createBaseHttpLocalRateLimit_Override_ClientIdentities();
-    message.identities = object.identities?.map((e) => Identity.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2432,18 +1987,7 @@ export const InboundServerPoliciesClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

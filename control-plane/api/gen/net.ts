@@ -87,28 +87,6 @@ export const IPAddress: MessageFns<IPAddress> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<IPAddress>): IPAddress {
-    return IPAddress.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<IPAddress>): IPAddress {
-    const message = createBaseIPAddress();
-    switch (object.ip?.$case) {
-      case "ipv4": {
-        if (object.ip?.value !== undefined && object.ip?.value !== null) {
-          message.ip = { $case: "ipv4", value: object.ip.value };
-        }
-        break;
-      }
-      case "ipv6": {
-        if (object.ip?.value !== undefined && object.ip?.value !== null) {
-          message.ip = { $case: "ipv6", value: IPv6.fromPartial(object.ip.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseIPv6(): IPv6 {
@@ -172,16 +150,6 @@ export const IPv6: MessageFns<IPv6> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<IPv6>): IPv6 {
-    return IPv6.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<IPv6>): IPv6 {
-    const message = createBaseIPv6();
-    message.first = (object.first !== undefined && object.first !== null) ? BigInt(object.first) : 0n;
-    message.last = (object.last !== undefined && object.last !== null) ? BigInt(object.last) : 0n;
-    return message;
-  },
 };
 
 function createBaseIPNetwork(): IPNetwork {
@@ -238,16 +206,6 @@ export const IPNetwork: MessageFns<IPNetwork> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<IPNetwork>): IPNetwork {
-    return IPNetwork.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<IPNetwork>): IPNetwork {
-    const message = createBaseIPNetwork();
-    message.ip = (object.ip !== undefined && object.ip !== null) ? IPAddress.fromPartial(object.ip) : undefined;
-    message.prefixLen = object.prefixLen ?? 0;
-    return message;
   },
 };
 
@@ -306,30 +264,9 @@ export const TcpAddress: MessageFns<TcpAddress> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TcpAddress>): TcpAddress {
-    return TcpAddress.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TcpAddress>): TcpAddress {
-    const message = createBaseTcpAddress();
-    message.ip = (object.ip !== undefined && object.ip !== null) ? IPAddress.fromPartial(object.ip) : undefined;
-    message.port = object.port ?? 0;
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

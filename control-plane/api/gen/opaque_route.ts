@@ -55,15 +55,6 @@ export const Invalid: MessageFns<Invalid> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Invalid>): Invalid {
-    return Invalid.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Invalid>): Invalid {
-    const message = createBaseInvalid();
-    message.message = object.message ?? "";
-    return message;
-  },
 };
 
 function createBaseForbidden(): Forbidden {
@@ -99,28 +90,9 @@ export const Forbidden: MessageFns<Forbidden> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Forbidden>): Forbidden {
-    return Forbidden.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<Forbidden>): Forbidden {
-    const message = createBaseForbidden();
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

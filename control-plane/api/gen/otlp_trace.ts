@@ -154,15 +154,6 @@ export const ExportTraceServiceRequest: MessageFns<ExportTraceServiceRequest> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ExportTraceServiceRequest>): ExportTraceServiceRequest {
-    return ExportTraceServiceRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ExportTraceServiceRequest>): ExportTraceServiceRequest {
-    const message = createBaseExportTraceServiceRequest();
-    message.resourceSpans = object.resourceSpans?.map((e) => ResourceSpans.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseExportTraceServiceResponse(): ExportTraceServiceResponse {
@@ -208,17 +199,6 @@ export const ExportTraceServiceResponse: MessageFns<ExportTraceServiceResponse> 
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ExportTraceServiceResponse>): ExportTraceServiceResponse {
-    return ExportTraceServiceResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ExportTraceServiceResponse>): ExportTraceServiceResponse {
-    const message = createBaseExportTraceServiceResponse();
-    message.partialSuccess = (object.partialSuccess !== undefined && object.partialSuccess !== null)
-      ? ExportTracePartialSuccess.fromPartial(object.partialSuccess)
-      : undefined;
-    return message;
   },
 };
 
@@ -280,18 +260,6 @@ export const ExportTracePartialSuccess: MessageFns<ExportTracePartialSuccess> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ExportTracePartialSuccess>): ExportTracePartialSuccess {
-    return ExportTracePartialSuccess.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ExportTracePartialSuccess>): ExportTracePartialSuccess {
-    const message = createBaseExportTracePartialSuccess();
-    message.rejectedSpans = (object.rejectedSpans !== undefined && object.rejectedSpans !== null)
-      ? BigInt(object.rejectedSpans)
-      : 0n;
-    message.errorMessage = object.errorMessage ?? "";
-    return message;
-  },
 };
 
 function createBaseResourceSpans(): ResourceSpans {
@@ -349,18 +317,6 @@ export const ResourceSpans: MessageFns<ResourceSpans> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ResourceSpans>): ResourceSpans {
-    return ResourceSpans.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ResourceSpans>): ResourceSpans {
-    const message = createBaseResourceSpans();
-    message.resource = (object.resource !== undefined && object.resource !== null)
-      ? Resource.fromPartial(object.resource)
-      : undefined;
-    message.scopeSpans = object.scopeSpans?.map((e) => ScopeSpans.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseResource(): Resource {
@@ -406,15 +362,6 @@ export const Resource: MessageFns<Resource> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Resource>): Resource {
-    return Resource.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Resource>): Resource {
-    const message = createBaseResource();
-    message.attributes = object.attributes?.map((e) => KeyValue.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -473,18 +420,6 @@ export const ScopeSpans: MessageFns<ScopeSpans> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ScopeSpans>): ScopeSpans {
-    return ScopeSpans.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ScopeSpans>): ScopeSpans {
-    const message = createBaseScopeSpans();
-    message.scope = (object.scope !== undefined && object.scope !== null)
-      ? InstrumentationScope.fromPartial(object.scope)
-      : undefined;
-    message.spans = object.spans?.map((e) => Span.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseInstrumentationScope(): InstrumentationScope {
@@ -541,16 +476,6 @@ export const InstrumentationScope: MessageFns<InstrumentationScope> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<InstrumentationScope>): InstrumentationScope {
-    return InstrumentationScope.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<InstrumentationScope>): InstrumentationScope {
-    const message = createBaseInstrumentationScope();
-    message.name = object.name ?? "";
-    message.version = object.version ?? "";
-    return message;
   },
 };
 
@@ -726,31 +651,6 @@ export const Span: MessageFns<Span> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Span>): Span {
-    return Span.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Span>): Span {
-    const message = createBaseSpan();
-    message.traceId = object.traceId ?? Buffer.alloc(0);
-    message.spanId = object.spanId ?? Buffer.alloc(0);
-    message.traceState = object.traceState ?? "";
-    message.parentSpanId = object.parentSpanId ?? Buffer.alloc(0);
-    message.name = object.name ?? "";
-    message.kind = object.kind ?? 0;
-    message.startTimeUnixNano = (object.startTimeUnixNano !== undefined && object.startTimeUnixNano !== null)
-      ? BigInt(object.startTimeUnixNano)
-      : 0n;
-    message.endTimeUnixNano = (object.endTimeUnixNano !== undefined && object.endTimeUnixNano !== null)
-      ? BigInt(object.endTimeUnixNano)
-      : 0n;
-    message.attributes = object.attributes?.map((e) => KeyValue.fromPartial(e)) || [];
-    message.status = (object.status !== undefined && object.status !== null)
-      ? Status.fromPartial(object.status)
-      : undefined;
-    message.flags = object.flags ?? 0;
-    return message;
-  },
 };
 
 function createBaseStatus(): Status {
@@ -808,16 +708,6 @@ export const Status: MessageFns<Status> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Status>): Status {
-    return Status.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Status>): Status {
-    const message = createBaseStatus();
-    message.message = object.message ?? "";
-    message.code = object.code ?? 0;
-    return message;
-  },
 };
 
 function createBaseKeyValue(): KeyValue {
@@ -874,18 +764,6 @@ export const KeyValue: MessageFns<KeyValue> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<KeyValue>): KeyValue {
-    return KeyValue.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<KeyValue>): KeyValue {
-    const message = createBaseKeyValue();
-    message.key = object.key ?? "";
-    message.value = (object.value !== undefined && object.value !== null)
-      ? AnyValue.fromPartial(object.value)
-      : undefined;
-    return message;
   },
 };
 
@@ -949,28 +827,6 @@ export const AnyValue: MessageFns<AnyValue> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<AnyValue>): AnyValue {
-    return AnyValue.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<AnyValue>): AnyValue {
-    const message = createBaseAnyValue();
-    switch (object.value?.$case) {
-      case "stringValue": {
-        if (object.value?.value !== undefined && object.value?.value !== null) {
-          message.value = { $case: "stringValue", value: object.value.value };
-        }
-        break;
-      }
-      case "intValue": {
-        if (object.value?.value !== undefined && object.value?.value !== null) {
-          message.value = { $case: "intValue", value: BigInt(object.value.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 export type TraceServiceService = typeof TraceServiceService;
@@ -1019,18 +875,7 @@ export const TraceServiceClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -488,29 +488,6 @@ export const TrafficSpec: MessageFns<TrafficSpec> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TrafficSpec>): TrafficSpec {
-    return TrafficSpec.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TrafficSpec>): TrafficSpec {
-    const message = createBaseTrafficSpec();
-    message.sourceWorkload = object.sourceWorkload ?? "";
-    switch (object.target?.$case) {
-      case "addr": {
-        if (object.target?.value !== undefined && object.target?.value !== null) {
-          message.target = { $case: "addr", value: TcpAddress.fromPartial(object.target.value) };
-        }
-        break;
-      }
-      case "authority": {
-        if (object.target?.value !== undefined && object.target?.value !== null) {
-          message.target = { $case: "authority", value: object.target.value };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseOutboundPolicy(): OutboundPolicy {
@@ -567,20 +544,6 @@ export const OutboundPolicy: MessageFns<OutboundPolicy> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<OutboundPolicy>): OutboundPolicy {
-    return OutboundPolicy.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OutboundPolicy>): OutboundPolicy {
-    const message = createBaseOutboundPolicy();
-    message.protocol = (object.protocol !== undefined && object.protocol !== null)
-      ? ProxyProtocol.fromPartial(object.protocol)
-      : undefined;
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    return message;
   },
 };
 
@@ -685,52 +648,6 @@ export const ProxyProtocol: MessageFns<ProxyProtocol> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol>): ProxyProtocol {
-    return ProxyProtocol.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol>): ProxyProtocol {
-    const message = createBaseProxyProtocol();
-    switch (object.kind?.$case) {
-      case "detect": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "detect", value: ProxyProtocol_Detect.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "opaque": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "opaque", value: ProxyProtocol_Opaque.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "http1": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "http1", value: ProxyProtocol_Http1.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "http2": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "http2", value: ProxyProtocol_Http2.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "grpc": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "grpc", value: ProxyProtocol_Grpc.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "tls": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "tls", value: ProxyProtocol_Tls.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Detect(): ProxyProtocol_Detect {
@@ -810,26 +727,6 @@ export const ProxyProtocol_Detect: MessageFns<ProxyProtocol_Detect> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Detect>): ProxyProtocol_Detect {
-    return ProxyProtocol_Detect.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Detect>): ProxyProtocol_Detect {
-    const message = createBaseProxyProtocol_Detect();
-    message.timeout = (object.timeout !== undefined && object.timeout !== null)
-      ? Duration.fromPartial(object.timeout)
-      : undefined;
-    message.opaque = (object.opaque !== undefined && object.opaque !== null)
-      ? ProxyProtocol_Opaque.fromPartial(object.opaque)
-      : undefined;
-    message.http1 = (object.http1 !== undefined && object.http1 !== null)
-      ? ProxyProtocol_Http1.fromPartial(object.http1)
-      : undefined;
-    message.http2 = (object.http2 !== undefined && object.http2 !== null)
-      ? ProxyProtocol_Http2.fromPartial(object.http2)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Opaque(): ProxyProtocol_Opaque {
@@ -876,15 +773,6 @@ export const ProxyProtocol_Opaque: MessageFns<ProxyProtocol_Opaque> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Opaque>): ProxyProtocol_Opaque {
-    return ProxyProtocol_Opaque.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Opaque>): ProxyProtocol_Opaque {
-    const message = createBaseProxyProtocol_Opaque();
-    message.routes = object.routes?.map((e) => OpaqueRoute.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Tls(): ProxyProtocol_Tls {
@@ -930,15 +818,6 @@ export const ProxyProtocol_Tls: MessageFns<ProxyProtocol_Tls> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProxyProtocol_Tls>): ProxyProtocol_Tls {
-    return ProxyProtocol_Tls.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Tls>): ProxyProtocol_Tls {
-    const message = createBaseProxyProtocol_Tls();
-    message.routes = object.routes?.map((e) => TlsRoute.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -997,18 +876,6 @@ export const ProxyProtocol_Http1: MessageFns<ProxyProtocol_Http1> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Http1>): ProxyProtocol_Http1 {
-    return ProxyProtocol_Http1.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Http1>): ProxyProtocol_Http1 {
-    const message = createBaseProxyProtocol_Http1();
-    message.routes = object.routes?.map((e) => HttpRoute.fromPartial(e)) || [];
-    message.failureAccrual = (object.failureAccrual !== undefined && object.failureAccrual !== null)
-      ? FailureAccrual.fromPartial(object.failureAccrual)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Http2(): ProxyProtocol_Http2 {
@@ -1066,18 +933,6 @@ export const ProxyProtocol_Http2: MessageFns<ProxyProtocol_Http2> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ProxyProtocol_Http2>): ProxyProtocol_Http2 {
-    return ProxyProtocol_Http2.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Http2>): ProxyProtocol_Http2 {
-    const message = createBaseProxyProtocol_Http2();
-    message.routes = object.routes?.map((e) => HttpRoute.fromPartial(e)) || [];
-    message.failureAccrual = (object.failureAccrual !== undefined && object.failureAccrual !== null)
-      ? FailureAccrual.fromPartial(object.failureAccrual)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseProxyProtocol_Grpc(): ProxyProtocol_Grpc {
@@ -1134,18 +989,6 @@ export const ProxyProtocol_Grpc: MessageFns<ProxyProtocol_Grpc> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ProxyProtocol_Grpc>): ProxyProtocol_Grpc {
-    return ProxyProtocol_Grpc.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ProxyProtocol_Grpc>): ProxyProtocol_Grpc {
-    const message = createBaseProxyProtocol_Grpc();
-    message.routes = object.routes?.map((e) => GrpcRoute.fromPartial(e)) || [];
-    message.failureAccrual = (object.failureAccrual !== undefined && object.failureAccrual !== null)
-      ? FailureAccrual.fromPartial(object.failureAccrual)
-      : undefined;
-    return message;
   },
 };
 
@@ -1214,19 +1057,6 @@ export const HttpRoute: MessageFns<HttpRoute> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute>): HttpRoute {
-    return HttpRoute.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute>): HttpRoute {
-    const message = createBaseHttpRoute();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.hosts = object.hosts?.map((e) => HostMatch.fromPartial(e)) || [];
-    message.rules = object.rules?.map((e) => HttpRoute_Rule.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -1348,29 +1178,6 @@ export const HttpRoute_Rule: MessageFns<HttpRoute_Rule> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute_Rule>): HttpRoute_Rule {
-    return HttpRoute_Rule.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Rule>): HttpRoute_Rule {
-    const message = createBaseHttpRoute_Rule();
-    message.matches = object.matches?.map((e) => HttpRouteMatch.fromPartial(e)) || [];
-    message.filters = object.filters?.map((e) => HttpRoute_Filter.fromPartial(e)) || [];
-    message.backends = (object.backends !== undefined && object.backends !== null)
-      ? HttpRoute_Distribution.fromPartial(object.backends)
-      : undefined;
-    message.requestTimeout = (object.requestTimeout !== undefined && object.requestTimeout !== null)
-      ? Duration.fromPartial(object.requestTimeout)
-      : undefined;
-    message.timeouts = (object.timeouts !== undefined && object.timeouts !== null)
-      ? Timeouts.fromPartial(object.timeouts)
-      : undefined;
-    message.retry = (object.retry !== undefined && object.retry !== null)
-      ? HttpRoute_Retry.fromPartial(object.retry)
-      : undefined;
-    message.allowL5dRequestHeaders = object.allowL5dRequestHeaders ?? false;
-    return message;
-  },
 };
 
 function createBaseHttpRoute_Filter(): HttpRoute_Filter {
@@ -1491,64 +1298,6 @@ export const HttpRoute_Filter: MessageFns<HttpRoute_Filter> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute_Filter>): HttpRoute_Filter {
-    return HttpRoute_Filter.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Filter>): HttpRoute_Filter {
-    const message = createBaseHttpRoute_Filter();
-    switch (object.kind?.$case) {
-      case "failureInjector": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "failureInjector", value: HttpFailureInjector.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "requestHeaderModifier": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "requestHeaderModifier",
-            value: RequestHeaderModifier.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "redirect": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "redirect", value: RequestRedirect.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "responseHeaderModifier": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "responseHeaderModifier",
-            value: ResponseHeaderModifier.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "urlRewrite": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "urlRewrite", value: UrlRewrite.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "requestMirror": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "requestMirror", value: RequestMirror.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "delay": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "delay", value: RequestDelay.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseHttpRoute_Distribution(): HttpRoute_Distribution {
@@ -1625,40 +1374,6 @@ export const HttpRoute_Distribution: MessageFns<HttpRoute_Distribution> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute_Distribution>): HttpRoute_Distribution {
-    return HttpRoute_Distribution.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Distribution>): HttpRoute_Distribution {
-    const message = createBaseHttpRoute_Distribution();
-    switch (object.kind?.$case) {
-      case "empty": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "empty", value: HttpRoute_Distribution_Empty.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "firstAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "firstAvailable",
-            value: HttpRoute_Distribution_FirstAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "randomAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "randomAvailable",
-            value: HttpRoute_Distribution_RandomAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseHttpRoute_Distribution_Empty(): HttpRoute_Distribution_Empty {
@@ -1693,14 +1408,6 @@ export const HttpRoute_Distribution_Empty: MessageFns<HttpRoute_Distribution_Emp
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_Distribution_Empty>): HttpRoute_Distribution_Empty {
-    return HttpRoute_Distribution_Empty.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<HttpRoute_Distribution_Empty>): HttpRoute_Distribution_Empty {
-    const message = createBaseHttpRoute_Distribution_Empty();
-    return message;
   },
 };
 
@@ -1748,15 +1455,6 @@ export const HttpRoute_Distribution_FirstAvailable: MessageFns<HttpRoute_Distrib
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute_Distribution_FirstAvailable>): HttpRoute_Distribution_FirstAvailable {
-    return HttpRoute_Distribution_FirstAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Distribution_FirstAvailable>): HttpRoute_Distribution_FirstAvailable {
-    const message = createBaseHttpRoute_Distribution_FirstAvailable();
-    message.backends = object.backends?.map((e) => HttpRoute_RouteBackend.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseHttpRoute_Distribution_RandomAvailable(): HttpRoute_Distribution_RandomAvailable {
@@ -1802,15 +1500,6 @@ export const HttpRoute_Distribution_RandomAvailable: MessageFns<HttpRoute_Distri
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_Distribution_RandomAvailable>): HttpRoute_Distribution_RandomAvailable {
-    return HttpRoute_Distribution_RandomAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Distribution_RandomAvailable>): HttpRoute_Distribution_RandomAvailable {
-    const message = createBaseHttpRoute_Distribution_RandomAvailable();
-    message.backends = object.backends?.map((e) => HttpRoute_WeightedRouteBackend.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -1902,25 +1591,6 @@ export const HttpRoute_Retry: MessageFns<HttpRoute_Retry> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute_Retry>): HttpRoute_Retry {
-    return HttpRoute_Retry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Retry>): HttpRoute_Retry {
-    const message = createBaseHttpRoute_Retry();
-    message.maxRetries = object.maxRetries ?? 0;
-    message.maxRequestBytes = object.maxRequestBytes ?? 0;
-    message.conditions = (object.conditions !== undefined && object.conditions !== null)
-      ? HttpRoute_Retry_Conditions.fromPartial(object.conditions)
-      : undefined;
-    message.timeout = (object.timeout !== undefined && object.timeout !== null)
-      ? Duration.fromPartial(object.timeout)
-      : undefined;
-    message.backoff = (object.backoff !== undefined && object.backoff !== null)
-      ? ExponentialBackoff.fromPartial(object.backoff)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseHttpRoute_Retry_Conditions(): HttpRoute_Retry_Conditions {
@@ -1966,15 +1636,6 @@ export const HttpRoute_Retry_Conditions: MessageFns<HttpRoute_Retry_Conditions> 
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_Retry_Conditions>): HttpRoute_Retry_Conditions {
-    return HttpRoute_Retry_Conditions.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Retry_Conditions>): HttpRoute_Retry_Conditions {
-    const message = createBaseHttpRoute_Retry_Conditions();
-    message.statusRanges = object.statusRanges?.map((e) => HttpRoute_Retry_Conditions_StatusRange.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2032,16 +1693,6 @@ export const HttpRoute_Retry_Conditions_StatusRange: MessageFns<HttpRoute_Retry_
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_Retry_Conditions_StatusRange>): HttpRoute_Retry_Conditions_StatusRange {
-    return HttpRoute_Retry_Conditions_StatusRange.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_Retry_Conditions_StatusRange>): HttpRoute_Retry_Conditions_StatusRange {
-    const message = createBaseHttpRoute_Retry_Conditions_StatusRange();
-    message.start = object.start ?? 0;
-    message.end = object.end ?? 0;
-    return message;
   },
 };
 
@@ -2111,21 +1762,6 @@ export const HttpRoute_RouteBackend: MessageFns<HttpRoute_RouteBackend> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<HttpRoute_RouteBackend>): HttpRoute_RouteBackend {
-    return HttpRoute_RouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_RouteBackend>): HttpRoute_RouteBackend {
-    const message = createBaseHttpRoute_RouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? Backend.fromPartial(object.backend)
-      : undefined;
-    message.filters = object.filters?.map((e) => HttpRoute_Filter.fromPartial(e)) || [];
-    message.requestTimeout = (object.requestTimeout !== undefined && object.requestTimeout !== null)
-      ? Duration.fromPartial(object.requestTimeout)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseHttpRoute_WeightedRouteBackend(): HttpRoute_WeightedRouteBackend {
@@ -2182,18 +1818,6 @@ export const HttpRoute_WeightedRouteBackend: MessageFns<HttpRoute_WeightedRouteB
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<HttpRoute_WeightedRouteBackend>): HttpRoute_WeightedRouteBackend {
-    return HttpRoute_WeightedRouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<HttpRoute_WeightedRouteBackend>): HttpRoute_WeightedRouteBackend {
-    const message = createBaseHttpRoute_WeightedRouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? HttpRoute_RouteBackend.fromPartial(object.backend)
-      : undefined;
-    message.weight = object.weight ?? 0;
-    return message;
   },
 };
 
@@ -2262,19 +1886,6 @@ export const GrpcRoute: MessageFns<GrpcRoute> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRoute>): GrpcRoute {
-    return GrpcRoute.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute>): GrpcRoute {
-    const message = createBaseGrpcRoute();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.hosts = object.hosts?.map((e) => HostMatch.fromPartial(e)) || [];
-    message.rules = object.rules?.map((e) => GrpcRoute_Rule.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2396,29 +2007,6 @@ export const GrpcRoute_Rule: MessageFns<GrpcRoute_Rule> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_Rule>): GrpcRoute_Rule {
-    return GrpcRoute_Rule.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Rule>): GrpcRoute_Rule {
-    const message = createBaseGrpcRoute_Rule();
-    message.matches = object.matches?.map((e) => GrpcRouteMatch.fromPartial(e)) || [];
-    message.filters = object.filters?.map((e) => GrpcRoute_Filter.fromPartial(e)) || [];
-    message.backends = (object.backends !== undefined && object.backends !== null)
-      ? GrpcRoute_Distribution.fromPartial(object.backends)
-      : undefined;
-    message.requestTimeout = (object.requestTimeout !== undefined && object.requestTimeout !== null)
-      ? Duration.fromPartial(object.requestTimeout)
-      : undefined;
-    message.timeouts = (object.timeouts !== undefined && object.timeouts !== null)
-      ? Timeouts.fromPartial(object.timeouts)
-      : undefined;
-    message.retry = (object.retry !== undefined && object.retry !== null)
-      ? GrpcRoute_Retry.fromPartial(object.retry)
-      : undefined;
-    message.allowL5dRequestHeaders = object.allowL5dRequestHeaders ?? false;
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_Filter(): GrpcRoute_Filter {
@@ -2503,43 +2091,6 @@ export const GrpcRoute_Filter: MessageFns<GrpcRoute_Filter> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_Filter>): GrpcRoute_Filter {
-    return GrpcRoute_Filter.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Filter>): GrpcRoute_Filter {
-    const message = createBaseGrpcRoute_Filter();
-    switch (object.kind?.$case) {
-      case "failureInjector": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "failureInjector", value: GrpcFailureInjector.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "requestHeaderModifier": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "requestHeaderModifier",
-            value: RequestHeaderModifier.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "requestMirror": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "requestMirror", value: RequestMirror.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "delay": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "delay", value: RequestDelay.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_Distribution(): GrpcRoute_Distribution {
@@ -2616,40 +2167,6 @@ export const GrpcRoute_Distribution: MessageFns<GrpcRoute_Distribution> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_Distribution>): GrpcRoute_Distribution {
-    return GrpcRoute_Distribution.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Distribution>): GrpcRoute_Distribution {
-    const message = createBaseGrpcRoute_Distribution();
-    switch (object.kind?.$case) {
-      case "empty": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "empty", value: GrpcRoute_Distribution_Empty.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "firstAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "firstAvailable",
-            value: GrpcRoute_Distribution_FirstAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "randomAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "randomAvailable",
-            value: GrpcRoute_Distribution_RandomAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_Distribution_Empty(): GrpcRoute_Distribution_Empty {
@@ -2684,14 +2201,6 @@ export const GrpcRoute_Distribution_Empty: MessageFns<GrpcRoute_Distribution_Emp
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRoute_Distribution_Empty>): GrpcRoute_Distribution_Empty {
-    return GrpcRoute_Distribution_Empty.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<GrpcRoute_Distribution_Empty>): GrpcRoute_Distribution_Empty {
-    const message = createBaseGrpcRoute_Distribution_Empty();
-    return message;
   },
 };
 
@@ -2739,15 +2248,6 @@ export const GrpcRoute_Distribution_FirstAvailable: MessageFns<GrpcRoute_Distrib
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_Distribution_FirstAvailable>): GrpcRoute_Distribution_FirstAvailable {
-    return GrpcRoute_Distribution_FirstAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Distribution_FirstAvailable>): GrpcRoute_Distribution_FirstAvailable {
-    const message = createBaseGrpcRoute_Distribution_FirstAvailable();
-    message.backends = object.backends?.map((e) => GrpcRoute_RouteBackend.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_Distribution_RandomAvailable(): GrpcRoute_Distribution_RandomAvailable {
@@ -2793,15 +2293,6 @@ export const GrpcRoute_Distribution_RandomAvailable: MessageFns<GrpcRoute_Distri
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRoute_Distribution_RandomAvailable>): GrpcRoute_Distribution_RandomAvailable {
-    return GrpcRoute_Distribution_RandomAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Distribution_RandomAvailable>): GrpcRoute_Distribution_RandomAvailable {
-    const message = createBaseGrpcRoute_Distribution_RandomAvailable();
-    message.backends = object.backends?.map((e) => GrpcRoute_WeightedRouteBackend.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -2893,25 +2384,6 @@ export const GrpcRoute_Retry: MessageFns<GrpcRoute_Retry> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_Retry>): GrpcRoute_Retry {
-    return GrpcRoute_Retry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Retry>): GrpcRoute_Retry {
-    const message = createBaseGrpcRoute_Retry();
-    message.maxRetries = object.maxRetries ?? 0;
-    message.maxRequestBytes = object.maxRequestBytes ?? 0;
-    message.conditions = (object.conditions !== undefined && object.conditions !== null)
-      ? GrpcRoute_Retry_Conditions.fromPartial(object.conditions)
-      : undefined;
-    message.timeout = (object.timeout !== undefined && object.timeout !== null)
-      ? Duration.fromPartial(object.timeout)
-      : undefined;
-    message.backoff = (object.backoff !== undefined && object.backoff !== null)
-      ? ExponentialBackoff.fromPartial(object.backoff)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_Retry_Conditions(): GrpcRoute_Retry_Conditions {
@@ -3002,19 +2474,6 @@ export const GrpcRoute_Retry_Conditions: MessageFns<GrpcRoute_Retry_Conditions> 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_Retry_Conditions>): GrpcRoute_Retry_Conditions {
-    return GrpcRoute_Retry_Conditions.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_Retry_Conditions>): GrpcRoute_Retry_Conditions {
-    const message = createBaseGrpcRoute_Retry_Conditions();
-    message.cancelled = object.cancelled ?? false;
-    message.deadineExceeded = object.deadineExceeded ?? false;
-    message.resourceExhausted = object.resourceExhausted ?? false;
-    message.internal = object.internal ?? false;
-    message.unavailable = object.unavailable ?? false;
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_RouteBackend(): GrpcRoute_RouteBackend {
@@ -3083,21 +2542,6 @@ export const GrpcRoute_RouteBackend: MessageFns<GrpcRoute_RouteBackend> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<GrpcRoute_RouteBackend>): GrpcRoute_RouteBackend {
-    return GrpcRoute_RouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_RouteBackend>): GrpcRoute_RouteBackend {
-    const message = createBaseGrpcRoute_RouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? Backend.fromPartial(object.backend)
-      : undefined;
-    message.filters = object.filters?.map((e) => GrpcRoute_Filter.fromPartial(e)) || [];
-    message.requestTimeout = (object.requestTimeout !== undefined && object.requestTimeout !== null)
-      ? Duration.fromPartial(object.requestTimeout)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseGrpcRoute_WeightedRouteBackend(): GrpcRoute_WeightedRouteBackend {
@@ -3154,18 +2598,6 @@ export const GrpcRoute_WeightedRouteBackend: MessageFns<GrpcRoute_WeightedRouteB
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<GrpcRoute_WeightedRouteBackend>): GrpcRoute_WeightedRouteBackend {
-    return GrpcRoute_WeightedRouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GrpcRoute_WeightedRouteBackend>): GrpcRoute_WeightedRouteBackend {
-    const message = createBaseGrpcRoute_WeightedRouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? GrpcRoute_RouteBackend.fromPartial(object.backend)
-      : undefined;
-    message.weight = object.weight ?? 0;
-    return message;
   },
 };
 
@@ -3224,18 +2656,6 @@ export const OpaqueRoute: MessageFns<OpaqueRoute> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<OpaqueRoute>): OpaqueRoute {
-    return OpaqueRoute.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute>): OpaqueRoute {
-    const message = createBaseOpaqueRoute();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.rules = object.rules?.map((e) => OpaqueRoute_Rule.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseOpaqueRoute_Rule(): OpaqueRoute_Rule {
@@ -3292,18 +2712,6 @@ export const OpaqueRoute_Rule: MessageFns<OpaqueRoute_Rule> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<OpaqueRoute_Rule>): OpaqueRoute_Rule {
-    return OpaqueRoute_Rule.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_Rule>): OpaqueRoute_Rule {
-    const message = createBaseOpaqueRoute_Rule();
-    message.backends = (object.backends !== undefined && object.backends !== null)
-      ? OpaqueRoute_Distribution.fromPartial(object.backends)
-      : undefined;
-    message.filters = object.filters?.map((e) => OpaqueRoute_Filter.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -3363,28 +2771,6 @@ export const OpaqueRoute_Filter: MessageFns<OpaqueRoute_Filter> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<OpaqueRoute_Filter>): OpaqueRoute_Filter {
-    return OpaqueRoute_Filter.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_Filter>): OpaqueRoute_Filter {
-    const message = createBaseOpaqueRoute_Filter();
-    switch (object.kind?.$case) {
-      case "invalid": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "invalid", value: Invalid.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "forbidden": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "forbidden", value: Forbidden.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -3462,40 +2848,6 @@ export const OpaqueRoute_Distribution: MessageFns<OpaqueRoute_Distribution> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<OpaqueRoute_Distribution>): OpaqueRoute_Distribution {
-    return OpaqueRoute_Distribution.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_Distribution>): OpaqueRoute_Distribution {
-    const message = createBaseOpaqueRoute_Distribution();
-    switch (object.kind?.$case) {
-      case "empty": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "empty", value: OpaqueRoute_Distribution_Empty.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "firstAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "firstAvailable",
-            value: OpaqueRoute_Distribution_FirstAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "randomAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "randomAvailable",
-            value: OpaqueRoute_Distribution_RandomAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseOpaqueRoute_Distribution_Empty(): OpaqueRoute_Distribution_Empty {
@@ -3530,14 +2882,6 @@ export const OpaqueRoute_Distribution_Empty: MessageFns<OpaqueRoute_Distribution
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<OpaqueRoute_Distribution_Empty>): OpaqueRoute_Distribution_Empty {
-    return OpaqueRoute_Distribution_Empty.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<OpaqueRoute_Distribution_Empty>): OpaqueRoute_Distribution_Empty {
-    const message = createBaseOpaqueRoute_Distribution_Empty();
-    return message;
   },
 };
 
@@ -3585,15 +2929,6 @@ export const OpaqueRoute_Distribution_FirstAvailable: MessageFns<OpaqueRoute_Dis
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<OpaqueRoute_Distribution_FirstAvailable>): OpaqueRoute_Distribution_FirstAvailable {
-    return OpaqueRoute_Distribution_FirstAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_Distribution_FirstAvailable>): OpaqueRoute_Distribution_FirstAvailable {
-    const message = createBaseOpaqueRoute_Distribution_FirstAvailable();
-    message.backends = object.backends?.map((e) => OpaqueRoute_RouteBackend.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseOpaqueRoute_Distribution_RandomAvailable(): OpaqueRoute_Distribution_RandomAvailable {
@@ -3639,15 +2974,6 @@ export const OpaqueRoute_Distribution_RandomAvailable: MessageFns<OpaqueRoute_Di
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<OpaqueRoute_Distribution_RandomAvailable>): OpaqueRoute_Distribution_RandomAvailable {
-    return OpaqueRoute_Distribution_RandomAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_Distribution_RandomAvailable>): OpaqueRoute_Distribution_RandomAvailable {
-    const message = createBaseOpaqueRoute_Distribution_RandomAvailable();
-    message.backends = object.backends?.map((e) => OpaqueRoute_WeightedRouteBackend.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -3706,18 +3032,6 @@ export const OpaqueRoute_RouteBackend: MessageFns<OpaqueRoute_RouteBackend> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<OpaqueRoute_RouteBackend>): OpaqueRoute_RouteBackend {
-    return OpaqueRoute_RouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_RouteBackend>): OpaqueRoute_RouteBackend {
-    const message = createBaseOpaqueRoute_RouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? Backend.fromPartial(object.backend)
-      : undefined;
-    message.filters = object.filters?.map((e) => OpaqueRoute_Filter.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseOpaqueRoute_WeightedRouteBackend(): OpaqueRoute_WeightedRouteBackend {
@@ -3774,18 +3088,6 @@ export const OpaqueRoute_WeightedRouteBackend: MessageFns<OpaqueRoute_WeightedRo
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<OpaqueRoute_WeightedRouteBackend>): OpaqueRoute_WeightedRouteBackend {
-    return OpaqueRoute_WeightedRouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<OpaqueRoute_WeightedRouteBackend>): OpaqueRoute_WeightedRouteBackend {
-    const message = createBaseOpaqueRoute_WeightedRouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? OpaqueRoute_RouteBackend.fromPartial(object.backend)
-      : undefined;
-    message.weight = object.weight ?? 0;
-    return message;
   },
 };
 
@@ -3855,19 +3157,6 @@ export const TlsRoute: MessageFns<TlsRoute> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TlsRoute>): TlsRoute {
-    return TlsRoute.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute>): TlsRoute {
-    const message = createBaseTlsRoute();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    message.snis = object.snis?.map((e) => SniMatch.fromPartial(e)) || [];
-    message.rules = object.rules?.map((e) => TlsRoute_Rule.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseTlsRoute_Rule(): TlsRoute_Rule {
@@ -3924,18 +3213,6 @@ export const TlsRoute_Rule: MessageFns<TlsRoute_Rule> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TlsRoute_Rule>): TlsRoute_Rule {
-    return TlsRoute_Rule.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_Rule>): TlsRoute_Rule {
-    const message = createBaseTlsRoute_Rule();
-    message.backends = (object.backends !== undefined && object.backends !== null)
-      ? TlsRoute_Distribution.fromPartial(object.backends)
-      : undefined;
-    message.filters = object.filters?.map((e) => TlsRoute_Filter.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -3995,28 +3272,6 @@ export const TlsRoute_Filter: MessageFns<TlsRoute_Filter> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TlsRoute_Filter>): TlsRoute_Filter {
-    return TlsRoute_Filter.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_Filter>): TlsRoute_Filter {
-    const message = createBaseTlsRoute_Filter();
-    switch (object.kind?.$case) {
-      case "invalid": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "invalid", value: Invalid.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "forbidden": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "forbidden", value: Forbidden.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -4094,40 +3349,6 @@ export const TlsRoute_Distribution: MessageFns<TlsRoute_Distribution> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TlsRoute_Distribution>): TlsRoute_Distribution {
-    return TlsRoute_Distribution.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_Distribution>): TlsRoute_Distribution {
-    const message = createBaseTlsRoute_Distribution();
-    switch (object.kind?.$case) {
-      case "empty": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "empty", value: TlsRoute_Distribution_Empty.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "firstAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "firstAvailable",
-            value: TlsRoute_Distribution_FirstAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "randomAvailable": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "randomAvailable",
-            value: TlsRoute_Distribution_RandomAvailable.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseTlsRoute_Distribution_Empty(): TlsRoute_Distribution_Empty {
@@ -4162,14 +3383,6 @@ export const TlsRoute_Distribution_Empty: MessageFns<TlsRoute_Distribution_Empty
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TlsRoute_Distribution_Empty>): TlsRoute_Distribution_Empty {
-    return TlsRoute_Distribution_Empty.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<TlsRoute_Distribution_Empty>): TlsRoute_Distribution_Empty {
-    const message = createBaseTlsRoute_Distribution_Empty();
-    return message;
   },
 };
 
@@ -4217,15 +3430,6 @@ export const TlsRoute_Distribution_FirstAvailable: MessageFns<TlsRoute_Distribut
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TlsRoute_Distribution_FirstAvailable>): TlsRoute_Distribution_FirstAvailable {
-    return TlsRoute_Distribution_FirstAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_Distribution_FirstAvailable>): TlsRoute_Distribution_FirstAvailable {
-    const message = createBaseTlsRoute_Distribution_FirstAvailable();
-    message.backends = object.backends?.map((e) => TlsRoute_RouteBackend.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseTlsRoute_Distribution_RandomAvailable(): TlsRoute_Distribution_RandomAvailable {
@@ -4271,15 +3475,6 @@ export const TlsRoute_Distribution_RandomAvailable: MessageFns<TlsRoute_Distribu
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TlsRoute_Distribution_RandomAvailable>): TlsRoute_Distribution_RandomAvailable {
-    return TlsRoute_Distribution_RandomAvailable.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_Distribution_RandomAvailable>): TlsRoute_Distribution_RandomAvailable {
-    const message = createBaseTlsRoute_Distribution_RandomAvailable();
-    message.backends = object.backends?.map((e) => TlsRoute_WeightedRouteBackend.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -4338,18 +3533,6 @@ export const TlsRoute_RouteBackend: MessageFns<TlsRoute_RouteBackend> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TlsRoute_RouteBackend>): TlsRoute_RouteBackend {
-    return TlsRoute_RouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_RouteBackend>): TlsRoute_RouteBackend {
-    const message = createBaseTlsRoute_RouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? Backend.fromPartial(object.backend)
-      : undefined;
-    message.filters = object.filters?.map((e) => TlsRoute_Filter.fromPartial(e)) || [];
-    return message;
-  },
 };
 
 function createBaseTlsRoute_WeightedRouteBackend(): TlsRoute_WeightedRouteBackend {
@@ -4406,18 +3589,6 @@ export const TlsRoute_WeightedRouteBackend: MessageFns<TlsRoute_WeightedRouteBac
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TlsRoute_WeightedRouteBackend>): TlsRoute_WeightedRouteBackend {
-    return TlsRoute_WeightedRouteBackend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TlsRoute_WeightedRouteBackend>): TlsRoute_WeightedRouteBackend {
-    const message = createBaseTlsRoute_WeightedRouteBackend();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? TlsRoute_RouteBackend.fromPartial(object.backend)
-      : undefined;
-    message.weight = object.weight ?? 0;
-    return message;
   },
 };
 
@@ -4500,32 +3671,6 @@ export const Backend: MessageFns<Backend> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Backend>): Backend {
-    return Backend.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Backend>): Backend {
-    const message = createBaseBackend();
-    message.metadata = (object.metadata !== undefined && object.metadata !== null)
-      ? Metadata1.fromPartial(object.metadata)
-      : undefined;
-    switch (object.kind?.$case) {
-      case "forward": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "forward", value: WeightedAddr.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "balancer": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "balancer", value: Backend_BalanceP2c.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    message.queue = (object.queue !== undefined && object.queue !== null) ? Queue.fromPartial(object.queue) : undefined;
-    return message;
-  },
 };
 
 function createBaseBackend_EndpointDiscovery(): Backend_EndpointDiscovery {
@@ -4577,25 +3722,6 @@ export const Backend_EndpointDiscovery: MessageFns<Backend_EndpointDiscovery> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Backend_EndpointDiscovery>): Backend_EndpointDiscovery {
-    return Backend_EndpointDiscovery.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Backend_EndpointDiscovery>): Backend_EndpointDiscovery {
-    const message = createBaseBackend_EndpointDiscovery();
-    switch (object.kind?.$case) {
-      case "dst": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "dst",
-            value: Backend_EndpointDiscovery_DestinationGet.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseBackend_EndpointDiscovery_DestinationGet(): Backend_EndpointDiscovery_DestinationGet {
@@ -4641,15 +3767,6 @@ export const Backend_EndpointDiscovery_DestinationGet: MessageFns<Backend_Endpoi
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Backend_EndpointDiscovery_DestinationGet>): Backend_EndpointDiscovery_DestinationGet {
-    return Backend_EndpointDiscovery_DestinationGet.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Backend_EndpointDiscovery_DestinationGet>): Backend_EndpointDiscovery_DestinationGet {
-    const message = createBaseBackend_EndpointDiscovery_DestinationGet();
-    message.path = object.path ?? "";
-    return message;
   },
 };
 
@@ -4724,34 +3841,6 @@ export const Backend_BalanceP2c: MessageFns<Backend_BalanceP2c> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Backend_BalanceP2c>): Backend_BalanceP2c {
-    return Backend_BalanceP2c.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Backend_BalanceP2c>): Backend_BalanceP2c {
-    const message = createBaseBackend_BalanceP2c();
-    message.discovery = (object.discovery !== undefined && object.discovery !== null)
-      ? Backend_EndpointDiscovery.fromPartial(object.discovery)
-      : undefined;
-    switch (object.load?.$case) {
-      case "peakEwma": {
-        if (object.load?.value !== undefined && object.load?.value !== null) {
-          message.load = { $case: "peakEwma", value: Backend_BalanceP2c_PeakEwma.fromPartial(object.load.value) };
-        }
-        break;
-      }
-      case "penaltyPeakEwma": {
-        if (object.load?.value !== undefined && object.load?.value !== null) {
-          message.load = {
-            $case: "penaltyPeakEwma",
-            value: Backend_BalanceP2c_PenaltyPeakEwma.fromPartial(object.load.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseBackend_BalanceP2c_PeakEwma(): Backend_BalanceP2c_PeakEwma {
@@ -4808,20 +3897,6 @@ export const Backend_BalanceP2c_PeakEwma: MessageFns<Backend_BalanceP2c_PeakEwma
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Backend_BalanceP2c_PeakEwma>): Backend_BalanceP2c_PeakEwma {
-    return Backend_BalanceP2c_PeakEwma.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Backend_BalanceP2c_PeakEwma>): Backend_BalanceP2c_PeakEwma {
-    const message = createBaseBackend_BalanceP2c_PeakEwma();
-    message.defaultRtt = (object.defaultRtt !== undefined && object.defaultRtt !== null)
-      ? Duration.fromPartial(object.defaultRtt)
-      : undefined;
-    message.decay = (object.decay !== undefined && object.decay !== null)
-      ? Duration.fromPartial(object.decay)
-      : undefined;
-    return message;
   },
 };
 
@@ -4919,29 +3994,6 @@ export const Backend_BalanceP2c_PenaltyPeakEwma: MessageFns<Backend_BalanceP2c_P
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Backend_BalanceP2c_PenaltyPeakEwma>): Backend_BalanceP2c_PenaltyPeakEwma {
-    return Backend_BalanceP2c_PenaltyPeakEwma.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Backend_BalanceP2c_PenaltyPeakEwma>): Backend_BalanceP2c_PenaltyPeakEwma {
-    const message = createBaseBackend_BalanceP2c_PenaltyPeakEwma();
-    message.defaultRtt = (object.defaultRtt !== undefined && object.defaultRtt !== null)
-      ? Duration.fromPartial(object.defaultRtt)
-      : undefined;
-    message.decay = (object.decay !== undefined && object.decay !== null)
-      ? Duration.fromPartial(object.decay)
-      : undefined;
-    message.penalty = (object.penalty !== undefined && object.penalty !== null)
-      ? Duration.fromPartial(object.penalty)
-      : undefined;
-    message.maxRetryAfter = (object.maxRetryAfter !== undefined && object.maxRetryAfter !== null)
-      ? Duration.fromPartial(object.maxRetryAfter)
-      : undefined;
-    message.penaltyDecay = (object.penaltyDecay !== undefined && object.penaltyDecay !== null)
-      ? Duration.fromPartial(object.penaltyDecay)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseRequestMirror(): RequestMirror {
@@ -4999,18 +4051,6 @@ export const RequestMirror: MessageFns<RequestMirror> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<RequestMirror>): RequestMirror {
-    return RequestMirror.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<RequestMirror>): RequestMirror {
-    const message = createBaseRequestMirror();
-    message.backend = (object.backend !== undefined && object.backend !== null)
-      ? Backend.fromPartial(object.backend)
-      : undefined;
-    message.ratio = (object.ratio !== undefined && object.ratio !== null) ? Ratio.fromPartial(object.ratio) : undefined;
-    return message;
-  },
 };
 
 function createBaseQueue(): Queue {
@@ -5067,18 +4107,6 @@ export const Queue: MessageFns<Queue> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Queue>): Queue {
-    return Queue.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Queue>): Queue {
-    const message = createBaseQueue();
-    message.capacity = object.capacity ?? 0;
-    message.failfastTimeout = (object.failfastTimeout !== undefined && object.failfastTimeout !== null)
-      ? Duration.fromPartial(object.failfastTimeout)
-      : undefined;
-    return message;
   },
 };
 
@@ -5153,34 +4181,6 @@ export const FailureAccrual: MessageFns<FailureAccrual> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<FailureAccrual>): FailureAccrual {
-    return FailureAccrual.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FailureAccrual>): FailureAccrual {
-    const message = createBaseFailureAccrual();
-    switch (object.kind?.$case) {
-      case "consecutiveFailures": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = {
-            $case: "consecutiveFailures",
-            value: FailureAccrual_ConsecutiveFailures.fromPartial(object.kind.value),
-          };
-        }
-        break;
-      }
-      case "unified": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "unified", value: FailureAccrual_Unified.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    message.ejection = (object.ejection !== undefined && object.ejection !== null)
-      ? EjectionConfig.fromPartial(object.ejection)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseFailureAccrual_ConsecutiveFailures(): FailureAccrual_ConsecutiveFailures {
@@ -5237,18 +4237,6 @@ export const FailureAccrual_ConsecutiveFailures: MessageFns<FailureAccrual_Conse
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<FailureAccrual_ConsecutiveFailures>): FailureAccrual_ConsecutiveFailures {
-    return FailureAccrual_ConsecutiveFailures.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FailureAccrual_ConsecutiveFailures>): FailureAccrual_ConsecutiveFailures {
-    const message = createBaseFailureAccrual_ConsecutiveFailures();
-    message.maxFailures = object.maxFailures ?? 0;
-    message.backoff = (object.backoff !== undefined && object.backoff !== null)
-      ? ExponentialBackoff.fromPartial(object.backoff)
-      : undefined;
-    return message;
   },
 };
 
@@ -5340,23 +4328,6 @@ export const FailureAccrual_Unified: MessageFns<FailureAccrual_Unified> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<FailureAccrual_Unified>): FailureAccrual_Unified {
-    return FailureAccrual_Unified.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<FailureAccrual_Unified>): FailureAccrual_Unified {
-    const message = createBaseFailureAccrual_Unified();
-    message.successRateThreshold = object.successRateThreshold ?? 0;
-    message.decay = (object.decay !== undefined && object.decay !== null)
-      ? Duration.fromPartial(object.decay)
-      : undefined;
-    message.minRequests = object.minRequests ?? 0;
-    message.maxConsecutiveFailures = object.maxConsecutiveFailures ?? 0;
-    message.backoff = (object.backoff !== undefined && object.backoff !== null)
-      ? ExponentialBackoff.fromPartial(object.backoff)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseEjectionConfig(): EjectionConfig {
@@ -5402,15 +4373,6 @@ export const EjectionConfig: MessageFns<EjectionConfig> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<EjectionConfig>): EjectionConfig {
-    return EjectionConfig.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<EjectionConfig>): EjectionConfig {
-    const message = createBaseEjectionConfig();
-    message.minReadyEndpoints = object.minReadyEndpoints ?? 0;
-    return message;
   },
 };
 
@@ -5491,22 +4453,6 @@ export const ExponentialBackoff: MessageFns<ExponentialBackoff> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ExponentialBackoff>): ExponentialBackoff {
-    return ExponentialBackoff.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ExponentialBackoff>): ExponentialBackoff {
-    const message = createBaseExponentialBackoff();
-    message.minBackoff = (object.minBackoff !== undefined && object.minBackoff !== null)
-      ? Duration.fromPartial(object.minBackoff)
-      : undefined;
-    message.maxBackoff = (object.maxBackoff !== undefined && object.maxBackoff !== null)
-      ? Duration.fromPartial(object.maxBackoff)
-      : undefined;
-    message.jitterRatio = object.jitterRatio ?? 0;
-    message.respectRetryAfterHint = object.respectRetryAfterHint ?? false;
-    return message;
-  },
 };
 
 export type OutboundPoliciesService = typeof OutboundPoliciesService;
@@ -5566,18 +4512,7 @@ export const OutboundPoliciesClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -238,21 +238,6 @@ export const ObserveRequest: MessageFns<ObserveRequest> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest>): ObserveRequest {
-    return ObserveRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest>): ObserveRequest {
-    const message = createBaseObserveRequest();
-    message.limit = object.limit ?? 0;
-    message.match = (object.match !== undefined && object.match !== null)
-      ? ObserveRequest_Match.fromPartial(object.match)
-      : undefined;
-    message.extract = (object.extract !== undefined && object.extract !== null)
-      ? ObserveRequest_Extract.fromPartial(object.extract)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Match(): ObserveRequest_Match {
@@ -381,67 +366,6 @@ export const ObserveRequest_Match: MessageFns<ObserveRequest_Match> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest_Match>): ObserveRequest_Match {
-    return ObserveRequest_Match.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match>): ObserveRequest_Match {
-    const message = createBaseObserveRequest_Match();
-    switch (object.match?.$case) {
-      case "all": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "all", value: ObserveRequest_Match_Seq.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "any": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "any", value: ObserveRequest_Match_Seq.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "not": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "not", value: ObserveRequest_Match.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "source": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "source", value: ObserveRequest_Match_Tcp.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "destination": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "destination", value: ObserveRequest_Match_Tcp.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "http": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "http", value: ObserveRequest_Match_Http.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "destinationLabel": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = {
-            $case: "destinationLabel",
-            value: ObserveRequest_Match_Label.fromPartial(object.match.value),
-          };
-        }
-        break;
-      }
-      case "routeLabel": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "routeLabel", value: ObserveRequest_Match_Label.fromPartial(object.match.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Match_Seq(): ObserveRequest_Match_Seq {
@@ -487,15 +411,6 @@ export const ObserveRequest_Match_Seq: MessageFns<ObserveRequest_Match_Seq> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Seq>): ObserveRequest_Match_Seq {
-    return ObserveRequest_Match_Seq.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Seq>): ObserveRequest_Match_Seq {
-    const message = createBaseObserveRequest_Match_Seq();
-    message.matches = object.matches?.map((e) => ObserveRequest_Match.fromPartial(e)) || [];
-    return message;
   },
 };
 
@@ -553,16 +468,6 @@ export const ObserveRequest_Match_Label: MessageFns<ObserveRequest_Match_Label> 
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Label>): ObserveRequest_Match_Label {
-    return ObserveRequest_Match_Label.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Label>): ObserveRequest_Match_Label {
-    const message = createBaseObserveRequest_Match_Label();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -629,28 +534,6 @@ export const ObserveRequest_Match_Tcp: MessageFns<ObserveRequest_Match_Tcp> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Tcp>): ObserveRequest_Match_Tcp {
-    return ObserveRequest_Match_Tcp.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Tcp>): ObserveRequest_Match_Tcp {
-    const message = createBaseObserveRequest_Match_Tcp();
-    switch (object.match?.$case) {
-      case "netmask": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "netmask", value: ObserveRequest_Match_Tcp_Netmask.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "ports": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "ports", value: ObserveRequest_Match_Tcp_PortRange.fromPartial(object.match.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Match_Tcp_Netmask(): ObserveRequest_Match_Tcp_Netmask {
@@ -708,16 +591,6 @@ export const ObserveRequest_Match_Tcp_Netmask: MessageFns<ObserveRequest_Match_T
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Tcp_Netmask>): ObserveRequest_Match_Tcp_Netmask {
-    return ObserveRequest_Match_Tcp_Netmask.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Tcp_Netmask>): ObserveRequest_Match_Tcp_Netmask {
-    const message = createBaseObserveRequest_Match_Tcp_Netmask();
-    message.ip = (object.ip !== undefined && object.ip !== null) ? IPAddress.fromPartial(object.ip) : undefined;
-    message.mask = object.mask ?? 0;
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Match_Tcp_PortRange(): ObserveRequest_Match_Tcp_PortRange {
@@ -774,16 +647,6 @@ export const ObserveRequest_Match_Tcp_PortRange: MessageFns<ObserveRequest_Match
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Tcp_PortRange>): ObserveRequest_Match_Tcp_PortRange {
-    return ObserveRequest_Match_Tcp_PortRange.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Tcp_PortRange>): ObserveRequest_Match_Tcp_PortRange {
-    const message = createBaseObserveRequest_Match_Tcp_PortRange();
-    message.min = object.min ?? 0;
-    message.max = object.max ?? 0;
-    return message;
   },
 };
 
@@ -872,46 +735,6 @@ export const ObserveRequest_Match_Http: MessageFns<ObserveRequest_Match_Http> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Http>): ObserveRequest_Match_Http {
-    return ObserveRequest_Match_Http.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Http>): ObserveRequest_Match_Http {
-    const message = createBaseObserveRequest_Match_Http();
-    switch (object.match?.$case) {
-      case "scheme": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "scheme", value: Scheme.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "authority": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = {
-            $case: "authority",
-            value: ObserveRequest_Match_Http_StringMatch.fromPartial(object.match.value),
-          };
-        }
-        break;
-      }
-      case "method": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "method", value: HttpMethod.fromPartial(object.match.value) };
-        }
-        break;
-      }
-      case "path": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = {
-            $case: "path",
-            value: ObserveRequest_Match_Http_StringMatch.fromPartial(object.match.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Match_Http_StringMatch(): ObserveRequest_Match_Http_StringMatch {
@@ -971,28 +794,6 @@ export const ObserveRequest_Match_Http_StringMatch: MessageFns<ObserveRequest_Ma
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest_Match_Http_StringMatch>): ObserveRequest_Match_Http_StringMatch {
-    return ObserveRequest_Match_Http_StringMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Match_Http_StringMatch>): ObserveRequest_Match_Http_StringMatch {
-    const message = createBaseObserveRequest_Match_Http_StringMatch();
-    switch (object.match?.$case) {
-      case "exact": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "exact", value: object.match.value };
-        }
-        break;
-      }
-      case "prefix": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "prefix", value: object.match.value };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Extract(): ObserveRequest_Extract {
@@ -1040,22 +841,6 @@ export const ObserveRequest_Extract: MessageFns<ObserveRequest_Extract> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ObserveRequest_Extract>): ObserveRequest_Extract {
-    return ObserveRequest_Extract.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Extract>): ObserveRequest_Extract {
-    const message = createBaseObserveRequest_Extract();
-    switch (object.extract?.$case) {
-      case "http": {
-        if (object.extract?.value !== undefined && object.extract?.value !== null) {
-          message.extract = { $case: "http", value: ObserveRequest_Extract_Http.fromPartial(object.extract.value) };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -1108,25 +893,6 @@ export const ObserveRequest_Extract_Http: MessageFns<ObserveRequest_Extract_Http
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<ObserveRequest_Extract_Http>): ObserveRequest_Extract_Http {
-    return ObserveRequest_Extract_Http.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<ObserveRequest_Extract_Http>): ObserveRequest_Extract_Http {
-    const message = createBaseObserveRequest_Extract_Http();
-    switch (object.extract?.$case) {
-      case "headers": {
-        if (object.extract?.value !== undefined && object.extract?.value !== null) {
-          message.extract = {
-            $case: "headers",
-            value: ObserveRequest_Extract_Http_Headers.fromPartial(object.extract.value),
-          };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseObserveRequest_Extract_Http_Headers(): ObserveRequest_Extract_Http_Headers {
@@ -1161,14 +927,6 @@ export const ObserveRequest_Extract_Http_Headers: MessageFns<ObserveRequest_Extr
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<ObserveRequest_Extract_Http_Headers>): ObserveRequest_Extract_Http_Headers {
-    return ObserveRequest_Extract_Http_Headers.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<ObserveRequest_Extract_Http_Headers>): ObserveRequest_Extract_Http_Headers {
-    const message = createBaseObserveRequest_Extract_Http_Headers();
-    return message;
   },
 };
 
@@ -1228,28 +986,6 @@ export const Eos: MessageFns<Eos> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<Eos>): Eos {
-    return Eos.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Eos>): Eos {
-    const message = createBaseEos();
-    switch (object.end?.$case) {
-      case "grpcStatusCode": {
-        if (object.end?.value !== undefined && object.end?.value !== null) {
-          message.end = { $case: "grpcStatusCode", value: object.end.value };
-        }
-        break;
-      }
-      case "resetErrorCode": {
-        if (object.end?.value !== undefined && object.end?.value !== null) {
-          message.end = { $case: "resetErrorCode", value: object.end.value };
-        }
-        break;
-      }
-    }
-    return message;
   },
 };
 
@@ -1373,38 +1109,6 @@ export const TapEvent: MessageFns<TapEvent> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TapEvent>): TapEvent {
-    return TapEvent.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent>): TapEvent {
-    const message = createBaseTapEvent();
-    message.source = (object.source !== undefined && object.source !== null)
-      ? TcpAddress.fromPartial(object.source)
-      : undefined;
-    message.destination = (object.destination !== undefined && object.destination !== null)
-      ? TcpAddress.fromPartial(object.destination)
-      : undefined;
-    message.sourceMeta = (object.sourceMeta !== undefined && object.sourceMeta !== null)
-      ? TapEvent_EndpointMeta.fromPartial(object.sourceMeta)
-      : undefined;
-    message.destinationMeta = (object.destinationMeta !== undefined && object.destinationMeta !== null)
-      ? TapEvent_EndpointMeta.fromPartial(object.destinationMeta)
-      : undefined;
-    message.routeMeta = (object.routeMeta !== undefined && object.routeMeta !== null)
-      ? TapEvent_RouteMeta.fromPartial(object.routeMeta)
-      : undefined;
-    message.proxyDirection = object.proxyDirection ?? 0;
-    switch (object.event?.$case) {
-      case "http": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "http", value: TapEvent_Http.fromPartial(object.event.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseTapEvent_EndpointMeta(): TapEvent_EndpointMeta {
@@ -1453,23 +1157,6 @@ export const TapEvent_EndpointMeta: MessageFns<TapEvent_EndpointMeta> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TapEvent_EndpointMeta>): TapEvent_EndpointMeta {
-    return TapEvent_EndpointMeta.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_EndpointMeta>): TapEvent_EndpointMeta {
-    const message = createBaseTapEvent_EndpointMeta();
-    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    return message;
   },
 };
 
@@ -1528,16 +1215,6 @@ export const TapEvent_EndpointMeta_LabelsEntry: MessageFns<TapEvent_EndpointMeta
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TapEvent_EndpointMeta_LabelsEntry>): TapEvent_EndpointMeta_LabelsEntry {
-    return TapEvent_EndpointMeta_LabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_EndpointMeta_LabelsEntry>): TapEvent_EndpointMeta_LabelsEntry {
-    const message = createBaseTapEvent_EndpointMeta_LabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
-  },
 };
 
 function createBaseTapEvent_RouteMeta(): TapEvent_RouteMeta {
@@ -1586,23 +1263,6 @@ export const TapEvent_RouteMeta: MessageFns<TapEvent_RouteMeta> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TapEvent_RouteMeta>): TapEvent_RouteMeta {
-    return TapEvent_RouteMeta.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_RouteMeta>): TapEvent_RouteMeta {
-    const message = createBaseTapEvent_RouteMeta();
-    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
-      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
-        if (value !== undefined) {
-          acc[key] = globalThis.String(value);
-        }
-        return acc;
-      },
-      {},
-    );
-    return message;
   },
 };
 
@@ -1660,16 +1320,6 @@ export const TapEvent_RouteMeta_LabelsEntry: MessageFns<TapEvent_RouteMeta_Label
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TapEvent_RouteMeta_LabelsEntry>): TapEvent_RouteMeta_LabelsEntry {
-    return TapEvent_RouteMeta_LabelsEntry.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_RouteMeta_LabelsEntry>): TapEvent_RouteMeta_LabelsEntry {
-    const message = createBaseTapEvent_RouteMeta_LabelsEntry();
-    message.key = object.key ?? "";
-    message.value = object.value ?? "";
-    return message;
   },
 };
 
@@ -1744,34 +1394,6 @@ export const TapEvent_Http: MessageFns<TapEvent_Http> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TapEvent_Http>): TapEvent_Http {
-    return TapEvent_Http.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_Http>): TapEvent_Http {
-    const message = createBaseTapEvent_Http();
-    switch (object.event?.$case) {
-      case "requestInit": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "requestInit", value: TapEvent_Http_RequestInit.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "responseInit": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "responseInit", value: TapEvent_Http_ResponseInit.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "responseEnd": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "responseEnd", value: TapEvent_Http_ResponseEnd.fromPartial(object.event.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseTapEvent_Http_StreamId(): TapEvent_Http_StreamId {
@@ -1831,16 +1453,6 @@ export const TapEvent_Http_StreamId: MessageFns<TapEvent_Http_StreamId> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TapEvent_Http_StreamId>): TapEvent_Http_StreamId {
-    return TapEvent_Http_StreamId.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_Http_StreamId>): TapEvent_Http_StreamId {
-    const message = createBaseTapEvent_Http_StreamId();
-    message.base = object.base ?? 0;
-    message.stream = (object.stream !== undefined && object.stream !== null) ? BigInt(object.stream) : 0n;
-    return message;
   },
 };
 
@@ -1943,28 +1555,6 @@ export const TapEvent_Http_RequestInit: MessageFns<TapEvent_Http_RequestInit> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TapEvent_Http_RequestInit>): TapEvent_Http_RequestInit {
-    return TapEvent_Http_RequestInit.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_Http_RequestInit>): TapEvent_Http_RequestInit {
-    const message = createBaseTapEvent_Http_RequestInit();
-    message.id = (object.id !== undefined && object.id !== null)
-      ? TapEvent_Http_StreamId.fromPartial(object.id)
-      : undefined;
-    message.method = (object.method !== undefined && object.method !== null)
-      ? HttpMethod.fromPartial(object.method)
-      : undefined;
-    message.scheme = (object.scheme !== undefined && object.scheme !== null)
-      ? Scheme.fromPartial(object.scheme)
-      : undefined;
-    message.authority = object.authority ?? "";
-    message.path = object.path ?? "";
-    message.headers = (object.headers !== undefined && object.headers !== null)
-      ? Headers.fromPartial(object.headers)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseTapEvent_Http_ResponseInit(): TapEvent_Http_ResponseInit {
@@ -2043,24 +1633,6 @@ export const TapEvent_Http_ResponseInit: MessageFns<TapEvent_Http_ResponseInit> 
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<TapEvent_Http_ResponseInit>): TapEvent_Http_ResponseInit {
-    return TapEvent_Http_ResponseInit.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_Http_ResponseInit>): TapEvent_Http_ResponseInit {
-    const message = createBaseTapEvent_Http_ResponseInit();
-    message.id = (object.id !== undefined && object.id !== null)
-      ? TapEvent_Http_StreamId.fromPartial(object.id)
-      : undefined;
-    message.sinceRequestInit = (object.sinceRequestInit !== undefined && object.sinceRequestInit !== null)
-      ? Duration.fromPartial(object.sinceRequestInit)
-      : undefined;
-    message.httpStatus = object.httpStatus ?? 0;
-    message.headers = (object.headers !== undefined && object.headers !== null)
-      ? Headers.fromPartial(object.headers)
-      : undefined;
-    return message;
   },
 };
 
@@ -2173,30 +1745,6 @@ export const TapEvent_Http_ResponseEnd: MessageFns<TapEvent_Http_ResponseEnd> = 
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<TapEvent_Http_ResponseEnd>): TapEvent_Http_ResponseEnd {
-    return TapEvent_Http_ResponseEnd.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<TapEvent_Http_ResponseEnd>): TapEvent_Http_ResponseEnd {
-    const message = createBaseTapEvent_Http_ResponseEnd();
-    message.id = (object.id !== undefined && object.id !== null)
-      ? TapEvent_Http_StreamId.fromPartial(object.id)
-      : undefined;
-    message.sinceRequestInit = (object.sinceRequestInit !== undefined && object.sinceRequestInit !== null)
-      ? Duration.fromPartial(object.sinceRequestInit)
-      : undefined;
-    message.sinceResponseInit = (object.sinceResponseInit !== undefined && object.sinceResponseInit !== null)
-      ? Duration.fromPartial(object.sinceResponseInit)
-      : undefined;
-    message.responseBytes = (object.responseBytes !== undefined && object.responseBytes !== null)
-      ? BigInt(object.responseBytes)
-      : 0n;
-    message.eos = (object.eos !== undefined && object.eos !== null) ? Eos.fromPartial(object.eos) : undefined;
-    message.trailers = (object.trailers !== undefined && object.trailers !== null)
-      ? Headers.fromPartial(object.trailers)
-      : undefined;
-    return message;
-  },
 };
 
 /** Served by the proxy. */
@@ -2228,18 +1776,7 @@ export const TapClient = makeGenericClientConstructor(TapService, "io.linkerd.pr
   serviceName: string;
 };
 
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
-
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -69,28 +69,6 @@ export const SniMatch: MessageFns<SniMatch> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SniMatch>): SniMatch {
-    return SniMatch.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SniMatch>): SniMatch {
-    const message = createBaseSniMatch();
-    switch (object.match?.$case) {
-      case "exact": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "exact", value: object.match.value };
-        }
-        break;
-      }
-      case "suffix": {
-        if (object.match?.value !== undefined && object.match?.value !== null) {
-          message.match = { $case: "suffix", value: SniMatch_Suffix.fromPartial(object.match.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseSniMatch_Suffix(): SniMatch_Suffix {
@@ -137,29 +115,9 @@ export const SniMatch_Suffix: MessageFns<SniMatch_Suffix> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SniMatch_Suffix>): SniMatch_Suffix {
-    return SniMatch_Suffix.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SniMatch_Suffix>): SniMatch_Suffix {
-    const message = createBaseSniMatch_Suffix();
-    message.reverseLabels = object.reverseLabels?.map((e) => e) || [];
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }

@@ -87,19 +87,6 @@ export const Header: MessageFns<Header> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<Header>): Header {
-    return Header.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Header>): Header {
-    const message = createBaseHeader();
-    message.port = object.port ?? 0;
-    message.name = object.name ?? "";
-    message.sessionProtocol = (object.sessionProtocol !== undefined && object.sessionProtocol !== null)
-      ? SessionProtocol.fromPartial(object.sessionProtocol)
-      : undefined;
-    return message;
-  },
 };
 
 function createBaseSessionProtocol(): SessionProtocol {
@@ -159,28 +146,6 @@ export const SessionProtocol: MessageFns<SessionProtocol> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SessionProtocol>): SessionProtocol {
-    return SessionProtocol.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<SessionProtocol>): SessionProtocol {
-    const message = createBaseSessionProtocol();
-    switch (object.kind?.$case) {
-      case "http1": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "http1", value: SessionProtocol_Http1.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-      case "http2": {
-        if (object.kind?.value !== undefined && object.kind?.value !== null) {
-          message.kind = { $case: "http2", value: SessionProtocol_Http2.fromPartial(object.kind.value) };
-        }
-        break;
-      }
-    }
-    return message;
-  },
 };
 
 function createBaseSessionProtocol_Http1(): SessionProtocol_Http1 {
@@ -215,14 +180,6 @@ export const SessionProtocol_Http1: MessageFns<SessionProtocol_Http1> = {
     } finally {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
-  },
-
-  create(base?: DeepPartial<SessionProtocol_Http1>): SessionProtocol_Http1 {
-    return SessionProtocol_Http1.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<SessionProtocol_Http1>): SessionProtocol_Http1 {
-    const message = createBaseSessionProtocol_Http1();
-    return message;
   },
 };
 
@@ -259,28 +216,9 @@ export const SessionProtocol_Http2: MessageFns<SessionProtocol_Http2> = {
       (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
     }
   },
-
-  create(base?: DeepPartial<SessionProtocol_Http2>): SessionProtocol_Http2 {
-    return SessionProtocol_Http2.fromPartial(base ?? {});
-  },
-  fromPartial(_: DeepPartial<SessionProtocol_Http2>): SessionProtocol_Http2 {
-    const message = createBaseSessionProtocol_Http2();
-    return message;
-  },
 };
-
-type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
-
-type DeepPartial<T> = T extends bigint ? string | number | bigint
-  : T extends Builtin ? T : T extends globalThis.Array<infer U> ? globalThis.Array<DeepPartial<U>>
-  : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
-  : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
-  : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
-  : Partial<T>;
 
 interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
   decode(input: BinaryReader | Uint8Array, length?: number): T;
-  create(base?: DeepPartial<T>): T;
-  fromPartial(object: DeepPartial<T>): T;
 }
