@@ -44,6 +44,7 @@ export function compileGrpcRoute(
     const failure = (message: string): GrpcFilter => ({ kind: 'failure', code: UNAVAILABLE, message });
     const matches = asList(rule['matches']);
     return {
+      index,
       matches: (matches.length > 0 ? matches : [{}]).map((match, nth) =>
         readMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
       ),

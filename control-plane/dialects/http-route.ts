@@ -51,6 +51,7 @@ export function compileHttpRoute(
     const isAnswered = filters.some(({ kind }) => kind === 'redirect');
     const { attemptMs, ...timeouts } = readTimeouts(rule, field, problems.fatal);
     return {
+      index,
       matches: (matches.length > 0 ? matches : EVERYTHING).map((match, nth) =>
         readHttpMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
       ),

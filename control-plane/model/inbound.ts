@@ -60,6 +60,7 @@ export type MatchedFilters =
 /** What is known about a request after routing. `route` is absent when no route matched: the answer is 404. */
 export type RequestVerdict = {
   readonly route?: ResourceRef;
+  readonly rule?: number; // of the route; absent: none
   readonly verdict: Verdict;
   readonly filters?: MatchedFilters; // absent: none
 };
@@ -88,50 +89,72 @@ export function authorizeRequest(server: InboundServer, client: Client, request:
   }
   const { ref, authorizations } = found.route;
   const verdict = authorize(server.ref, [authorizations, server.authorizations], client);
-  return { route: ref, verdict, ...(found.filters && { filters: found.filters }) };
+  const { filters, rule } = found;
+  return { route: ref, verdict, ...(rule !== undefined && { rule }), ...(filters && { filters }) };
 }
 
-type Found = { readonly route: Route<unknown>; readonly filters?: MatchedFilters };
+type Found = { readonly route: Route<unknown>; readonly rule?: number; readonly filters?: MatchedFilters };
 
 function findRule(protocol: InboundProtocol, request: RequestHead): Found | undefined {
   if (!('routes' in protocol)) return { route: NO_ROUTE };
   if (protocol.kind === 'grpc') {
-    const best = mostSpecific(protocol.routes, request, ({ matches }) => bestGrpcMatch(matches, request));
+    const best = bestRule(protocol.routes, request, ({ matches }) => bestGrpcMatch(matches, request));
     const filters = best?.rule?.filters;
-    return best && { route: best.route, ...(filters && { filters: { kind: 'grpc', filters } }) };
+    return best && { ...placeOf(best), ...(filters && { filters: { kind: 'grpc', filters } }) };
   }
-  const best = mostSpecific(protocol.routes, request, ({ matches }) => bestMatch(matches, request));
+  const best = bestRule(protocol.routes, request, ({ matches }) => bestMatch(matches, request));
   const filters = best?.rule?.filters;
   return (
     best && {
-      route: best.route,
+      ...placeOf(best),
       ...(filters && { filters: { kind: 'http', filters, prefix: prefixOf(best.rule.matches) } }),
     }
   );
 }
 
-/** @returns the most specific route, the first of equals; nothing when there are routes but none matches */
-export function findRoute(routes: readonly InboundRoute[], request: RequestHead): InboundRoute | undefined {
-  return mostSpecific(routes, request, ({ matches }) => bestMatch(matches, request))?.route;
+function placeOf({ route, index }: { readonly route: Route<unknown>; readonly index?: number }): Found {
+  return { route, ...(index !== undefined && { rule: index }) };
 }
 
-function mostSpecific<R>(
+/** @returns the most specific route, the first of equals; nothing when there are routes but none matches */
+export function findRoute(routes: readonly InboundRoute[], request: RequestHead): InboundRoute | undefined {
+  return bestRule(routes, request, ({ matches }) => bestMatch(matches, request))?.route;
+}
+
+function bestRule<R>(
   routes: readonly Route<R>[],
   request: RequestHead,
   score: (rule: R) => readonly number[] | undefined,
-): { readonly route: Route<R>; readonly rule?: R } | undefined {
+): { readonly route: Route<R>; readonly rule?: R; readonly index?: number } | undefined {
   if (routes.length === 0) return { route: { ...NO_ROUTE, rules: [] } };
-  let best: { route: Route<R>; rule: R; specificity: readonly number[] } | undefined;
+  let best: { route: Route<R>; rule: R; index: number; specificity: readonly number[] } | undefined;
   for (const route of routes) {
     const hostScore = bestHost(route.hosts, request.host);
     if (hostScore === undefined) continue;
+    let index = -1;
     for (const rule of route.rules) {
+      index += 1;
       const matchScore = score(rule);
       if (matchScore === undefined) continue;
       const specificity = [hostScore, ...matchScore];
       if (best === undefined || compareSpecificity(specificity, best.specificity) > 0)
-        best = { route, rule, specificity };
+        best = { route, rule, index, specificity };
     }
   }
   return best;
+}
+
+/** Whether the verdict is the same for every request of a client, so that it has to be found only once. */
+export function isUniform({ protocol }: InboundServer): boolean {
+  if (!('routes' in protocol) || protocol.routes.length === 0) return true;
+  if (protocol.kind === 'grpc') return false;
+  const [route, other] = protocol.routes;
+  if (other !== undefined || route === undefined || route.hosts.length > 0) return false;
+  if (route.rules.some(({ filters }) => filters !== undefined)) return false;
+  return route.rules.some(({ matches }) => matches.length === 0 || matches.some(matchesEverything));
+}
+
+function matchesEverything({ path, headers, queryParams, method }: HttpMatch): boolean {
+  const isAnyPath = path === undefined || (path.kind === 'prefix' && path.value === '/');
+  return isAnyPath && headers.length === 0 && queryParams.length === 0 && method === undefined;
 }

@@ -155,6 +155,48 @@ export function compareSpecificity(a: readonly number[], b: readonly number[]): 
   return 0;
 }
 
+/** A rule as requests are compared with it. @see compareSpecificity */
+export type Scored = { readonly score: (request: RequestHead) => readonly number[] | undefined };
+
+/** @returns the rule that matches most specifically, the first of equals; nothing when none matches */
+export function mostSpecific<R extends Scored>(rules: readonly R[], request: RequestHead): R | undefined {
+  let best: R | undefined;
+  let bestScore: readonly number[] | undefined;
+  for (const rule of rules) {
+    const score = rule.score(request);
+    if (score !== undefined && (bestScore === undefined || compareSpecificity(score, bestScore) > 0)) {
+      best = rule;
+      bestScore = score;
+    }
+  }
+  return best;
+}
+
+/** How specific a rule of a route is for a request: its host first. @param match  of the rule; absent: it does not match */
+export function withHost(
+  hosts: readonly HostMatch[],
+  host: string,
+  match: readonly number[] | undefined,
+): readonly number[] | undefined {
+  if (match === undefined) return undefined;
+  const score = bestHost(hosts, host);
+  return score === undefined ? undefined : [score, ...match];
+}
+
+/** @returns what has the most specific name for a host, the first of equals; nothing when none has */
+export function mostSpecificHost<R>(
+  candidates: readonly R[],
+  hostsOf: (candidate: R) => readonly HostMatch[],
+  host: string,
+): R | undefined {
+  let best: { readonly candidate: R; readonly score: number } | undefined;
+  for (const candidate of candidates) {
+    const score = bestHost(hostsOf(candidate), host);
+    if (score !== undefined && (best === undefined || score > best.score)) best = { candidate, score };
+  }
+  return best?.candidate;
+}
+
 /** What a redirect replaces of a path: the prefix of the only match that has one. */
 export function prefixOf(matches: readonly HttpMatch[]): string {
   const prefixes = matches.flatMap(({ path }) => (path?.kind === 'prefix' ? [path.value] : []));

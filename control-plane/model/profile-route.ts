@@ -1,3 +1,4 @@
+import { bestMatch, type HttpMatch, type RequestHead, type Scored } from './match.ts';
 import type { StatusRange } from './retry.ts';
 
 /**
@@ -26,3 +27,36 @@ export type ResponseCondition =
   | { readonly kind: 'all' | 'any'; readonly conditions: readonly ResponseCondition[] }
   | { readonly kind: 'not'; readonly condition: ResponseCondition }
   | ({ readonly kind: 'status' } & StatusRange);
+
+/** Routes for requests, in their order. The first that holds wins, whatever follows. */
+export function scoredRoutes(routes: readonly ProfileRoute[]): readonly (Scored & { readonly route: ProfileRoute })[] {
+  return routes.map((route, index) => {
+    const holds = conditionHolds(route.condition);
+    const specificity = [routes.length - index];
+    return { route, score: (request: RequestHead) => (holds(request) ? specificity : undefined) };
+  });
+}
+
+/** A condition, ready for requests. */
+export function conditionHolds(condition: RequestCondition): (request: RequestHead) => boolean {
+  switch (condition.kind) {
+    case 'all': {
+      const parts = condition.conditions.map(conditionHolds);
+      return (request) => parts.every((part) => part(request));
+    }
+    case 'any': {
+      const parts = condition.conditions.map(conditionHolds);
+      return (request) => parts.some((part) => part(request));
+    }
+    case 'not': {
+      const part = conditionHolds(condition.condition);
+      return (request) => !part(request);
+    }
+    case 'path': {
+      const match: HttpMatch = { path: { kind: 'regex', pattern: condition.pattern }, headers: [], queryParams: [] };
+      return (request) => bestMatch([match], request) !== undefined;
+    }
+    case 'method':
+      return (request) => request.method === condition.method;
+  }
+}

@@ -21,6 +21,12 @@ export type Profile = {
   readonly ref?: ResourceRef;
 };
 
+/** Whether the profile of a Service decides about HTTP, and the routes of its outbound policy are not used. */
+export function decidesRoutes(profile: Profile | undefined): profile is Profile & { fullyQualifiedName: string } {
+  if (profile?.fullyQualifiedName === undefined) return false;
+  return profile.routes !== undefined || profile.targets !== undefined;
+}
+
 /** One share of a traffic split. Source: linkerd2-proxy-api `destination.WeightedDst`. */
 export type WeightedTarget = {
   readonly authority: string; // host:port whose endpoints are discovered

@@ -31,6 +31,8 @@ export type GrpcRule = Rule<GrpcMatch, GrpcFilter> & { readonly retry?: GrpcRetr
  * @template F  filters
  */
 type Rule<M, F> = {
+  /** Place in the list of the object that the rule is of. Absent where the object is not known: messages do not carry it. */
+  readonly index?: number;
   readonly matches: readonly M[]; // one must hold; empty: everything
   readonly filters: readonly F[];
   readonly distribution: Distribution<F>;

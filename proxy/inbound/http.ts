@@ -1,5 +1,5 @@
 import type { Client, Verdict } from '#model/authorization.ts';
-import { authorizeRequest, type InboundServer, type MatchedFilters, type RequestVerdict } from '#model/inbound.ts';
+import { authorizeRequest, isUniform, type MatchedFilters, type RequestVerdict } from '#model/inbound.ts';
 import type { RateLimitScope } from '#model/rate-limit.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { Destination, ServerEndpoint } from '../balance/destination.ts';
@@ -254,26 +254,4 @@ export class InboundRequests {
 function isProbe(verdict: Verdict, { tls }: Client): boolean {
   if (!verdict.isAllowed || tls.kind !== 'none') return false;
   return verdict.authorization.type === 'default' && verdict.authorization.name === 'probe';
-}
-
-/** Whether the verdict depends on the client only. */
-function isUniform(server: InboundServer): boolean {
-  if (!('routes' in server.protocol)) return true;
-  if (server.protocol.routes.length === 0) return true;
-  if (server.protocol.kind === 'grpc') return false;
-  const { routes } = server.protocol;
-  const [route] = routes;
-  if (routes.length > 1 || route === undefined || route.hosts.length > 0) return false;
-  if (route.rules.some(({ filters }) => filters !== undefined)) return false;
-  return route.rules.some((rule) => rule.matches.length === 0 || rule.matches.some(matchesAll));
-}
-
-function matchesAll(match: {
-  path?: { kind: string; value?: string };
-  headers: readonly unknown[];
-  queryParams: readonly unknown[];
-  method?: string;
-}): boolean {
-  const isAnyPath = match.path === undefined || (match.path.kind === 'prefix' && match.path.value === '/');
-  return isAnyPath && match.headers.length === 0 && match.queryParams.length === 0 && match.method === undefined;
 }

@@ -1,5 +1,5 @@
 import type { OpaqueFilter } from '#model/filter.ts';
-import { bestHost } from '#model/match.ts';
+import { mostSpecificHost } from '#model/match.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import type { OpaqueRoute, TlsRoute } from '#model/route.ts';
@@ -77,11 +77,7 @@ export class ConnectionRoutes implements Disposable {
     if (this.isByServerName && serverName === undefined) {
       throw new ProxyError('no-route', 'the routes go by the server name of TLS (SNI), and the client has shown none');
     }
-    let best: { readonly plan: ConnectionPlan; readonly score: number } | undefined;
-    for (const { serverNames, plan } of this.#routes) {
-      const score = bestHost(serverNames, serverName ?? '');
-      if (score !== undefined && (best === undefined || score > best.score)) best = { plan, score };
-    }
+    const best = mostSpecificHost(this.#routes, ({ serverNames }) => serverNames, serverName ?? '');
     if (best === undefined) throw new ProxyError('no-route', `no route matches the server name ${serverName}`);
     return best.plan;
   }

@@ -1,16 +1,15 @@
 import type { GrpcFilter, HttpFilter, Mirror } from '#model/filter.ts';
 import {
   bestGrpcMatch,
-  bestHost,
   bestMatch,
-  compareSpecificity,
+  mostSpecific,
   prefixOf,
-  type HttpMatch,
+  withHost,
   type MatchesPattern,
-  type RequestHead,
+  type Scored,
 } from '#model/match.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
-import type { ProfileRoute, RequestCondition, ResponseClass, ResponseCondition } from '#model/profile-route.ts';
+import { scoredRoutes, type ProfileRoute, type ResponseClass, type ResponseCondition } from '#model/profile-route.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { Retry } from '#model/retry.ts';
 
@@ -33,13 +32,13 @@ import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type R
 const PROFILE_RETRIES_MAX = 10;
 const REPLAY_BYTES_MAX = 64 * 1024;
 
-type Scored = { readonly score: (request: RequestHead) => readonly number[] | undefined; readonly plan: Plan };
+type PlannedRule = Scored & { readonly plan: Plan };
 
 /** The routes of one target, ready for requests. Holds their backends; dispose of it when others take over. */
 export class RouteTable implements Disposable {
   readonly backends: Backends;
   readonly #subject: string; // of the routes, for people
-  readonly #rules: readonly Scored[];
+  readonly #rules: readonly PlannedRule[];
   readonly #metrics: readonly RouteMetrics[];
   /** A request that matches nothing; absent: 404. */
   readonly #otherwise: Plan | undefined;
@@ -49,7 +48,7 @@ export class RouteTable implements Disposable {
   private constructor(
     subject: string,
     backends: Backends,
-    rules: readonly Scored[],
+    rules: readonly PlannedRule[],
     metrics: readonly RouteMetrics[],
     otherwise?: Plan,
     connections?: ConnectionRoutes,
@@ -98,14 +97,7 @@ export class RouteTable implements Disposable {
         prefix: '/',
       };
     };
-    const rules = routes.map((route, index) => {
-      const holds = requestCondition(route.condition);
-      // The first that holds wins, whatever follows.
-      return {
-        score: (request: RequestHead) => (holds(request) ? [routes.length - index] : undefined),
-        plan: planOf(route),
-      };
-    });
+    const rules = scoredRoutes(routes).map(({ route, score }) => ({ score, plan: planOf(route) }));
     const connections = profile.targets === undefined ? undefined : ConnectionRoutes.ofSplit(choose);
     return new RouteTable(name, backends, rules, all, planOf(undefined), connections);
   }
@@ -123,7 +115,7 @@ export class RouteTable implements Disposable {
     const connections = ConnectionRoutes.ofPolicy(policy, backends, context, target);
     const budget = new RetryBudget(profile?.retryBudget ?? DEFAULT_RETRY_BUDGET);
     const all: RouteMetrics[] = [];
-    const rules: Scored[] = [];
+    const rules: PlannedRule[] = [];
     if (protocol.kind === 'tls') return new RouteTable(subject, backends, rules, all, undefined, connections);
     if (protocol.kind === 'opaque') {
       const metrics = new PolicyRouteMetrics(
@@ -166,7 +158,7 @@ export class RouteTable implements Disposable {
               : retryPlan(rule.retry, retriedAnswers([], rule.retry.conditions), budget);
           const filters = filtersOf(rule.filters);
           rules.push({
-            score: (request) => scoreOf(route.hosts, request, bestGrpcMatch(rule.matches, request)),
+            score: (request) => withHost(route.hosts, request.host, bestGrpcMatch(rule.matches, request)),
             plan: {
               ref: route.ref,
               filters,
@@ -196,7 +188,7 @@ export class RouteTable implements Disposable {
         const { timeouts, matches } = rule;
         const filters = filtersOf(rule.filters);
         rules.push({
-          score: (request) => scoreOf(route.hosts, request, bestMatch(matches, request)),
+          score: (request) => withHost(route.hosts, request.host, bestMatch(matches, request)),
           plan: {
             ref: route.ref,
             filters,
@@ -218,14 +210,7 @@ export class RouteTable implements Disposable {
   /** @throws ProxyError  `no-route` when nothing matches */
   find(head: HttpHead, matchesPattern: MatchesPattern): Plan {
     const request = new MatchedHead(head, matchesPattern);
-    let best: { readonly plan: Plan; readonly score: readonly number[] } | undefined;
-    for (const { score: scoreRule, plan } of this.#rules) {
-      const score = scoreRule(request);
-      if (score !== undefined && (best === undefined || compareSpecificity(score, best.score) > 0)) {
-        best = { plan, score };
-      }
-    }
-    const plan = best?.plan ?? this.#otherwise;
+    const plan = mostSpecific(this.#rules, request)?.plan ?? this.#otherwise;
     if (plan === undefined)
       throw new ProxyError('no-route', `no route of ${this.#subject} matches ${request.method} ${request.path}`);
     return plan;
@@ -236,16 +221,6 @@ export class RouteTable implements Disposable {
     for (const metrics of this.#metrics) metrics[Symbol.dispose]();
     this.connections?.[Symbol.dispose]();
   }
-}
-
-function scoreOf(
-  hosts: Parameters<typeof bestHost>[0],
-  request: RequestHead,
-  match: readonly number[] | undefined,
-): readonly number[] | undefined {
-  if (match === undefined) return undefined;
-  const host = bestHost(hosts, request.host);
-  return host === undefined ? undefined : [host, ...match];
 }
 
 function grpcFilters(filters: readonly GrpcFilter[], backends: Backends, metrics: RouteMetrics): readonly PlanFilter[] {
@@ -271,29 +246,6 @@ function retryPlan<C>(retry: Retry<C>, isFailure: RetryPlan['isFailure'], budget
     isFailure,
     budget,
   };
-}
-
-function requestCondition(condition: RequestCondition): (request: RequestHead) => boolean {
-  switch (condition.kind) {
-    case 'all': {
-      const parts = condition.conditions.map(requestCondition);
-      return (request) => parts.every((part) => part(request));
-    }
-    case 'any': {
-      const parts = condition.conditions.map(requestCondition);
-      return (request) => parts.some((part) => part(request));
-    }
-    case 'not': {
-      const part = requestCondition(condition.condition);
-      return (request) => !part(request);
-    }
-    case 'path': {
-      const match: HttpMatch = { path: { kind: 'regex', pattern: condition.pattern }, headers: [], queryParams: [] };
-      return (request) => bestMatch([match], request) !== undefined;
-    }
-    case 'method':
-      return (request) => request.method === condition.method;
-  }
 }
 
 function classifier(classes: readonly ResponseClass[]): IsFailure {

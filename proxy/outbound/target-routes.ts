@@ -5,7 +5,7 @@ import { OutboundPoliciesService } from '#api/gen/outbound.ts';
 import { formatSocketAddress, parseAddress } from '#model/address.ts';
 import type { FailureAccrual } from '#model/failure-accrual.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
-import type { Profile } from '#model/profile.ts';
+import { decidesRoutes, type Profile } from '#model/profile.ts';
 import type { Cache } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import { ProxyError } from '../errors.ts';
@@ -153,8 +153,7 @@ export class TargetRoutes implements Disposable {
   #rebuild(): void {
     const profile = this.#profile;
     const policy = this.#policy;
-    const name = profile?.fullyQualifiedName === undefined ? undefined : `${profile.fullyQualifiedName}:${this.#port}`;
-    const isByProfile = name !== undefined && (profile?.routes ?? profile?.targets) !== undefined;
+    const isByProfile = decidesRoutes(profile);
     const relevant = isByProfile ? { ...profile, endpoint: undefined } : { policy, budget: profile?.retryBudget };
     const fingerprint = JSON.stringify([isByProfile, relevant, policy?.protocol]);
     if (fingerprint === this.#fingerprint) return;
@@ -163,8 +162,10 @@ export class TargetRoutes implements Disposable {
     let table: RouteTable | undefined;
     const target = { address: this.#address, port: this.#port };
     this.#isOpaque = !isByProfile && policy?.protocol.kind === 'opaque';
-    if (isByProfile) table = RouteTable.ofProfile(profile as Profile, name, backends, this.#context);
-    else if (policy !== undefined) table = RouteTable.ofPolicy(policy, profile, backends, this.#context, target);
+    if (decidesRoutes(profile)) {
+      const name = `${profile.fullyQualifiedName}:${this.#port}`;
+      table = RouteTable.ofProfile(profile, name, backends, this.#context);
+    } else if (policy !== undefined) table = RouteTable.ofPolicy(policy, profile, backends, this.#context, target);
     if (table === undefined || backends.isAnswered) this.#replace(table);
     else this.#adoption = this.#adopt(table);
   }

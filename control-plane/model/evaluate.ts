@@ -1,0 +1,224 @@
+import type { Client } from './authorization.ts';
+import type { Distribution } from './backend.ts';
+import type { GrpcFilter, HttpFilter, OpaqueFilter } from './filter.ts';
+import { authorizeConnection, authorizeRequest, type InboundServer, type MatchedFilters } from './inbound.ts';
+import {
+  bestGrpcMatch,
+  bestMatch,
+  mostSpecific,
+  mostSpecificHost,
+  withHost,
+  type RequestHead,
+  type Scored,
+} from './match.ts';
+import type { OutboundPolicy, OutboundProtocol } from './outbound.ts';
+import { scoredRoutes } from './profile-route.ts';
+import { decidesRoutes, type Profile } from './profile.ts';
+import { limitsOfClient, type ClientLimits } from './rate-limit.ts';
+import { formatResourceRef, type ResourceRef } from './resource-ref.ts';
+import type { GrpcRetry, HttpRetry } from './retry.ts';
+import type { Timeouts } from './timeouts.ts';
+
+/** The object that decided, and where in it. */
+export type Decider = {
+  readonly ref: ResourceRef;
+  readonly rule?: number; // of spec.rules or spec.routes; absent: the whole object, or not known
+};
+
+/** What the proxy of a server does with a connection or a request. */
+export type InboundVerdict = {
+  readonly isAllowed: boolean;
+  readonly decider: Decider; // the authorization that lets in, or else what denies
+  readonly reason: string;
+  readonly isAudited: boolean; // a policy in audit mode lets in what it would deny
+  readonly route?: Decider; // that the request matched
+  readonly filters?: MatchedFilters;
+  readonly rateLimit?: { readonly ref: ResourceRef; readonly limits: ClientLimits };
+};
+
+/**
+ * What happens to a client at a port: the decision of the proxy itself, with the objects that made it.
+ *
+ * @param request  absent: a connection whose requests are not looked at
+ */
+export function evaluateInbound(server: InboundServer, client: Client, request?: RequestHead): InboundVerdict {
+  const { protocol } = server;
+  const { verdict, route, rule, filters } =
+    request === undefined || protocol.kind === 'opaque' || protocol.kind === 'tls'
+      ? { verdict: authorizeConnection(server, client) }
+      : authorizeRequest(server, client, request);
+  const limit = 'rateLimit' in protocol && request !== undefined ? protocol.rateLimit : undefined;
+  const identity = client.tls.kind === 'mesh' ? client.tls.identity : undefined;
+  return {
+    isAllowed: verdict.isAllowed,
+    decider: { ref: verdict.isAllowed ? verdict.authorization : verdict.server },
+    reason: verdict.isAllowed ? `${formatResourceRef(verdict.authorization)} lets the client in` : verdict.reason,
+    isAudited: verdict.isAllowed && verdict.isAudited,
+    ...(route && { route: { ref: route, ...(rule !== undefined && { rule }) } }),
+    ...(verdict.isAllowed && filters && { filters }),
+    ...(verdict.isAllowed && limit && { rateLimit: { ref: limit.ref, limits: limitsOfClient(limit, identity) } }),
+  };
+}
+
+/** What a proxy knows about a target; both may be absent, then connections go where they were meant to. */
+export type OutboundKnowledge = { readonly profile?: Profile; readonly policy?: OutboundPolicy };
+
+/** Where a share of what a rule matches goes. */
+export type Share = {
+  readonly ref?: ResourceRef; // absent: the address itself
+  readonly ratio: number; // 0..1, of what reaches the backends
+  readonly failure?: string; // why it fails there
+};
+
+/** What the proxy of a client does with a connection or a request. */
+export type OutboundVerdict =
+  | {
+      readonly kind: 'routed';
+      readonly decider?: Decider; // absent: nothing is known about the target
+      readonly filters: readonly (HttpFilter | GrpcFilter | OpaqueFilter)[];
+      readonly shares: readonly Share[]; // empty: it fails, or a filter answers
+      readonly timeouts: Timeouts;
+      readonly retry?: HttpRetry | GrpcRetry | 'budget'; // of a ServiceProfile: as often as its budget allows
+    }
+  | { readonly kind: 'no-route'; readonly decider: Decider; readonly reason: string };
+
+type Candidate = Scored & { readonly outcome: Extract<OutboundVerdict, { readonly kind: 'routed' }> };
+
+/** What happens to a request for a target. */
+export function evaluateOutbound(known: OutboundKnowledge, request: RequestHead): OutboundVerdict {
+  const { profile, policy } = known;
+  if (profile?.isOpaque === true) return evaluateConnection(known);
+  if (decidesRoutes(profile)) return ofProfile(profile, request);
+  if (policy === undefined) return { ...UNROUTED, ...fallback(profile) };
+  const { protocol } = policy;
+  if (protocol.kind === 'opaque' || protocol.kind === 'tls') return evaluateConnection(known);
+  const found = mostSpecific(candidatesOf(protocol), request);
+  if (found !== undefined) return found.outcome;
+  const reason = `no route of ${formatResourceRef(policy.ref)} matches ${request.method} ${request.path}`;
+  return { kind: 'no-route', decider: { ref: policy.ref }, reason };
+}
+
+/**
+ * What happens to a connection that is not HTTP, or not looked into.
+ *
+ * @param serverName  of TLS, in lower case; absent: the client has shown none
+ */
+export function evaluateConnection({ profile, policy }: OutboundKnowledge, serverName?: string): OutboundVerdict {
+  if (decidesRoutes(profile)) {
+    const decider = profile.ref ?? profile.parent;
+    return { ...UNROUTED, ...(decider && { decider: { ref: decider } }), shares: targetShares(profile) };
+  }
+  const protocol = policy?.protocol;
+  if (policy === undefined || protocol === undefined) return { ...UNROUTED, ...fallback(profile) };
+  if (protocol.kind === 'tls') {
+    const route = serverName && mostSpecificHost(protocol.routes, ({ serverNames }) => serverNames, serverName);
+    if (route) return ofConnectionRoute(route);
+    const reason = serverName
+      ? `no route matches the server name ${serverName}`
+      : 'the routes go by the server name of TLS (SNI), and the client has shown none';
+    return { kind: 'no-route', decider: { ref: policy.ref }, reason };
+  }
+  // A port that is declared HTTP is not looked into either: what is not HTTP goes to the Service itself.
+  return 'opaque' in protocol ? ofConnectionRoute(protocol.opaque) : { ...UNROUTED, ...fallback(profile, policy) };
+}
+
+const UNROUTED = { kind: 'routed', filters: [], shares: [], timeouts: {} } as const;
+
+function fallback(profile: Profile | undefined, policy?: OutboundPolicy): { readonly shares: readonly Share[] } {
+  const ref = profile?.parent ?? policy?.ref;
+  return { shares: [{ ...(ref && { ref }), ratio: 1 }] };
+}
+
+function ofProfile(profile: Profile, request: RequestHead): OutboundVerdict {
+  const routes = profile.routes ?? [];
+  const found = mostSpecific(scoredRoutes(routes), request)?.route;
+  const ref = profile.ref ?? profile.parent;
+  const rule = found === undefined ? undefined : routes.indexOf(found);
+  const isRetried = found?.isRetryable === true && profile.retryBudget !== undefined;
+  return {
+    ...UNROUTED,
+    ...(ref && { decider: { ref, ...(rule !== undefined && { rule }) } }),
+    shares: targetShares(profile),
+    timeouts: found?.timeoutMs === undefined ? {} : { requestMs: found.timeoutMs },
+    ...(isRetried && { retry: 'budget' as const }),
+  };
+}
+
+function targetShares(profile: Profile): readonly Share[] {
+  const { targets, parent } = profile;
+  if (targets === undefined) return [{ ...(parent && { ref: parent }), ratio: 1 }];
+  return shares(targets.map(({ ref, weight }) => ({ ref: ref ?? parent, weight })));
+}
+
+function candidatesOf(protocol: Exclude<OutboundProtocol, { readonly kind: 'opaque' | 'tls' }>): readonly Candidate[] {
+  if (protocol.kind === 'grpc') {
+    return protocol.routes.flatMap(({ ref, hosts, rules }) =>
+      rules.map((rule) => ({
+        score: (request: RequestHead) => withHost(hosts, request.host, bestGrpcMatch(rule.matches, request)),
+        outcome: ofRule(ref, rule),
+      })),
+    );
+  }
+  return protocol.routes.flatMap(({ ref, hosts, rules }) =>
+    rules.map((rule) => ({
+      score: (request: RequestHead) => withHost(hosts, request.host, bestMatch(rule.matches, request)),
+      outcome: ofRule(ref, rule),
+    })),
+  );
+}
+
+function ofRule(
+  ref: ResourceRef,
+  rule: {
+    readonly index?: number;
+    readonly filters: readonly (HttpFilter | GrpcFilter)[];
+    readonly distribution: Distribution<HttpFilter> | Distribution<GrpcFilter>;
+    readonly timeouts: Timeouts;
+    readonly retry?: HttpRetry | GrpcRetry;
+  },
+): Candidate['outcome'] {
+  const { index, filters, distribution, timeouts, retry } = rule;
+  const decider = { ref, ...(index !== undefined && { rule: index }) };
+  return {
+    kind: 'routed',
+    decider,
+    filters,
+    shares: distributed(distribution),
+    timeouts,
+    ...(retry && { retry }),
+  };
+}
+
+function ofConnectionRoute(route: {
+  readonly ref: ResourceRef;
+  readonly filters: readonly OpaqueFilter[];
+  readonly distribution: Distribution<OpaqueFilter>;
+}): OutboundVerdict {
+  const { ref, filters, distribution } = route;
+  return { ...UNROUTED, decider: { ref }, filters, shares: distributed(distribution) };
+}
+
+/** Of backends that are tried in order the first gets everything, as long as it can answer. */
+function distributed(distribution: Distribution<HttpFilter | GrpcFilter | OpaqueFilter>): readonly Share[] {
+  if (distribution.kind === 'empty') return [];
+  const isRandom = distribution.kind === 'random-available';
+  return shares(
+    distribution.backends.map((one, index) => {
+      const failing = one.filters.find(({ kind }) => kind === 'failure' || kind === 'invalid' || kind === 'forbidden');
+      const failure = failing === undefined ? undefined : 'message' in failing ? failing.message : 'it is forbidden';
+      const weight = 'weight' in one && isRandom ? one.weight : index === 0 ? 1 : 0;
+      return { ref: one.backend.ref, weight, ...(failure !== undefined && { failure }) };
+    }),
+  );
+}
+
+function shares(
+  weighted: readonly { readonly ref: ResourceRef | undefined; readonly weight: number; readonly failure?: string }[],
+): readonly Share[] {
+  const sum = weighted.reduce((total, { weight }) => total + weight, 0);
+  return weighted.map(({ ref, weight, failure }) => ({
+    ...(ref && { ref }),
+    ratio: sum === 0 ? 0 : weight / sum,
+    ...(failure !== undefined && { failure }),
+  }));
+}
