@@ -6,7 +6,7 @@ import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { encodeEndpointUpdate, encodeProfile } from '#api/encode/destination.ts';
 import { encodeInboundServer } from '#api/encode/inbound.ts';
 import { DestinationProfile, Update } from '#api/gen/destination.ts';
-import { Server } from '#api/gen/inbound.ts';
+import { Authz, HttpLocalRateLimit, ProxyProtocol_Detect, Server } from '#api/gen/inbound.ts';
 import { networkMatches, type Authorization } from '#model/authorization.ts';
 import { parseNetwork } from '#model/address.ts';
 import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
@@ -213,9 +213,10 @@ test('an endpoint that cannot be read does not take the others with it', () => {
 });
 
 test('a policy that cannot be understood is refused as a whole, with the field', () => {
+  const none = new Uint8Array(); // a message of no bytes has its defaults
   const refused = (server: Partial<Server>, field: RegExp): void => {
     assert.throws(
-      () => decodeInboundServer({ ...Server.decode(new Uint8Array()), ...server }),
+      () => decodeInboundServer({ ...Server.decode(none), ...server }),
       (error: unknown) => error instanceof DecodeError && field.test(error.message),
     );
   };
@@ -223,14 +224,17 @@ test('a policy that cannot be understood is refused as a whole, with the field',
   const opaque = { kind: { $case: 'opaque', value: {} } } as const;
   refused({ protocol: opaque }, /^labels\.name/);
   refused({ labels }, /^protocol\.kind/);
-  refused({ labels, protocol: { kind: { $case: 'detect', value: {} } } }, /^protocol\.detect\.timeout/);
-  refused({ labels, protocol: opaque, authorizations: [{ labels }] }, /^authorizations\[0\]\.networks/);
+  const detected = ProxyProtocol_Detect.decode(none);
+  refused({ labels, protocol: { kind: { $case: 'detect', value: detected } } }, /^protocol\.detect\.timeout/);
+  const authorization = { ...Authz.decode(none), labels };
+  refused({ labels, protocol: opaque, authorizations: [authorization] }, /^authorizations\[0\]\.networks/);
   const ip = { ip: { $case: 'ipv4', value: 0 } } as const;
-  const overrides = [{ limit: { requestsPerSecond: 1 } }];
-  const httpLocalRateLimit = { metadata: { kind: { $case: 'default', value: 'l' } as const }, overrides };
+  const overrides = [{ limit: { requestsPerSecond: 1 }, clients: undefined }];
+  const metadata = { kind: { $case: 'default', value: 'l' } as const };
+  const httpLocalRateLimit = { ...HttpLocalRateLimit.decode(none), metadata, overrides };
   const timeout = { seconds: 10n, nanos: 0 };
-  const detect = { kind: { $case: 'detect', value: { timeout, httpLocalRateLimit } } } as const;
+  const detect = { kind: { $case: 'detect', value: { ...detected, timeout, httpLocalRateLimit } } } as const;
   refused({ labels, protocol: detect }, /^protocol\.detect\.http_local_rate_limit\.overrides\[0\]\.clients/);
-  const networks = [{ net: { ip, prefixLen: 33 } }];
-  refused({ labels, protocol: opaque, authorizations: [{ labels, networks }] }, /prefix_len/);
+  const networks = [{ net: { ip, prefixLen: 33 }, except: [] }];
+  refused({ labels, protocol: opaque, authorizations: [{ ...authorization, networks }] }, /prefix_len/);
 });
