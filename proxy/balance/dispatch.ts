@@ -154,7 +154,8 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   }
 
   inform(head: ResponseHead): void {
-    this.#client.inform(head);
+    // No proxy gives its reason before its answer: this is an application that forges one.
+    this.#client.inform(head.proxyError === undefined ? head : { ...head, proxyError: undefined });
   }
 
   respond(head: ResponseHead | undefined, body: Buffer | undefined, isEnd: boolean, trailers = ''): boolean {
