@@ -1,4 +1,5 @@
 import { CommandError, commandHelp, parseFlags, UsageError, type Command, type Terminal } from './command.ts';
+import { analyzeCommand } from './commands/analyze.ts';
 import { check } from './commands/check.ts';
 import { config } from './commands/config.ts';
 import { completion } from './commands/completion.ts';
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   inject,
   uninject,
   check,
+  analyzeCommand,
   config,
   ...VIZ_COMMANDS,
   ...MULTICLUSTER_COMMANDS,

@@ -51,6 +51,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/k8s',
     'control-plane/dialects',
     'control-plane/policy',
+    'control-plane/config',
+    'injector',
   ],
   injector: [
     'control-plane/runtime',

@@ -1,12 +1,13 @@
+import {
+  isConfigurationLabel,
+  isMisplacedOnService,
+  isServiceSetting,
+} from '../../control-plane/findings/misplaced.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Check } from './check.ts';
 
 const MAX_NAMED = 10;
 const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
-/** What is only read from a Service. */
-const SERVICE_ONLY = /^(retry|timeout|balancer)(\.alpha)?\.linkerd\.io\//;
-/** What is read as an annotation, and means nothing as a label. */
-const ANNOTATION_ONLY = /^(config\.(alpha\.)?linkerd\.io\/|linkerd\.io\/inject$)/;
 
 /** Settings that stand where nobody reads them, in one namespace or in all. */
 export function misplacedSettingChecks(
@@ -31,7 +32,7 @@ export function misplacedSettingChecks(
   });
   const labelled = (object: ApiObject): readonly string[] =>
     Object.keys(object.metadata.labels ?? {})
-      .filter((key) => ANNOTATION_ONLY.test(key) && key !== 'config.linkerd.io/admission-webhooks')
+      .filter(isConfigurationLabel)
       .map((key) => `${nameOf(object)}: ${key} is a label`);
   return [
     check(
@@ -48,7 +49,7 @@ export function misplacedSettingChecks(
       async () =>
         (await services()).flatMap((service) =>
           Object.keys(service.metadata.annotations ?? {})
-            .filter((key) => ANNOTATION_ONLY.test(key) && key !== OPAQUE_PORTS)
+            .filter(isMisplacedOnService)
             .map((key) => `${nameOf(service)}: ${key} has no effect there`),
         ),
     ),
@@ -58,7 +59,7 @@ export function misplacedSettingChecks(
       async () =>
         [...(await namespaces()), ...(await allPods(cluster, scope))].flatMap((object) =>
           Object.keys(object.metadata.annotations ?? {})
-            .filter((key) => SERVICE_ONLY.test(key))
+            .filter(isServiceSetting)
             .map((key) => `${nameOf(object)}: ${key} has no effect there`),
         ),
     ),

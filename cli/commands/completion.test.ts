@@ -35,6 +35,7 @@ describe('the bash completion', skipUnless('bash'), () => {
 
   test('offers the commands, then those of a group, then its flags', async () => {
     assert.deepEqual(await offers(''), [
+      'analyze',
       'check',
       'completion',
       'config',

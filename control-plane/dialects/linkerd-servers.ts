@@ -127,7 +127,8 @@ export function judgeRateLimit(object: CustomObject, objects: PolicyObjects, con
   return { isAccepted: true, reason: 'Accepted', field: target, message: `in effect on Server ${name}` };
 }
 
-function selectsPort(policy: ServerPolicy, pod: Pod, port: number): boolean {
+/** Whether a Server is about a port of a pod. */
+export function selectsPort(policy: ServerPolicy, pod: Pod, port: number): boolean {
   if (!selects(policy.selector, pod.labels)) return false;
   return policy.port === port || pod.ports.some((named) => named.name === policy.port && named.port === port);
 }
@@ -150,6 +151,17 @@ function authorizationsOf(
     return required.grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...required.grant }];
   });
   return [...older, ...newer];
+}
+
+/** Whether an object lets clients of a Server in, as far as it can be understood. */
+export function isAuthorizationOf(object: CustomObject, server: CustomObject, context: PolicyContext): boolean {
+  if (object.namespace !== server.namespace) return false;
+  if (object.kind === 'ServerAuthorization') {
+    const read = readServerAuthorization(object, context).value;
+    return read !== undefined && isAbout(read, server);
+  }
+  const read = object.kind === 'AuthorizationPolicy' ? readAuthorizationPolicy(object).value : undefined;
+  return read !== undefined && isTarget(read, server);
 }
 
 function isAbout({ server: wanted }: ServerAuthorization, server: CustomObject): boolean {

@@ -2,6 +2,7 @@ import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import type { Backend } from '#model/backend.ts';
+import type { GrpcRoute, HttpRoute } from '#model/route.ts';
 import type { CompiledRoute, RouteContext, ServiceParent } from '../dialects/gateway-api.ts';
 import { serviceParents } from '../dialects/gateway-api.ts';
 import { compileGrpcRoute } from '../dialects/grpc-route.ts';
@@ -26,12 +27,16 @@ export type StatusContext = {
 export function judgeRoute(object: CustomObject, context: StatusContext): readonly ParentVerdict[] {
   const parents = serviceParents(object);
   if (parents.length === 0) return [];
-  const compiled = compile(object, context);
+  const compiled = readRoute(object, context);
   const resolved = judgeRefs(compiled);
   return parents.map((parent) => ({ parent, conditions: [judgeParent(object, parent, compiled, context), resolved] }));
 }
 
-function compile(object: CustomObject, { services, clusterDomain }: StatusContext): CompiledRoute<unknown> {
+/** A route as it is read for whatever parent it has. */
+export function readRoute(
+  object: CustomObject,
+  { services, clusterDomain }: StatusContext,
+): CompiledRoute<HttpRoute | GrpcRoute> {
   // What becomes of rules without backends, and what requests may ask for, does not matter here.
   const parent: Backend = { ref: { type: 'default', name: 'parent' }, target: { kind: 'none' } };
   const serviceOf = (namespace: string, name: string): Service | undefined => services.get(namespace, name);
@@ -62,7 +67,7 @@ function judgeParent(
     object.kind === 'HTTPRoute' &&
     other.kind === 'GRPCRoute' &&
     other.namespace === object.namespace &&
-    compile(other, context).problems.length === 0;
+    readRoute(other, context).problems.length === 0;
   const winner = ports.flatMap((port) => routes.attached(service, port)).find(isWinner);
   if (winner !== undefined) {
     return refused('RouteReasonConflicted', `GRPCRoute ${winner.namespace}/${winner.name} takes Service ${name}`);

@@ -1,0 +1,53 @@
+import type { JsonObject } from '#k8s/json.ts';
+import { customKind } from '#k8s/resources/custom-object.ts';
+import { listKind, type ReadKind } from '../../control-plane/findings/reader.ts';
+import { PolicyStore } from '../../control-plane/policy/policy-store.ts';
+import { ROUTE_KINDS } from '../../control-plane/policy/route-index.ts';
+import { TRAFFIC_KINDS } from '../../control-plane/policy/traffic-objects.ts';
+import type { Cluster } from '../cluster.ts';
+
+const CORE = [
+  ['Namespace', 'namespaces'],
+  ['Service', 'services'],
+  ['Pod', 'pods'],
+  ['ServiceAccount', 'serviceaccounts'],
+] as const;
+
+const GRANTS: ReadKind = {
+  group: 'gateway.networking.k8s.io',
+  kind: 'ReferenceGrant',
+  plural: 'referencegrants',
+  versions: ['v1', 'v1beta1'],
+};
+
+/** Everything in a cluster that the analysis looks at. */
+export async function clusterObjects(cluster: Cluster): Promise<readonly JsonObject[]> {
+  const core = CORE.map(async ([kind, plural]) =>
+    (await cluster.list(`/api/v1/${plural}`)).map((object): JsonObject => ({ ...object, apiVersion: 'v1', kind })),
+  );
+  const kinds: readonly ReadKind[] = [...new PolicyStore().kinds, ...ROUTE_KINDS, ...TRAFFIC_KINDS, GRANTS];
+  const custom = kinds.map(async (kind) => {
+    const objects: JsonObject[] = [];
+    const keep = {
+      find: (path: string) => cluster.find(path),
+      list: async (path: string) => keepAll(await cluster.list(path), kind, path, objects),
+    };
+    await listKind(keep, kind);
+    return objects;
+  });
+  return (await Promise.all([...core, ...custom])).flat();
+}
+
+/** Lists leave kind and version of their items out. */
+function keepAll(
+  items: readonly unknown[],
+  { kind, group }: ReadKind,
+  path: string,
+  into: JsonObject[],
+): readonly unknown[] {
+  const version = path.split('/')[3] ?? '';
+  const { parse } = customKind({ group, kind, plural: '' }, version);
+  for (const item of items)
+    if (parse(item) !== undefined) into.push({ ...(item as JsonObject), apiVersion: `${group}/${version}`, kind });
+  return items;
+}

@@ -1,0 +1,87 @@
+import { isMap, isSeq, LineCounter, parseAllDocuments, type Document, type YAMLMap } from 'yaml';
+import { asObject, isObject, type JsonObject } from '#k8s/json.ts';
+import { itemsOf } from '../../control-plane/findings/inventory.ts';
+import { CommandError } from '../command.ts';
+import type { ManifestSource } from '../manifest-files.ts';
+
+const OBJECTS_MAX = 100_000;
+
+/** Where an object or one of its fields is written. */
+export type Location = { readonly file: string; readonly line: number };
+
+export type LocatedObject = { readonly object: JsonObject; readonly locate: (field: string) => Location };
+
+/**
+ * The Kubernetes objects of manifests, with their lines.
+ *
+ * @throws CommandError  naming source and line for broken YAML, or what is no object
+ */
+export function readObjects(sources: readonly ManifestSource[]): readonly LocatedObject[] {
+  const found = sources.flatMap(({ name, text }) => {
+    const counter = new LineCounter();
+    return parseAllDocuments(text, { lineCounter: counter, version: '1.1' }).flatMap((document) =>
+      objectsOf(name, document, counter),
+    );
+  });
+  if (found.length > OBJECTS_MAX)
+    throw new CommandError(`there are ${found.length} objects: name fewer files, ${OBJECTS_MAX} are the most`);
+  return found;
+}
+
+function objectsOf(file: string, document: Document.Parsed, counter: LineCounter): readonly LocatedObject[] {
+  const [problem] = document.errors;
+  if (problem !== undefined) throw new CommandError(`${file}: ${problem.message.split('\n', 1)[0]}`);
+  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  if (value === null || value === undefined) return [];
+  const root: unknown = document.contents;
+  if (!isObject(value) || !isMap(root))
+    throw new CommandError(`${file}: a document is not a Kubernetes object (kind and metadata are missing)`);
+  const items = root.get('items', true);
+  const objects = itemsOf(value);
+  const isList = !(objects.length === 1 && objects[0] === value);
+  return objects.map((object, index) => {
+    const item: unknown = isList && isSeq(items) ? items.items[index] : root;
+    const node = isMap(item) ? item : root;
+    const { name, generateName } = asObject(object['metadata']);
+    if (typeof object['kind'] !== 'string' || typeof object['apiVersion'] !== 'string') {
+      throw new CommandError(
+        `${file}:${lineOf(node, counter)}: not a Kubernetes object (apiVersion and kind are missing, or no text)`,
+      );
+    }
+    if (typeof (name ?? generateName) !== 'string') {
+      // In YAML 1.1, which Kubernetes reads, `n`, `y`, `on` and `off` are truth values.
+      const what = name === undefined ? 'is missing' : `is ${JSON.stringify(name)}, which is no text: put it in quotes`;
+      throw new CommandError(`${file}:${lineOf(node, counter)}: ${object['kind']}: metadata.name ${what}`);
+    }
+    return { object, locate: (field) => ({ file, line: fieldLine(node, field, counter) }) };
+  });
+}
+
+function lineOf(node: { readonly range?: readonly number[] | null | undefined }, counter: LineCounter): number {
+  return counter.linePos(node.range?.[0] ?? 0).line;
+}
+
+/** Line of a field, or of the nearest part around it that is there. */
+function fieldLine(root: YAMLMap, field: string, counter: LineCounter): number {
+  let node: unknown = root;
+  let line = lineOf(root, counter);
+  for (const part of pathOf(field)) {
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => String(key) === part);
+      if (pair === undefined) break;
+      const { range } = pair.key as { readonly range?: readonly number[] };
+      if (range !== undefined) line = lineOf({ range }, counter);
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(part)];
+      if (!isMap(node) && !isSeq(node)) break;
+      line = lineOf(node, counter);
+    } else break;
+  }
+  return line;
+}
+
+/** Parts of `spec.rules[0].matches`, `metadata.annotations[a.b/c]`. */
+function pathOf(field: string): readonly string[] {
+  return [...field.matchAll(/\[([^\]]*)\]|[^.[\]]+/g)].map(([part, inBrackets]) => inBrackets ?? part);
+}

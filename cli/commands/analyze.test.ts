@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import { CODES } from '../../control-plane/findings/codes.ts';
+import { renderCrds, renderGatewayApiCrds, renderInstall } from '../../control-plane/install/render.ts';
+import { TestServer } from '../../sandbox/apiserver/test-server.ts';
+import { applyAll, readManifests } from '../../sandbox/demo/apply.ts';
+import { connect } from '../cluster.ts';
+import { Folder, tulle } from '../testing.ts';
+
+/** All of this an API server takes: what is wrong with it shows only when it has no effect. */
+const OBJECTS = `
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop, annotations: { linkerd.io/inject: enabled } }
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  namespace: shop
+  annotations:
+    retry.linkerd.io/limit: many
+spec: { selector: { app: web }, ports: [{ port: 80 }] }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: r, namespace: shop }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: web }]
+  rules:
+    - matches: [{ path: { type: PathPrefix, value: /a } }]
+      backendRefs:
+        - { name: web, port: 80 }
+        - { name: gone, port: 80 }
+    - matches: [{ path: { type: PathPrefix, value: /a } }]
+---
+apiVersion: policy.linkerd.io/v1beta1
+kind: ServerAuthorization
+metadata: { name: a, namespace: shop }
+spec: { server: { name: nobody }, client: { unauthenticated: true } }
+`;
+const CODES_OF_OBJECTS = ['TL0103', 'TL0105', 'TL0205', 'TL0302'];
+
+type Finding = {
+  readonly code: string;
+  readonly field: string;
+  readonly location?: { readonly file: string; readonly line: number };
+};
+const codes = (out: string): readonly string[] =>
+  (JSON.parse(out) as readonly Finding[]).map(({ code }) => code).toSorted();
+
+describe('tulle analyze of files', () => {
+  const folder = new Folder();
+  after(() => folder[Symbol.dispose]());
+  const file = folder.write('shop.yaml', OBJECTS);
+
+  test('names each finding with its place, what it means and what to do, and fails for errors', async () => {
+    const { code, out, err } = await tulle(['analyze', '-f', file]);
+    assert.deepEqual([code, err], [1, '']);
+    assert.match(
+      out,
+      /shop\.yaml:24: error TL0103: httproute\.gateway\.networking\.k8s\.io shop\/r: spec\.rules\[0\]\.backendRefs\[1\]: Service shop\/gone not found\n {4}What is sent to the backend fails\. Correct the backendRef/,
+    );
+    assert.match(out, /shop\.yaml:25: warning TL0105: .*spec\.rules\[1\]: rule 0 of HTTPRoute shop\/r decides/);
+    assert.match(
+      out,
+      /shop\.yaml:12: warning TL0302: service shop\/web: metadata\.annotations\[retry\.linkerd\.io\/limit\]/,
+    );
+    assert.match(out, /\n4 objects: 1 error, 3 warnings, 0 notes\n$/);
+  });
+
+  test('warnings alone do not fail; nothing found is said', async () => {
+    const { code, out } = await tulle(['analyze', '-f', '-'], OBJECTS.replace('name: gone', 'name: web'));
+    assert.equal(code, 0, out);
+    const fine = await tulle(['analyze', '-f', '-'], 'apiVersion: v1\nkind: Namespace\nmetadata: { name: a }\n');
+    assert.deepEqual(fine, { code: 0, out: '1 object: nothing found\n', err: '' });
+  });
+
+  test('JSON has code, object, field, place and remedy', async () => {
+    const { out } = await tulle(['analyze', '-f', folder.path, '-o', 'json']);
+    assert.deepEqual(codes(out), CODES_OF_OBJECTS);
+    const [first] = JSON.parse(out) as readonly object[];
+    assert.deepEqual(first, {
+      code: 'TL0103',
+      name: 'backend-not-usable',
+      severity: 'error',
+      object: { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', namespace: 'shop', name: 'r' },
+      field: 'spec.rules[0].backendRefs[1]',
+      message: 'Service shop/gone not found',
+      remedy: CODES.TL0103.remedy,
+      location: { file, line: 24 },
+    });
+  });
+
+  test('SARIF 2.1.0: a rule for each code, a result for each finding that refers to it, with file and line', async () => {
+    const { code, out } = await tulle(['analyze', '-f', file, '-o', 'sarif']);
+    assert.equal(code, 1);
+    const log = JSON.parse(out) as {
+      readonly version: string;
+      readonly runs: readonly {
+        readonly tool: {
+          readonly driver: { readonly name: string; readonly rules: readonly { readonly id: string }[] };
+        };
+        readonly results: readonly {
+          readonly ruleId: string;
+          readonly ruleIndex: number;
+          readonly level: string;
+          readonly message: { readonly text: string };
+          readonly locations: readonly {
+            readonly physicalLocation: { readonly artifactLocation: { readonly uri: string }; readonly region: object };
+          }[];
+        }[];
+      }[];
+    };
+    assert.deepEqual([log.version, log.runs.length], ['2.1.0', 1]);
+    const [run] = log.runs;
+    const { rules } = run?.tool.driver ?? { rules: [] };
+    assert.deepEqual(
+      rules.map(({ id }) => id),
+      Object.keys(CODES),
+    );
+    assert.equal(run?.results.length, 4);
+    for (const { ruleId, ruleIndex, level, message } of run.results) {
+      assert.equal(rules[ruleIndex]?.id, ruleId);
+      assert.ok(['error', 'warning', 'note'].includes(level) && message.text !== '');
+    }
+    const { artifactLocation, region } = run.results[0]?.locations[0]?.physicalLocation ?? {};
+    assert.deepEqual([artifactLocation?.uri, region], [`file://${file}`, { startLine: 24 }]);
+  });
+
+  test('items of a List are objects, and have their own lines', async () => {
+    const list =
+      'apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata:\n    name: shop\n    annotations:\n      linkerd.io/inject: "on"\n';
+    const { code, out } = await tulle(['analyze', '-f', '-'], list);
+    assert.equal(code, 1);
+    assert.match(out, /^standard input:9: error TL0503: namespace shop: /);
+  });
+
+  test('a namespace narrows the findings, and is that of objects without one', async () => {
+    const server =
+      'apiVersion: policy.linkerd.io/v1beta3\nkind: Server\nmetadata: { name: s }\nspec: { podSelector: {}, port: 0 }\n';
+    assert.match((await tulle(['analyze', '-f', '-', '-n', 'shop'], server)).out, /shop\/s: spec\.port/);
+    assert.match((await tulle(['analyze', '-f', '-'], server)).out, /default\/s: spec\.port/);
+    assert.deepEqual((await tulle(['analyze', '-f', file, '-n', 'other', '-o', 'json'])).out, '[]\n');
+  });
+
+  test('what is no manifest is said with its place, and is no finding', async () => {
+    const broken = await tulle(['analyze', '-f', '-'], 'kind: [\n');
+    assert.equal(broken.code, 1);
+    assert.match(broken.err, /^tulle: standard input: /);
+    assert.match((await tulle(['analyze', '-f', '-'], '- a\n')).err, /not a Kubernetes object/);
+    const unnamed = await tulle(['analyze', '-f', '-'], 'apiVersion: v1\nkind: Namespace\nmetadata: { name: off }\n');
+    assert.match(
+      unnamed.err,
+      /standard input:1: Namespace: metadata\.name is false, which is no text: put it in quotes/,
+    );
+    assert.match((await tulle(['analyze', '-f', '-'], '')).err, /there is no Kubernetes object in it/);
+    assert.match((await tulle(['analyze', '-f', '/no/such'])).err, /there is no such file or folder/);
+    assert.equal((await tulle(['analyze', '-f', file, '-o', 'yaml'])).code, 2);
+    assert.equal((await tulle(['analyze', 'shop.yaml'])).code, 2);
+  });
+});
+
+describe('tulle analyze of a cluster', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await TestServer.start();
+    const values = defaultValues(VERSION);
+    const cluster = await connect({ kubeconfig: server.kubeconfigPath });
+    const config = renderInstall(values).filter(({ kind }) => kind === 'Namespace' || kind === 'ConfigMap');
+    await applyAll(cluster, [...config, ...renderCrds(values), ...renderGatewayApiCrds(), ...readManifests(OBJECTS)]);
+    cluster.close();
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  test('finds what it finds in the files that were applied', async () => {
+    const { code, out, err } = await tulle([
+      'analyze',
+      '--kubeconfig',
+      server.kubeconfigPath,
+      '-n',
+      'shop',
+      '-o',
+      'json',
+    ]);
+    assert.deepEqual([code, err], [1, '']);
+    assert.deepEqual(codes(out), CODES_OF_OBJECTS);
+  });
+
+  test('says where there is no installation', async () => {
+    const { code, err } = await tulle(['analyze', '--kubeconfig', server.kubeconfigPath, '-L', 'elsewhere']);
+    assert.equal(code, 1);
+    assert.match(err, /there is no Tulle in namespace elsewhere/);
+  });
+});

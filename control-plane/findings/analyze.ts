@@ -1,0 +1,69 @@
+import type { JsonObject } from '#k8s/json.ts';
+import type { Code, Severity } from './codes.ts';
+import type { Diagnosis } from './diagnosis.ts';
+import { Inventory, type AnalysisContext } from './inventory.ts';
+import { authorizationFindings } from './rules/authorizations.ts';
+import { injectionFindings } from './rules/injection.ts';
+import { objectFindings } from './rules/objects.ts';
+import { routeFindings } from './rules/routes.ts';
+import { serverFindings } from './rules/servers.ts';
+import { serviceFindings } from './rules/services.ts';
+import { shadowedRules } from './rules/shadowed-rules.ts';
+import { trafficFindings } from './rules/traffic.ts';
+import type { KindSchemas } from './schema.ts';
+
+const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
+
+/**
+ * Everything that objects say and that is refused, ignored or without effect, by the code that the control plane reads them with.
+ *
+ * @param objects  each with apiVersion, kind and metadata; others are left out
+ * @param schemas  of the kinds that are installed
+ * @returns the gravest first, then by object and field
+ */
+export function analyze(
+  objects: readonly JsonObject[],
+  context: AnalysisContext,
+  schemas: readonly KindSchemas[],
+): readonly Diagnosis[] {
+  const inventory = new Inventory(objects, context);
+  const found = [
+    ...objectFindings(inventory, schemas),
+    ...routeFindings(inventory),
+    ...shadowedRules(inventory),
+    ...serverFindings(inventory),
+    ...authorizationFindings(inventory),
+    ...serviceFindings(inventory),
+    ...trafficFindings(inventory),
+    ...injectionFindings(inventory),
+  ];
+  return withoutRepeats(found).toSorted(
+    (a, b) => ORDER[a.severity] - ORDER[b.severity] || compare(placeOf(a), placeOf(b)),
+  );
+}
+
+/** What readers say about a field that they cannot use. */
+const REFUSALS: ReadonlySet<Code> = new Set(['TL0001', 'TL0101', 'TL0403']);
+
+/** What the API server refuses for a field is not told when a reader says it in clearer words. */
+function withoutRepeats(found: readonly Diagnosis[]): readonly Diagnosis[] {
+  const read = new Set(found.filter(({ code }) => REFUSALS.has(code)).map(fieldOf));
+  const seen = new Set<string>();
+  return found.filter((one) => {
+    if (one.code === 'TL0003' && read.has(fieldOf(one))) return false;
+    const key = `${one.code} ${fieldOf(one)} ${one.message}`;
+    return !seen.has(key) && seen.add(key) !== undefined;
+  });
+}
+
+function fieldOf({ kind, group, namespace, name, subject }: Diagnosis): string {
+  return JSON.stringify([group, kind, namespace, name, subject]);
+}
+
+function placeOf({ namespace, kind, name, subject, code }: Diagnosis): string {
+  return [namespace, kind, name, subject, code].join('\0');
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

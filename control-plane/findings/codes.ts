@@ -1,0 +1,179 @@
+/** What a finding means for whoever applies the configuration. */
+export type Severity = 'error' | 'warning' | 'note';
+
+/** A kind of finding. Codes are stable: a code is never given another meaning, and one that is gone is not used again. */
+export type CodeEntry = {
+  readonly name: string;
+  readonly severity: Severity;
+  readonly meaning: string;
+  readonly remedy: string;
+};
+
+export const CODES = {
+  TL0001: entry('object-refused', 'error', 'The webhook refuses the object: it can never work.', 'Correct the field.'),
+  TL0002: entry(
+    'kind-not-served',
+    'error',
+    'The kind or the version is none that is installed.',
+    'Use a kind and version that `tulle install --crds` defines.',
+  ),
+  TL0003: entry('schema-violated', 'error', 'The API server refuses the object.', 'Correct the value.'),
+  TL0004: entry(
+    'field-ignored',
+    'warning',
+    'The field is not known, and is dropped.',
+    'Remove it or correct its name.',
+  ),
+  TL0005: entry(
+    'object-twice',
+    'warning',
+    'The object is there twice: the later one replaces it.',
+    'Remove one of them.',
+  ),
+  TL0101: entry('route-refused', 'error', 'The route is not used at all.', 'Correct the field.'),
+  TL0102: entry(
+    'parent-not-found',
+    'error',
+    'The route is attached to nothing.',
+    'Correct the parentRef, or create the Service.',
+  ),
+  TL0103: entry(
+    'backend-not-usable',
+    'error',
+    'What is sent to the backend fails.',
+    'Correct the backendRef, or create the Service and its port.',
+  ),
+  TL0104: entry('route-displaced', 'warning', 'A route of another kind takes the Service.', 'Keep routes of one kind.'),
+  TL0105: entry(
+    'rule-shadowed',
+    'warning',
+    'Other rules decide about every request that this one matches.',
+    'Remove the rule, or make one of the two more specific.',
+  ),
+  TL0106: entry(
+    'route-on-bytes',
+    'warning',
+    'The port carries raw bytes, so routes of HTTP have no effect.',
+    'Remove the port from opaque-ports, or set its appProtocol to http or kubernetes.io/h2c.',
+  ),
+  TL0107: entry('no-weight', 'warning', 'All weights are 0: every request fails.', 'Give a backend a weight.'),
+  TL0108: entry(
+    'grant-missing',
+    'note',
+    'The backend is in another namespace without a ReferenceGrant; other implementations refuse that.',
+    'Create a ReferenceGrant in the namespace of the backend.',
+  ),
+  TL0109: entry(
+    'parent-without-effect',
+    'warning',
+    'Routes of such a parent have no effect in this version.',
+    'Use a Service as parent.',
+  ),
+  TL0201: entry(
+    'server-selects-nothing',
+    'warning',
+    'The Server is about no port of any pod.',
+    'Correct podSelector or port.',
+  ),
+  TL0202: entry(
+    'server-displaced',
+    'warning',
+    'An older Server, or one first by name, has the same port of the same pods.',
+    'Keep one Server for each port.',
+  ),
+  TL0203: entry(
+    'target-not-found',
+    'error',
+    'The target does not exist: nothing is let in.',
+    'Correct targetRef, or create it.',
+  ),
+  TL0204: entry(
+    'authentication-not-usable',
+    'error',
+    'A required authentication is missing or wrong: nothing is let in.',
+    'Correct the reference, or create what it names.',
+  ),
+  TL0205: entry('names-no-server', 'warning', 'The authorization is about no Server.', 'Correct the name or selector.'),
+  TL0206: entry('route-policy', 'warning', 'Policies of routes have no effect in this version.', 'Target the Server.'),
+  TL0207: entry(
+    'rate-limit-without-effect',
+    'error',
+    'The rate limit limits nothing.',
+    'Correct what the message names.',
+  ),
+  TL0208: entry('authentication-unused', 'note', 'No AuthorizationPolicy requires it.', 'Remove it, or require it.'),
+  TL0209: entry(
+    'client-unknown',
+    'warning',
+    'The service account does not exist, so nobody can have its identity.',
+    'Correct the name or namespace.',
+  ),
+  TL0301: entry('service-selects-nothing', 'warning', 'The Service has no pods.', 'Correct spec.selector.'),
+  TL0302: entry('service-annotation', 'warning', 'An annotation of the Service has no effect.', 'Correct its value.'),
+  TL0303: entry(
+    'setting-misplaced',
+    'warning',
+    'The setting has no effect on this kind.',
+    'Move it to where it is read.',
+  ),
+  TL0401: entry(
+    'profile-without-service',
+    'warning',
+    'The ServiceProfile is about no Service.',
+    'Name it `SERVICE.NAMESPACE.svc.DOMAIN`.',
+  ),
+  TL0402: entry(
+    'profile-overrides-routes',
+    'warning',
+    'The ServiceProfile or TrafficSplit decides; routes of the Service are not used.',
+    'Keep one of them.',
+  ),
+  TL0403: entry('split-not-usable', 'error', 'The TrafficSplit is not used at all.', 'Correct the field.'),
+  TL0404: entry(
+    'split-service-not-found',
+    'error',
+    'The TrafficSplit names a Service that does not exist.',
+    'Correct the name, or create it.',
+  ),
+  TL0405: entry('split-displaced', 'warning', 'Another object splits the traffic of the Service.', 'Keep one of them.'),
+  TL0501: entry(
+    'policy-without-injection',
+    'warning',
+    'Nothing in the namespace gets a proxy, so its policies are not enforced.',
+    'Annotate the namespace with linkerd.io/inject: enabled.',
+  ),
+  TL0502: entry(
+    'unmeshed-under-policy',
+    'warning',
+    'The pods have no proxy, so the policy is not enforced for them.',
+    'Mesh them, or select others.',
+  ),
+  TL0503: entry(
+    'inject-value',
+    'error',
+    'The value of linkerd.io/inject is not known: no proxy.',
+    'Use enabled, ingress or disabled.',
+  ),
+  TL0504: entry(
+    'annotation-value',
+    'warning',
+    'An annotation of the proxy has no effect.',
+    'Correct its name or value.',
+  ),
+} as const satisfies Readonly<Record<string, CodeEntry>>;
+
+export type Code = keyof typeof CODES;
+
+function entry(name: string, severity: Severity, meaning: string, remedy: string): CodeEntry {
+  return { name, severity, meaning, remedy };
+}
+
+/** The table of all codes, for the documentation. */
+export function codeTable(): string {
+  const rows = Object.entries(CODES).map(
+    ([code, { name, severity, meaning, remedy }]) => `| ${code} | ${name} | ${severity} | ${meaning} | ${remedy} |`,
+  );
+  return ['| code | name | severity | what it means | what to do |', '| --- | --- | --- | --- | --- |', ...rows].join(
+    '\n',
+  );
+}

@@ -1,0 +1,170 @@
+import { asList, asObject, asText, type JsonObject } from '#k8s/json.ts';
+import { ResourceStore } from '#k8s/resource-store.ts';
+import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
+import { PODS, type Pod } from '#k8s/resources/pod.ts';
+import { SERVICES, type Service } from '#k8s/resources/service.ts';
+import type { PortSet } from '#model/port-set.ts';
+import { decide, PROXY_CONTAINER } from '../../injector/decision.ts';
+import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
+import { allContainers, parsePod, PodError } from '../../injector/pod.ts';
+import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import { PolicyStore } from '../policy/policy-store.ts';
+import { RouteIndex } from '../policy/route-index.ts';
+import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
+import type { Subject } from './diagnosis.ts';
+
+/** What objects are read with. */
+export type AnalysisContext = {
+  readonly policy: PolicyContext;
+  readonly clusterDomain: string;
+  readonly opaquePorts: PortSet; // of Services without an annotation
+  readonly defaultNamespace: string; // of objects that name none
+  readonly isRedirectedByNode: boolean; // pods need no capability for the redirect
+};
+
+/** An object as it was given. */
+export type GivenObject = Subject & { readonly apiVersion: string; readonly object: JsonObject };
+
+/** Pods that run, or that a workload makes. */
+export type Workload = Subject & {
+  readonly pod: Pod;
+  readonly isMeshed: boolean;
+  readonly annotations: Pod['annotations'];
+};
+
+/** Where the pod template is, by kind. */
+const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
+  Deployment: ['spec', 'template'],
+  ReplicaSet: ['spec', 'template'],
+  ReplicationController: ['spec', 'template'],
+  StatefulSet: ['spec', 'template'],
+  DaemonSet: ['spec', 'template'],
+  Job: ['spec', 'template'],
+  CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
+  Pod: [],
+};
+
+const CLUSTER_KINDS: ReadonlySet<string> = new Set([
+  'Namespace',
+  'CustomResourceDefinition',
+  'Node',
+  'ClusterRole',
+  'ClusterRoleBinding',
+]);
+
+/** All objects that were given, kept by the stores of the control plane. */
+export class Inventory {
+  readonly context: AnalysisContext;
+  readonly given: readonly GivenObject[];
+  readonly services = new ResourceStore<Service>();
+  readonly routes = new RouteIndex(this.services);
+  readonly policies = new PolicyStore();
+  readonly traffic: TrafficObjects;
+  readonly namespaces = new Namespaces();
+  readonly workloads: readonly Workload[];
+  /** Objects of the kinds that the control plane reads. */
+  readonly custom: readonly CustomObject[];
+
+  constructor(objects: readonly JsonObject[], context: AnalysisContext) {
+    this.context = context;
+    this.traffic = new TrafficObjects(context.clusterDomain);
+    this.given = objects.flatMap((object) => identify(object, context.defaultNamespace) ?? []);
+    for (const { kind, group, object } of this.given) {
+      if (group !== '') continue;
+      if (kind === 'Namespace') {
+        const namespace = NAMESPACES.parse(object);
+        if (namespace !== undefined) this.namespaces.apply(namespace);
+      }
+      const service = kind === 'Service' ? SERVICES.parse(this.#placed(object)) : undefined;
+      // Only the API server gives addresses; in a file nearly every Service has none yet.
+      if (service !== undefined)
+        this.services.apply(hasAddress(service, object) ? service : { ...service, clusterIps: ['0.0.0.0'] });
+    }
+    this.custom = this.#keepCustom();
+    this.workloads = this.given.flatMap((one) => this.#workload(one));
+  }
+
+  /** Pods of a namespace. */
+  workloadsIn(namespace: string): readonly Workload[] {
+    return this.workloads.filter((workload) => workload.namespace === namespace);
+  }
+
+  #placed(object: JsonObject): JsonObject {
+    const metadata = asObject(object['metadata']);
+    return {
+      ...object,
+      metadata: { ...metadata, namespace: asText(metadata['namespace']) ?? this.context.defaultNamespace },
+    };
+  }
+
+  #keepCustom(): readonly CustomObject[] {
+    const kinds = [...this.policies.kinds, ...trafficKinds(this.traffic, this.routes)];
+    return this.given.flatMap(({ group, kind, object }) => {
+      const known = kinds.find((one) => one.group === group && one.kind === kind);
+      const version = known?.versions[0];
+      if (known === undefined || version === undefined) return [];
+      const read = customKind(known, version).parse(this.#placed(object));
+      if (read === undefined) return [];
+      known.index.apply(read);
+      return [read];
+    });
+  }
+
+  #workload({ kind, group, namespace, name, object }: GivenObject): readonly Workload[] {
+    const path = TEMPLATES[kind];
+    if (path === undefined || !['', 'apps', 'batch'].includes(group)) return [];
+    const template = path.reduce<JsonObject>((part, field) => asObject(part[field]), object);
+    const { metadata, ...rest } = template;
+    const fields = { ...asObject(metadata), name, namespace };
+    const pod = PODS.parse({ ...rest, metadata: fields });
+    if (pod === undefined || pod.isFinished) return [];
+    return [
+      {
+        kind,
+        group,
+        namespace,
+        name,
+        pod,
+        annotations: pod.annotations,
+        isMeshed: this.#isMeshed({ ...rest, metadata: fields }, namespace),
+      },
+    ];
+  }
+
+  /** Whether pods have a proxy, or get one. Where the namespace is not among the objects nobody knows: then they have. */
+  #isMeshed(object: JsonObject, namespace: string): boolean {
+    try {
+      const pod = parsePod(object);
+      if (allContainers(pod).some(({ name }) => name === PROXY_CONTAINER)) return true;
+      const decision = decide(pod, this.namespaces.of(namespace), this.context.isRedirectedByNode);
+      if (decision.kind === 'inject') return true;
+      return decision.reason === 'injection_enable_annotation_absent' && this.namespaces.find(namespace) === undefined;
+    } catch (error) {
+      if (error instanceof PodError) return true; // another finding is about it
+      throw error;
+    }
+  }
+}
+
+function hasAddress({ clusterIps }: Service, object: JsonObject): boolean {
+  return clusterIps.length > 0 || asObject(object['spec'])['clusterIP'] === 'None';
+}
+
+/** @returns nothing for what is no object of Kubernetes */
+export function identify(object: JsonObject, defaultNamespace: string): GivenObject | undefined {
+  const apiVersion = asText(object['apiVersion']) ?? '';
+  const kind = asText(object['kind']) ?? '';
+  const metadata = asObject(object['metadata']);
+  const name = asText(metadata['name']) ?? asText(metadata['generateName']) ?? '';
+  if (apiVersion === '' || kind === '' || name === '') return undefined;
+  const group = apiVersion.includes('/') ? (apiVersion.split('/', 1)[0] ?? '') : '';
+  const namespace = CLUSTER_KINDS.has(kind) ? '' : (asText(metadata['namespace']) ?? defaultNamespace);
+  return { apiVersion, group, kind, namespace, name, object };
+}
+
+/** The objects of a document: itself, or the items of a List. */
+export function itemsOf(document: JsonObject): readonly JsonObject[] {
+  return (asText(document['kind']) ?? '').endsWith('List') && Array.isArray(document['items'])
+    ? asList(document['items']).map(asObject).flatMap(itemsOf)
+    : [document];
+}

@@ -1,0 +1,112 @@
+import { asList, asObject } from '#k8s/json.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import {
+  isRouteTarget,
+  readAuthorizationPolicy,
+  readMeshTlsAuthentication,
+  readServerAuthorization,
+} from '../../dialects/linkerd-policy.ts';
+import { findingsOf, isAuthorizationOf, POLICY_KINDS } from '../../dialects/linkerd-servers.ts';
+import type { Code } from '../codes.ts';
+import { diagnose, type Diagnosis } from '../diagnosis.ts';
+import type { Inventory } from '../inventory.ts';
+import { isUsable } from './objects.ts';
+
+/** What authorizations point at, by the code that the control plane reads them with. */
+export function authorizationFindings(inventory: Inventory): readonly Diagnosis[] {
+  const objects = inventory.custom.filter((object) => isUsable(object, inventory));
+  return [
+    ...objects.flatMap((object) => dangling(object, inventory)),
+    ...objects.flatMap((object) => withoutServer(object, inventory)),
+    ...objects.flatMap((object) => unknownClients(object, inventory)),
+    ...unusedAuthentications(objects),
+  ];
+}
+
+function dangling(object: CustomObject, { policies, context }: Inventory): readonly Diagnosis[] {
+  const kind = POLICY_KINDS.find((name) => name === object.kind && object.group === 'policy.linkerd.io');
+  if (kind === undefined) return [];
+  return findingsOf(kind, object, policies, context.policy).map(({ field, message }) =>
+    diagnose(codeOf(object, field), object, field, message),
+  );
+}
+
+function codeOf(object: CustomObject, field: string): Code {
+  if (object.kind === 'HTTPLocalRateLimitPolicy') return 'TL0207';
+  if (field.startsWith('spec.requiredAuthenticationRefs')) return 'TL0204';
+  const target = readAuthorizationPolicy(object).value?.target;
+  return target !== undefined && isRouteTarget(target) ? 'TL0206' : 'TL0203';
+}
+
+function withoutServer(object: CustomObject, { policies, context }: Inventory): readonly Diagnosis[] {
+  const servers = policies.list('Server', object.namespace);
+  if (servers.some((server) => isAuthorizationOf(object, server, context.policy))) return [];
+  if (object.kind === 'ServerAuthorization') {
+    const { name } = asObject(object.spec['server']);
+    return typeof name === 'string'
+      ? [diagnose('TL0205', object, 'spec.server.name', `Server ${object.namespace}/${name} does not exist`)]
+      : [diagnose('TL0205', object, 'spec.server.selector', 'selects no Server')];
+  }
+  const isOfNamespace = asObject(object.spec['targetRef'])['kind'] === 'Namespace';
+  return object.kind === 'AuthorizationPolicy' && isOfNamespace
+    ? [diagnose('TL0205', object, 'spec.targetRef', `namespace ${object.namespace} has no Server`)]
+    : [];
+}
+
+/** Only where the service accounts of the namespace are known. */
+function unknownClients(object: CustomObject, { given, context }: Inventory): readonly Diagnosis[] {
+  const suffix = `.${context.policy.identitySuffix}`;
+  const accounts = given.filter(({ kind, group }) => kind === 'ServiceAccount' && group === '');
+  return identitiesOf(object, context.policy).flatMap(({ identity, field }) => {
+    const [name = '', namespace = '', ...more] = identity.endsWith(suffix)
+      ? identity.slice(0, -suffix.length).split('.')
+      : [];
+    const known = accounts.filter((account) => account.namespace === namespace);
+    if (more.length > 0 || known.length === 0 || name === 'default' || known.some((account) => account.name === name))
+      return [];
+    return [diagnose('TL0209', object, field, `there is no ServiceAccount ${namespace}/${name}`)];
+  });
+}
+
+type NamedIdentity = { readonly identity: string; readonly field: string };
+
+function identitiesOf(object: CustomObject, context: Inventory['context']['policy']): readonly NamedIdentity[] {
+  const all = (names: readonly string[], field: string): readonly NamedIdentity[] =>
+    names.map((identity) => ({ identity, field }));
+  switch (object.kind) {
+    case 'MeshTLSAuthentication': {
+      const field = asList(object.spec['identities']).length > 0 ? 'spec.identities' : 'spec.identityRefs';
+      return all(readMeshTlsAuthentication(object, context).value?.names ?? [], field);
+    }
+    case 'ServerAuthorization': {
+      const client = readServerAuthorization(object, context).value?.client;
+      return typeof client === 'object' ? all(client.names, 'spec.client.meshTLS') : [];
+    }
+    case 'AuthorizationPolicy':
+      return (readAuthorizationPolicy(object).value?.required ?? []).flatMap(({ kind, name, namespace }, index) =>
+        kind === 'ServiceAccount'
+          ? [
+              {
+                identity: `${name}.${namespace}.${context.identitySuffix}`,
+                field: `spec.requiredAuthenticationRefs[${index}]`,
+              },
+            ]
+          : [],
+      );
+    default:
+      return [];
+  }
+}
+
+function unusedAuthentications(objects: readonly CustomObject[]): readonly Diagnosis[] {
+  const required = objects
+    .filter(({ kind }) => kind === 'AuthorizationPolicy')
+    .flatMap((policy) => readAuthorizationPolicy(policy).value?.required ?? []);
+  return objects
+    .filter(({ kind }) => kind === 'MeshTLSAuthentication' || kind === 'NetworkAuthentication')
+    .filter(
+      ({ kind, namespace, name }) =>
+        !required.some((ref) => ref.kind === kind && ref.namespace === namespace && ref.name === name),
+    )
+    .map((object) => diagnose('TL0208', object, 'metadata.name', 'no AuthorizationPolicy requires it'));
+}

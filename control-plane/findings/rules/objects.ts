@@ -1,0 +1,66 @@
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { problemsOfObject } from '../../../injector/policy-webhook.ts';
+import { diagnose, type Diagnosis } from '../diagnosis.ts';
+import type { GivenObject, Inventory } from '../inventory.ts';
+import { checkSchema, type KindSchemas } from '../schema.ts';
+
+/** Groups whose kinds are all ours, or of which only what is installed is served. */
+const GROUPS: ReadonlySet<string> = new Set([
+  'policy.linkerd.io',
+  'linkerd.io',
+  'split.smi-spec.io',
+  'gateway.networking.k8s.io',
+]);
+/** Of Gateway API, and not read by a mesh. */
+const FOREIGN: ReadonlySet<string> = new Set(['Gateway', 'GatewayClass']);
+
+/** What the API server and the webhook say to objects, each by itself. */
+export function objectFindings(
+  { given, custom, context }: Inventory,
+  schemas: readonly KindSchemas[],
+): readonly Diagnosis[] {
+  return [
+    ...custom.flatMap((object) =>
+      problemsOfObject(object, context.policy).map(({ field, message }) => diagnose('TL0001', object, field, message)),
+    ),
+    ...given.flatMap((one) => schemaFindings(one, schemas)),
+    ...duplicates(given),
+  ];
+}
+
+function schemaFindings(one: GivenObject, schemas: readonly KindSchemas[]): readonly Diagnosis[] {
+  const { group, kind, apiVersion, object } = one;
+  if (!GROUPS.has(group) || FOREIGN.has(kind)) return [];
+  const known = schemas.find((schema) => schema.group === group && schema.kind === kind);
+  if (known === undefined) {
+    const others = schemas.filter((schema) => schema.group === group).map((schema) => schema.kind);
+    const hint = others.length === 0 ? '' : `: the kinds of ${group} are ${others.join(', ')}`;
+    return [diagnose('TL0002', one, 'kind', `${kind} has no effect in this version${hint}`)];
+  }
+  const version = apiVersion.slice(group.length + 1);
+  const schema = known.versions.get(version);
+  if (schema === undefined) {
+    const served = [...known.versions.keys()].join(', ');
+    return [diagnose('TL0002', one, 'apiVersion', `${version} of ${kind} is not served: use one of ${served}`)];
+  }
+  const { unknown, wrong } = checkSchema(object, schema);
+  return [
+    ...wrong.map(({ field, message }) => diagnose('TL0003', one, field, message)),
+    ...unknown.map(({ field, message }) => diagnose('TL0004', one, field, message)),
+  ];
+}
+
+function duplicates(given: readonly GivenObject[]): readonly Diagnosis[] {
+  const seen = new Set<string>();
+  return given.flatMap((one) => {
+    const key = JSON.stringify([one.group, one.kind, one.namespace, one.name]);
+    if (seen.has(key)) return [diagnose('TL0005', one, 'metadata.name', 'an object of this kind and name came before')];
+    seen.add(key);
+    return [];
+  });
+}
+
+/** Whether an object can be used by itself; what else it would do does not matter otherwise. */
+export function isUsable(object: CustomObject, { context }: Inventory): boolean {
+  return problemsOfObject(object, context.policy).length === 0;
+}

@@ -1,0 +1,62 @@
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { selects } from '../../dialects/label-selector.ts';
+import { readServer, type ServerPolicy } from '../../dialects/linkerd-policy.ts';
+import { selectServer } from '../../dialects/linkerd-servers.ts';
+import { diagnose, type Diagnosis } from '../diagnosis.ts';
+import type { Inventory, Workload } from '../inventory.ts';
+
+const NAMED_MAX = 5;
+
+/** Whether Servers are about anything, and whether it is they that decide about it. */
+export function serverFindings(inventory: Inventory): readonly Diagnosis[] {
+  return inventory.custom.filter(({ kind }) => kind === 'Server').flatMap((server) => ofServer(server, inventory));
+}
+
+function ofServer(server: CustomObject, inventory: Inventory): readonly Diagnosis[] {
+  const policy = readServer(server, inventory.context.policy).value;
+  const workloads = inventory.workloadsIn(server.namespace);
+  // Without any pod nobody can tell what there will be.
+  if (policy === undefined || workloads.length === 0) return [];
+  const selected = workloads.filter(({ pod }) => selects(policy.selector, pod.labels));
+  if (selected.length === 0) return [diagnose('TL0201', server, 'spec.podSelector', 'selects no pod')];
+  const ports = selected.flatMap((workload) => portsOf(policy, workload).map((port) => ({ workload, port })));
+  if (ports.length === 0) {
+    return [
+      diagnose('TL0201', server, 'spec.port', `no pod that it selects has a container port named "${policy.port}"`),
+    ];
+  }
+  return [...displaced(server, ports, inventory), ...unmeshed(server, selected)];
+}
+
+function portsOf({ port }: ServerPolicy, { pod }: Workload): readonly number[] {
+  if (typeof port === 'number') return [port];
+  return [...new Set(pod.ports.filter(({ name }) => name === port).map((one) => one.port))];
+}
+
+function displaced(
+  server: CustomObject,
+  ports: readonly { readonly workload: Workload; readonly port: number }[],
+  { policies, context }: Inventory,
+): readonly Diagnosis[] {
+  const winners = ports.flatMap(({ workload, port }) => {
+    const ref = selectServer(workload.pod, port, policies, context.policy)?.ref;
+    return ref?.type === 'resource' && ref.name !== server.name ? [{ name: ref.name, port, workload }] : [];
+  });
+  const [first] = winners;
+  if (first === undefined) return [];
+  const message = `Server ${server.namespace}/${first.name} decides about port ${first.port} of ${named([first.workload])}`;
+  return [diagnose('TL0202', server, 'spec', message)];
+}
+
+function unmeshed(server: CustomObject, selected: readonly Workload[]): readonly Diagnosis[] {
+  const without = selected.filter(({ isMeshed }) => !isMeshed);
+  return without.length === 0
+    ? []
+    : [diagnose('TL0502', server, 'spec.podSelector', `${named(without)} without a proxy`)];
+}
+
+function named(workloads: readonly Workload[]): string {
+  const shown = workloads.slice(0, NAMED_MAX).map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`);
+  const more = workloads.length - shown.length;
+  return more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');
+}

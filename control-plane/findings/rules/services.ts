@@ -1,0 +1,24 @@
+import { serviceProblems } from '../../policy/traffic-objects.ts';
+import { diagnose, type Diagnosis, type Subject } from '../diagnosis.ts';
+import type { Inventory } from '../inventory.ts';
+import { isMisplacedOnService } from '../misplaced.ts';
+
+/** What becomes of Services and of what is set on them. */
+export function serviceFindings(inventory: Inventory): readonly Diagnosis[] {
+  return [...inventory.services.values()].flatMap((service) => {
+    const about: Subject = { group: '', kind: 'Service', namespace: service.namespace, name: service.name };
+    const workloads = inventory.workloadsIn(service.namespace);
+    const selector = Object.entries(service.selector);
+    const hasPods = workloads.some(({ pod }) => selector.every(([key, value]) => pod.labels[key] === value));
+    const isEmpty = selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName' && !hasPods;
+    return [
+      ...(isEmpty ? [diagnose('TL0301', about, 'spec.selector', 'selects no pod')] : []),
+      ...serviceProblems(service).map(({ field, message }) =>
+        diagnose('TL0302', about, `metadata.annotations[${field}]`, message),
+      ),
+      ...Object.keys(service.annotations)
+        .filter(isMisplacedOnService)
+        .map((name) => diagnose('TL0303', about, `metadata.annotations[${name}]`, 'has no effect on a Service')),
+    ];
+  });
+}
