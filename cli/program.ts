@@ -3,6 +3,7 @@ import { analyzeCommand } from './commands/analyze.ts';
 import { check } from './commands/check.ts';
 import { config } from './commands/config.ts';
 import { completion } from './commands/completion.ts';
+import { diagnosticsEndpoints, diagnosticsPolicy, diagnosticsProfile } from './commands/control-plane-answers.ts';
 import { decisions } from './commands/decisions.ts';
 import { proxyMetrics } from './commands/diagnostics.ts';
 import { inject } from './commands/inject.ts';
@@ -32,6 +33,9 @@ export const COMMANDS: readonly Command[] = [
   ...MULTICLUSTER_COMMANDS,
   proxyMetrics,
   decisions,
+  diagnosticsPolicy,
+  diagnosticsEndpoints,
+  diagnosticsProfile,
   version,
   completion(() => COMMANDS),
 ];

@@ -198,8 +198,8 @@ function ofConnectionRoute(route: {
   return { ...UNROUTED, decider: { ref }, filters, shares: distributed(distribution) };
 }
 
-/** Of backends that are tried in order the first gets everything, as long as it can answer. */
-function distributed(distribution: Distribution<HttpFilter | GrpcFilter | OpaqueFilter>): readonly Share[] {
+/** What share each backend of a rule gets. Of backends that are tried in order the first gets everything, as long as it can answer. */
+export function distributed(distribution: Distribution<HttpFilter | GrpcFilter | OpaqueFilter>): readonly Share[] {
   if (distribution.kind === 'empty') return [];
   const isRandom = distribution.kind === 'random-available';
   return shares(

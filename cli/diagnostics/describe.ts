@@ -1,0 +1,104 @@
+import { formatNetwork } from '#model/address.ts';
+import type { Authentication, Authorization } from '#model/authorization.ts';
+import type { Decider, Share } from '#model/evaluate.ts';
+import type { GrpcMatch, HostMatch, HttpMatch } from '#model/match.ts';
+import type { RequestCondition } from '#model/profile-route.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
+import type { GrpcRetry, HttpRetry } from '#model/retry.ts';
+import type { Timeouts } from '#model/timeouts.ts';
+
+/** `httproute.gateway.networking.k8s.io shop/web rule 1`. */
+export function describeDecider({ ref, rule }: Decider): string {
+  return `${formatResourceRef(ref)}${rule === undefined ? '' : ` rule ${rule}`}`;
+}
+
+export function describeHttpMatch({ method, path, headers, queryParams }: HttpMatch): string {
+  const parts = [
+    method ?? '',
+    path === undefined
+      ? ''
+      : path.kind === 'exact'
+        ? `=${path.value}`
+        : path.kind === 'prefix'
+          ? `${path.value}*`
+          : `~${path.pattern}`,
+    ...headers.map(({ name, value }) => `${name}:${valueOf(value)}`),
+    ...queryParams.map(({ name, value }) => `?${name}=${valueOf(value)}`),
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? 'any' : parts.join(' ');
+}
+
+export function describeGrpcMatch({ service = '*', method = '*', headers }: GrpcMatch): string {
+  return [`/${service}/${method}`, ...headers.map(({ name, value }) => `${name}:${valueOf(value)}`)].join(' ');
+}
+
+function valueOf(value: HttpMatch['headers'][number]['value']): string {
+  return value.kind === 'exact' ? value.value : `~${value.pattern}`;
+}
+
+export function describeHosts(hosts: readonly HostMatch[]): string {
+  if (hosts.length === 0) return '*';
+  return hosts
+    .map((host) => (host.kind === 'exact' ? host.host : `*.${host.reverseLabels.toReversed().join('.')}`))
+    .join(',');
+}
+
+export function describeCondition(condition: RequestCondition): string {
+  switch (condition.kind) {
+    case 'all':
+    case 'any':
+      return `${condition.kind}(${condition.conditions.map(describeCondition).join(', ')})`;
+    case 'not':
+      return `not(${describeCondition(condition.condition)})`;
+    case 'path':
+      return `~${condition.pattern}`;
+    case 'method':
+      return condition.method;
+  }
+}
+
+export function describeShares(shares: readonly Share[]): string {
+  if (shares.length === 0) return 'none';
+  return shares
+    .map(({ ref, ratio, failure }) => {
+      const name = ref === undefined ? 'the address itself' : formatResourceRef(ref);
+      return `${name} ${(ratio * 100).toFixed(shares.length === 1 ? 0 : 1)}%${failure === undefined ? '' : ` (fails: ${failure})`}`;
+    })
+    .join(', ');
+}
+
+export function describeTimeouts({ requestMs, responseMs, idleMs }: Timeouts): string {
+  const parts = [
+    requestMs === undefined ? '' : `request=${requestMs}ms`,
+    responseMs === undefined ? '' : `response=${responseMs}ms`,
+    idleMs === undefined ? '' : `idle=${idleMs}ms`,
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? '-' : parts.join(' ');
+}
+
+export function describeRetry(retry: HttpRetry | GrpcRetry | 'budget' | undefined): string {
+  if (retry === undefined) return '-';
+  return retry === 'budget' ? 'within the budget' : `${retry.maxRetries} more`;
+}
+
+/** Who is let in. */
+export function describeClients({ networks, authentication }: Authorization): string {
+  const from = networks.map(({ network, except }) =>
+    [formatNetwork(network), ...except.map((hole) => `!${formatNetwork(hole)}`)].join(' '),
+  );
+  const isEverywhere = from.includes('0.0.0.0/0');
+  return `${describeAuthentication(authentication)}${isEverywhere ? '' : ` from ${from.join(', ')}`}`;
+}
+
+function describeAuthentication(authentication: Authentication): string {
+  switch (authentication.kind) {
+    case 'unauthenticated':
+      return 'everybody';
+    case 'mesh-tls':
+      return 'any mesh TLS';
+    case 'identities': {
+      const suffixes = authentication.suffixes.map((labels) => (labels.length === 0 ? '*' : `*.${labels.join('.')}`));
+      return [...authentication.names, ...suffixes].join(', ') || 'nobody';
+    }
+  }
+}

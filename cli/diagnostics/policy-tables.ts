@@ -1,0 +1,95 @@
+import type { Authorization } from '#model/authorization.ts';
+import { distributed } from '#model/evaluate.ts';
+import type { InboundServer } from '#model/inbound.ts';
+import type { OutboundPolicy } from '#model/outbound.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
+import { formatTable } from '../table.ts';
+import {
+  describeClients,
+  describeDecider,
+  describeGrpcMatch,
+  describeHosts,
+  describeHttpMatch,
+  describeRetry,
+  describeShares,
+  describeTimeouts,
+} from './describe.ts';
+
+/** How a port is served, and whom its policy lets in. */
+export function inboundTables({ ref, protocol, authorizations }: InboundServer): string {
+  const routes = 'routes' in protocol ? protocol.routes : [];
+  const row = (route: string, one: Authorization): readonly string[] => [
+    route,
+    formatResourceRef(one.ref),
+    describeClients(one),
+  ];
+  const rows = [
+    ...routes.flatMap((route) => route.authorizations.map((one) => row(formatResourceRef(route.ref), one))),
+    ...authorizations.map((one) => row('*', one)),
+  ];
+  const limit = 'rateLimit' in protocol ? protocol.rateLimit : undefined;
+  return [
+    `Server:    ${formatResourceRef(ref)}\n`,
+    `Protocol:  ${protocol.kind}\n`,
+    ...(limit === undefined ? [] : [`Limit:     ${formatResourceRef(limit.ref)}\n`]),
+    '\n',
+    rows.length === 0
+      ? 'No authorizations: nobody gets in.\n'
+      : formatTable([{ title: 'ROUTE' }, { title: 'AUTHORIZATION' }, { title: 'CLIENTS' }], rows),
+  ].join('');
+}
+
+/** Where connections and requests for a Service go. */
+export function outboundTables({ ref, protocol }: OutboundPolicy): string {
+  const titles = ['ROUTE', 'HOSTS', 'MATCHES', 'FILTERS', 'BACKENDS', 'TIMEOUTS', 'RETRIES'].map((title) => ({
+    title,
+  }));
+  return `Target:    ${formatResourceRef(ref)}\nProtocol:  ${protocol.kind}\n\n${formatTable(titles, outboundRows(protocol))}`;
+}
+
+function outboundRows(protocol: OutboundPolicy['protocol']): readonly (readonly string[])[] {
+  const filtersOf = (filters: readonly { readonly kind: string }[]): string =>
+    filters.map(({ kind }) => kind).join(' ') || '-';
+  const bytes = 'opaque' in protocol ? [protocol.opaque] : [];
+  const ofBytes = bytes.map(({ ref, filters, distribution }) => [
+    formatResourceRef(ref),
+    '*',
+    'bytes',
+    filtersOf(filters),
+    describeShares(distributed(distribution)),
+    '-',
+    '-',
+  ]);
+  if (!('routes' in protocol)) return ofBytes;
+  if (protocol.kind === 'tls') {
+    return protocol.routes.map(({ ref, serverNames, filters, distribution }) => [
+      formatResourceRef(ref),
+      describeHosts(serverNames),
+      'bytes',
+      filtersOf(filters),
+      describeShares(distributed(distribution)),
+      '-',
+      '-',
+    ]);
+  }
+  const ofRoutes =
+    protocol.kind === 'grpc'
+      ? protocol.routes.flatMap(({ ref, hosts, rules }) =>
+          rules.map((rule) => ({ ref, hosts, rule, matches: rule.matches.map(describeGrpcMatch) })),
+        )
+      : protocol.routes.flatMap(({ ref, hosts, rules }) =>
+          rules.map((rule) => ({ ref, hosts, rule, matches: rule.matches.map(describeHttpMatch) })),
+        );
+  return [
+    ...ofRoutes.map(({ ref, hosts, rule, matches }) => [
+      describeDecider({ ref, ...(rule.index !== undefined && { rule: rule.index }) }),
+      describeHosts(hosts),
+      matches.join(' or ') || 'any',
+      filtersOf(rule.filters),
+      describeShares(distributed(rule.distribution)),
+      describeTimeouts(rule.timeouts),
+      describeRetry(rule.retry),
+    ]),
+    ...ofBytes,
+  ];
+}

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
+import { until } from '../harness/until.ts';
+
+const POLICIES = `
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: web-http, namespace: shop }
+spec: { podSelector: { matchLabels: { app: web } }, port: 8080, proxyProtocol: HTTP/1 }
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: clients, namespace: shop }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: Server, name: web-http }
+  requiredAuthenticationRefs: [{ kind: ServiceAccount, name: client }]
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: { name: split, namespace: shop }
+spec:
+  parentRefs: [{ group: core, kind: Service, name: web, port: 8080 }]
+  rules:
+    - matches: [{ path: { value: /api } }]
+      timeouts: { request: 3s }
+      backendRefs: [{ name: web, port: 8080, weight: 1 }, { name: gone, port: 80, weight: 1 }]
+    - {}
+---
+apiVersion: linkerd.io/v1alpha2
+kind: ServiceProfile
+metadata: { name: api.shop.svc.cluster.local, namespace: shop }
+spec: { routes: [{ name: read, condition: { method: GET }, isRetryable: true, timeout: 300ms }] }
+`;
+
+describe('what a mesh says about itself', () => {
+  let mesh: Mesh;
+  before(async () => {
+    mesh = await Mesh.install();
+    await mesh.apply(namespaceYaml('shop', true));
+    await mesh.apply(serviceYaml('shop', 'web', { args: ['server'], replicas: 2, ports: [8080] }));
+    await mesh.apply(serviceYaml('shop', 'api', { args: ['server'], replicas: 1, ports: [8080] }));
+    await mesh.ready('shop');
+    await mesh.apply(POLICIES);
+  });
+  after(async () => mesh?.[Symbol.asyncDispose]());
+
+  const out = (...args: readonly string[]): string => {
+    const { status, stdout, stderr } = mesh.tulle(args);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  const soon = (what: string, pattern: RegExp, ...args: readonly string[]): Promise<void> =>
+    until(what, 30_000, async () => assert.match(out(...args), pattern));
+
+  test('diagnostics endpoints: what proxies are given for a Service', async () => {
+    const pods = (await mesh.pods('shop', 'app=web')).map(({ metadata }) => metadata.name).toSorted();
+    const text = out('diagnostics', 'endpoints', 'web.shop.svc.cluster.local:8080');
+    const [head = '', ...rows] = text.trimEnd().split('\n');
+    assert.match(head, /^NAMESPACE {3}IP +PORT +POD +SERVICE$/);
+    assert.deepEqual(rows.map((row) => row.split(/ +/)[3] ?? '').toSorted(), pods);
+    assert.ok(
+      rows.every((row) => /^shop +10\.42\.\d+\.\d+ +8080 .* web\.shop$/.test(row)),
+      text,
+    );
+    const json = JSON.parse(
+      out('dg', 'ep', 'web.shop.svc.cluster.local:8080', 'api.shop.svc.cluster.local:8080', '-o', 'json'),
+    ) as object[];
+    assert.equal(json.length, 3);
+    assert.deepEqual(Object.keys(json[0] ?? {}), [
+      'namespace',
+      'ip',
+      'port',
+      'pod',
+      'service',
+      'weight',
+      'http2',
+      'labels',
+    ]);
+    const none = mesh.tulle(['diagnostics', 'endpoints', 'gone.shop.svc.cluster.local:80']);
+    assert.match(`${none.stdout}${none.stderr}`, /No endpoints found|not found/);
+    assert.equal(mesh.tulle(['diagnostics', 'endpoints', 'web']).status, 2);
+  });
+
+  test('diagnostics profile: of a Service with routes, and of a pod', async () => {
+    await soon('the profile', /read +GET +300ms +true/, 'diagnostics', 'profile', 'api.shop.svc.cluster.local:8080');
+    const text = out('diagnostics', 'profile', 'api.shop.svc.cluster.local:8080');
+    assert.match(text, /Decider: +serviceprofile\.linkerd\.io shop\/api\.shop\.svc\.cluster\.local/);
+    const [pod] = await mesh.pods('shop', 'app=web');
+    const { podIP } = (pod?.['status'] ?? {}) as { podIP?: string };
+    assert.match(
+      out('diagnostics', 'profile', `${podIP}:8080`),
+      new RegExp(`Endpoint: +${podIP}:8080 default\\.shop\\.serviceaccount`),
+    );
+  });
+
+  test('diagnostics policy: who is let in, and where requests go', async () => {
+    await soon(
+      'the Server',
+      /Server: +server\.policy\.linkerd\.io (?:shop\/)?web-http/,
+      'diagnostics',
+      'policy',
+      '-n',
+      'shop',
+      'deploy/web',
+      '8080',
+    );
+    const inbound = out('diagnostics', 'policy', '-n', 'shop', 'deploy/web', '8080');
+    assert.match(
+      inbound,
+      /^\* +authorizationpolicy\.policy\.linkerd\.io (?:shop\/)?clients +client\.shop\.serviceaccount\.identity\.tulle\.cluster\.local$/m,
+    );
+    assert.match(
+      out('diagnostics', 'policy', '-n', 'shop', 'deploy/web', '9999'),
+      /Server: +default:all-unauthenticated/,
+    );
+    await soon('the route', /shop\/split/, 'diagnostics', 'policy', '-n', 'shop', 'svc/web', '8080');
+    const outbound = out('diagnostics', 'policy', '-n', 'shop', 'svc/web', '8080');
+    assert.match(
+      outbound,
+      /\/api\* .*service shop\/web:8080 50\.0%, service shop\/gone:80 50\.0% \(fails: Service shop\/gone not found\) +request=3000ms/,
+    );
+    const json = JSON.parse(out('diagnostics', 'policy', '-n', 'shop', 'svc/web', '8080', '-o', 'json')) as {
+      protocol: { kind: string };
+    };
+    assert.equal(json.protocol.kind, 'detect');
+    const missing = mesh.tulle(['diagnostics', 'policy', '-n', 'shop', 'svc/gone', '80']);
+    assert.deepEqual([missing.status, missing.stdout], [1, '']);
+    assert.match(missing.stderr, /Service shop\/gone not found/);
+    assert.equal(mesh.tulle(['diagnostics', 'policy', '-n', 'shop', 'svc/web', 'http']).status, 2);
+  });
+});
