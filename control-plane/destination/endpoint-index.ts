@@ -114,7 +114,8 @@ export class EndpointIndex {
   #candidates(service: Service, port: number): readonly Candidate[] {
     const declared = service.ports.find((one) => one.port === port && one.protocol === 'TCP');
     const candidates: Candidate[] = [];
-    for (const key of this.#slicesByService.get(keyOf(service.namespace, service.name))) {
+    // In one order: an address that moves from slice to slice is in two for a moment.
+    for (const key of [...this.#slicesByService.get(keyOf(service.namespace, service.name))].sort()) {
       const slice = this.#stores.slices.getByKey(key);
       if (slice === undefined) continue;
       const targetPort = declared === undefined ? port : portOf(slice, declared.name);

@@ -18,31 +18,24 @@ import { PODS } from '#k8s/resources/pod.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS } from '#k8s/resources/custom-resource-definition.ts';
 import { SERVICES } from '#k8s/resources/service.ts';
 import { ServedKinds } from '#k8s/served-kinds.ts';
-import { identitySuffix, workloadIdentity } from '#pki/names.ts';
+import { workloadIdentity } from '#pki/names.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
-import { InboundIndex } from '../policy/inbound-index.ts';
 import { annotationProblem, policyContext } from '../policy/inbound-policy.ts';
 import { inboundPoliciesService } from '../policy/inbound-server.ts';
-import { OutboundIndex } from '../policy/outbound-index.ts';
 import { outboundPoliciesService } from '../policy/outbound-server.ts';
 import { PolicyFindings } from '../policy/policy-findings.ts';
-import { PolicyStore } from '../policy/policy-store.ts';
-import { RouteIndex } from '../policy/route-index.ts';
 import { rateLimitStatusSource } from '../policy/rate-limit-status-source.ts';
 import { routeStatusSources } from '../policy/route-status-source.ts';
 import { StatusWriter } from '../policy/status-writer.ts';
 import { TrafficFindings } from '../policy/traffic-findings.ts';
-import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
 import { requestCertificate } from './certify-client.ts';
 import type { DestinationConfig } from './config.ts';
-import { EndpointIndex } from './endpoint-index.ts';
+import { createIndexes } from './indexes.ts';
 import { createDestinationMetrics } from './metrics.ts';
 import { OwnCertificate } from './own-certificate.ts';
-import { ProfileIndex } from './profile-index.ts';
 import { destinationService } from './server.ts';
-import { createStores } from './stores.ts';
 
 /** A running destination process. */
 export type DestinationProcess = {
@@ -61,26 +54,15 @@ export async function startDestination(
   log: Logger,
 ): Promise<DestinationProcess> {
   const client = new KubeClient(connection);
-  const stores = createStores();
   const roots = new ResourceStore<ConfigMap>();
-  const endpoints = new EndpointIndex(stores, config);
-  const traffic = new TrafficObjects(config.clusterDomain);
-  const routes = new RouteIndex(stores.services);
-  const profiles = new ProfileIndex(stores, config, traffic);
-  const policies = new PolicyStore();
-  const inboundSettings = {
-    ...config,
-    defaultPolicy: config.defaultInboundPolicy,
-    identitySuffix: identitySuffix(config.domain),
-  };
-  const inbound = new InboundIndex(stores.pods, policies, inboundSettings);
+  const indexes = createIndexes(config);
+  const { stores, traffic, routes, policies, inboundSettings, endpoints, profiles, inbound, outbound } = indexes;
   const findings = new PolicyFindings({
     store: policies,
     context: policyContext(inboundSettings),
     clock: systemClock,
     report: (object, problem) => log.warn({ object }, `has no effect: ${problem}`),
   });
-  const outbound = new OutboundIndex(stores.services, config, routes);
   const ineffective = new TrafficFindings(stores.services, traffic, config.clusterDomain, (object, problem) =>
     log.warn({ object }, `has no effect: ${problem}`),
   );
@@ -114,7 +96,7 @@ export async function startDestination(
         serveWhenReady();
       },
     });
-  const kinds = new ServedKinds([...policies.kinds, ...trafficKinds(traffic, routes)], inform);
+  const kinds = new ServedKinds(indexes.optionalKinds, inform);
   const { controlPlaneNamespace: namespace } = config.domain;
   const fieldSelector = `metadata.name=${TRUST_ROOTS_CONFIG_MAP}`;
   const informers = [

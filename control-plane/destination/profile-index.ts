@@ -9,6 +9,7 @@ import { MultiMap } from '#runtime/multi-map.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
+import { byAge } from '../dialects/precedence.ts';
 import { opaquePortsOfPod, opaquePortsOfService } from '../dialects/opaque-ports.ts';
 import { TrafficObjects } from '../policy/traffic-objects.ts';
 import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
@@ -83,18 +84,23 @@ export class ProfileIndex {
     const [service, other] = [...this.#servicesByIp.get(ip)].map((key) => this.#stores.services.getByKey(key));
     if (other !== undefined) return failed(status.FAILED_PRECONDITION, `more than one Service has the address ${ip}`);
     if (service !== undefined) return this.#ofService(service, port, consumer);
-    const [pod] = [...this.#podsByIp.get(ip)].flatMap((key) => this.#stores.pods.getByKey(key) ?? []);
+    const [pod] = this.#newestFirst(this.#podsByIp.get(ip));
     if (pod !== undefined) return this.#ofPod(pod, ip, port, consumer);
-    for (const key of this.#podsByHostIp.get(ip)) {
-      const hosted = this.#stores.pods.getByKey(key);
-      const mapping = hosted?.ports.find(({ hostPort }) => hostPort === port);
-      const podIp = hosted?.ips[0];
-      if (hosted !== undefined && mapping !== undefined && podIp !== undefined) {
+    for (const hosted of this.#newestFirst(this.#podsByHostIp.get(ip))) {
+      const mapping = hosted.ports.find(({ hostPort }) => hostPort === port);
+      const podIp = hosted.ips[0];
+      if (mapping !== undefined && podIp !== undefined) {
         return this.#ofPod(hosted, podIp, mapping.port, consumer);
       }
     }
     const isOpaque = hasPort(this.#settings.opaquePorts, port);
     return profile({ isOpaque, endpoint: plainEndpoint(ip, port), retryBudget: DEFAULT_RETRY_BUDGET });
+  }
+
+  /** Of several pods with one address, the last that was made: the others are about to go. */
+  #newestFirst(keys: Iterable<string>): readonly Pod[] {
+    const pods = [...keys].flatMap((key) => this.#stores.pods.getByKey(key) ?? []);
+    return pods.length > 1 ? pods.sort((a, b) => byAge(b, a)) : pods;
   }
 
   #ofName(target: ServiceTarget, consumer: Consumer): ProfileState {

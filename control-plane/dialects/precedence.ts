@@ -1,9 +1,20 @@
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import type { Metadata } from '#k8s/resources/metadata.ts';
 import type { HttpRoute } from '#model/route.ts';
 
-/** Older objects first, then by namespace and name. Source: Gateway API, conflict resolution. */
-export function byAge(a: CustomObject, b: CustomObject): number {
-  return compare(a.createdAt, b.createdAt) || compare(a.namespace, b.namespace) || compare(a.name, b.name);
+type Aged = Metadata & { readonly createdAt: string; readonly group?: string };
+
+/**
+ * Older objects first, then by namespace and name. Source: Gateway API, conflict resolution. Kinds of two groups can have the same
+ * name: Gateway API's comes first.
+ */
+export function byAge(a: Aged, b: Aged): number {
+  return (
+    compare(a.createdAt, b.createdAt) ||
+    compare(a.namespace, b.namespace) ||
+    compare(a.name, b.name) ||
+    compare(a.group ?? '', b.group ?? '')
+  );
 }
 
 function compare(a: string, b: string): number {

@@ -3,6 +3,7 @@ import type { ResourceKind } from '../resource-index.ts';
 import { parseMetadata, type Metadata } from './metadata.ts';
 
 export type Pod = Metadata & {
+  readonly createdAt: string; // RFC 3339, so that text compares as time
   readonly serviceAccount: string;
   readonly nodeName?: string;
   readonly ips: readonly string[];
@@ -40,6 +41,7 @@ export const PODS: ResourceKind<Pod> = {
     const proxyInboundAddress = findInboundAddress(containers);
     return {
       ...metadata,
+      createdAt: asText(asObject(fields['metadata'])['creationTimestamp']) ?? '',
       serviceAccount: asText(spec['serviceAccountName']) ?? 'default',
       ips: uniqueTexts([status['podIP'], ...asList(status['podIPs']).map((entry) => asObject(entry)['ip'])]),
       hostIps: uniqueTexts([status['hostIP'], ...asList(status['hostIPs']).map((entry) => asObject(entry)['ip'])]),

@@ -1,0 +1,52 @@
+import { identitySuffix } from '#pki/names.ts';
+import { InboundIndex } from '../policy/inbound-index.ts';
+import type { InboundSettings } from '../policy/inbound-policy.ts';
+import { OutboundIndex } from '../policy/outbound-index.ts';
+import { PolicyStore } from '../policy/policy-store.ts';
+import { RouteIndex } from '../policy/route-index.ts';
+import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
+import type { DestinationConfig } from './config.ts';
+import { EndpointIndex } from './endpoint-index.ts';
+import { ProfileIndex } from './profile-index.ts';
+import { createStores } from './stores.ts';
+
+/** The settings that answers depend on. */
+export type IndexSettings = Pick<
+  DestinationConfig,
+  | 'domain'
+  | 'clusterDomain'
+  | 'clusterNetworks'
+  | 'probeNetworks'
+  | 'defaultInboundPolicy'
+  | 'opaquePorts'
+  | 'isH2UpgradeEnabled'
+  | 'allowsRequestHeaders'
+>;
+
+/** Everything that is kept of the cluster, and what is computed from it. Informers fill it; the gRPC services read it. */
+export type Indexes = ReturnType<typeof createIndexes>;
+
+export function createIndexes(settings: IndexSettings) {
+  const inboundSettings: InboundSettings = {
+    ...settings,
+    defaultPolicy: settings.defaultInboundPolicy,
+    identitySuffix: identitySuffix(settings.domain),
+  };
+  const stores = createStores();
+  const traffic = new TrafficObjects(settings.clusterDomain);
+  const routes = new RouteIndex(stores.services);
+  const policies = new PolicyStore();
+  return {
+    stores,
+    traffic,
+    routes,
+    policies,
+    inboundSettings,
+    endpoints: new EndpointIndex(stores, settings),
+    profiles: new ProfileIndex(stores, settings, traffic),
+    inbound: new InboundIndex(stores.pods, policies, inboundSettings),
+    outbound: new OutboundIndex(stores.services, settings, routes),
+    /** Kinds that are read while they are defined. */
+    optionalKinds: [...policies.kinds, ...trafficKinds(traffic, routes)],
+  };
+}
