@@ -1,5 +1,6 @@
 import { CommandError, commandHelp, parseFlags, UsageError, type Command, type Terminal } from './command.ts';
 import { analyzeCommand } from './commands/analyze.ts';
+import { authz } from './commands/authz.ts';
 import { check } from './commands/check.ts';
 import { config } from './commands/config.ts';
 import { completion } from './commands/completion.ts';
@@ -10,6 +11,7 @@ import { inject } from './commands/inject.ts';
 import { install } from './commands/install.ts';
 import { installCni } from './commands/install-cni.ts';
 import { prune } from './commands/prune.ts';
+import { routesExplain } from './commands/routes-explain.ts';
 import { uninject } from './commands/uninject.ts';
 import { uninstall } from './commands/uninstall.ts';
 import { upgrade } from './commands/upgrade.ts';
@@ -28,6 +30,8 @@ export const COMMANDS: readonly Command[] = [
   uninject,
   check,
   analyzeCommand,
+  authz,
+  routesExplain,
   config,
   ...VIZ_COMMANDS,
   ...MULTICLUSTER_COMMANDS,

@@ -36,6 +36,7 @@ describe('the bash completion', skipUnless('bash'), () => {
   test('offers the commands, then those of a group, then its flags', async () => {
     assert.deepEqual(await offers(''), [
       'analyze',
+      'authz',
       'check',
       'completion',
       'config',
@@ -45,6 +46,7 @@ describe('the bash completion', skipUnless('bash'), () => {
       'install-cni',
       'multicluster',
       'prune',
+      'routes',
       'uninject',
       'uninstall',
       'upgrade',

@@ -1,4 +1,5 @@
 import type { OutboundPolicy } from '#model/outbound.ts';
+import type { Profile } from '#model/profile.ts';
 import { OutboundIndex } from '../policy/outbound-index.ts';
 import type { Inventory } from './inventory.ts';
 
@@ -27,4 +28,19 @@ export function outboundOf(
   using lease = index.watchName({ namespace, service, port }, clientNamespace);
   const { value } = lease.slot;
   return value.kind === 'policy' ? value.policy : undefined;
+}
+
+/** What clients of a namespace are told by ServiceProfiles and TrafficSplits about a port of a Service. */
+export function profileOf(
+  inventory: Inventory,
+  namespace: string,
+  service: string,
+  port: number,
+  clientNamespace: string,
+): Profile {
+  const { traffic, context } = inventory;
+  const parent = { type: 'resource', group: 'core', kind: 'Service', name: service, namespace, port } as const;
+  const isOpaque = outboundOf(inventory, namespace, service, port, clientNamespace)?.protocol.kind === 'opaque';
+  const fullyQualifiedName = `${service}.${namespace}.svc.${context.clusterDomain}`;
+  return { fullyQualifiedName, isOpaque, parent, ...traffic.ofService(namespace, service, port, clientNamespace) };
 }

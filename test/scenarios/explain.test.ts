@@ -129,4 +129,44 @@ describe('what a mesh says about itself', () => {
     assert.match(missing.stderr, /Service shop\/gone not found/);
     assert.equal(mesh.tulle(['diagnostics', 'policy', '-n', 'shop', 'svc/web', 'http']).status, 2);
   });
+
+  test('authz: who may talk to a workload, and the verdict about one client', async () => {
+    await soon('the policy', /^\* +web-http +clients$/m, 'authz', '-n', 'shop', 'deploy/web');
+    assert.match(
+      out('authz', '-n', 'shop', 'deploy/web'),
+      /^ROUTE +SERVER +AUTHORIZATION_POLICY +SERVER_AUTHORIZATION\n/,
+    );
+    assert.match(
+      out('authz', '-n', 'shop', 'deploy/web', '-o', 'wide'),
+      /^\* +web-http +clients +8080 +client\.shop\.serviceaccount/m,
+    );
+    assert.match(
+      out('authz', '-n', 'shop', 'deploy/web', '--as', 'client'),
+      /^8080 +allowed +authorizationpolicy\.policy\.linkerd\.io (?:shop\/)?clients /m,
+    );
+    assert.match(
+      out('authz', '-n', 'shop', 'deploy/web', '--as', 'client.other'),
+      /^8080 +denied +server\.policy\.linkerd\.io (?:shop\/)?web-http /m,
+    );
+    assert.match(out('authz', '-n', 'shop', 'deploy/web', '--as', 'unmeshed'), /^8080 +denied .*no mesh TLS/m);
+    assert.equal(mesh.tulle(['authz', '-n', 'shop', 'deploy/web', '--address', '10.0.0.1']).status, 2);
+  });
+
+  test('routes explain: the rule that decides about a request, and what is ignored', () => {
+    const explain = (...args: readonly string[]): string => out('routes', 'explain', '-n', 'shop', ...args);
+    const text = explain('svc/web:8080', '--path', '/api/x', '-H', 'a:b');
+    assert.match(text, /GET web\.shop\/api\/x\n {2}decided by: +httproute\.policy\.linkerd\.io shop\/split rule 0\n/);
+    assert.match(
+      text,
+      /backends: +service shop\/web:8080 50\.0%, service shop\/gone:80 50\.0% \(fails: Service shop\/gone not found\)/,
+    );
+    assert.match(text, /TL0103 httproute\.policy\.linkerd\.io shop\/split: spec\.rules\[0\]\.backendRefs\[1\]/);
+    assert.match(explain('svc/web', '--path', '/other'), /decided by: +.* shop\/split rule 1\n/);
+    const profile = explain('svc/api', '--method', 'get');
+    assert.match(profile, /Decider: +serviceprofile\.linkerd\.io shop\/api\.shop\.svc\.cluster\.local/);
+    assert.match(profile, /decided by: +serviceprofile.* rule 0\n[^]*timeouts: +request=300ms\n[^]*Nothing is ignored/);
+    const missing = mesh.tulle(['routes', 'explain', '-n', 'shop', 'svc/web:1']);
+    assert.match(missing.stderr, /Service shop\/web has no port 1: it has 8080/);
+    assert.equal(mesh.tulle(['routes', 'explain', 'web']).status, 2);
+  });
 });

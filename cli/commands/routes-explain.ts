@@ -1,0 +1,214 @@
+import { evaluateOutbound, type OutboundVerdict } from '#model/evaluate.ts';
+import type { RequestHead } from '#model/match.ts';
+import { decidesRoutes } from '#model/profile.ts';
+import { formatResourceRef } from '#model/resource-ref.ts';
+import { Patterns } from '#runtime/pattern.ts';
+import type { JsonObject } from '#k8s/json.ts';
+import { splitService } from '../../control-plane/dialects/smi.ts';
+import { analyze } from '../../control-plane/findings/analyze.ts';
+import { CODES } from '../../control-plane/findings/codes.ts';
+import type { Diagnosis } from '../../control-plane/findings/diagnosis.ts';
+import { formatFinding } from '../../control-plane/findings/finding.ts';
+import { Inventory } from '../../control-plane/findings/inventory.ts';
+import { outboundOf, profileOf } from '../../control-plane/findings/outbound.ts';
+import { clusterObjects } from '../analyze/cluster-objects.ts';
+import { connect } from '../cluster.ts';
+import {
+  CLUSTER_FLAGS,
+  CommandError,
+  optionalText,
+  textFlag,
+  textList,
+  UsageError,
+  type Command,
+  type FlagValues,
+} from '../command.ts';
+import {
+  describeCondition,
+  describeDecider,
+  describeRetry,
+  describeShares,
+  describeTimeouts,
+} from '../diagnostics/describe.ts';
+import { outboundTables } from '../diagnostics/policy-tables.ts';
+import { installedValues } from '../installed-values.ts';
+import { formatTable } from '../table.ts';
+import { contextOf } from './analyze.ts';
+
+const REQUEST_FLAGS = ['method', 'path', 'header', 'authority'] as const;
+
+export const routesExplain: Command = {
+  path: ['routes', 'explain'],
+  args: 'svc/NAME[:PORT]',
+  summary: 'Say which object decides where requests to a Service go, and what is ignored and why.',
+  details:
+    'Objects are read from the cluster, and a request that is described by --method, --path, --header and --authority is routed by the\n' +
+    'code with which the proxy routes it. Routes of the namespace of the client may differ: name it with --from.',
+  flags: {
+    ...CLUSTER_FLAGS,
+    namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the Service' },
+    from: { type: 'string', value: 'NS', isName: true, help: 'namespace of the client (default: that of the Service)' },
+    method: { type: 'string', value: 'METHOD', help: 'method of a request (default GET)' },
+    path: { type: 'string', value: 'PATH', help: 'path of a request, with its query (default /)' },
+    header: { type: 'string', short: 'H', value: 'NAME:VALUE', isRepeated: true, help: 'header of a request' },
+    authority: { type: 'string', value: 'HOST', help: 'authority of a request (default NAME.NS)' },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FORMAT',
+      default: 'text',
+      choices: ['text', 'json'],
+      help: 'output format',
+    },
+  },
+  examples: [
+    'tulle routes explain -n shop svc/web',
+    'tulle routes explain -n shop svc/web:80 --method GET --path /api/items -H x-user:anna',
+    'tulle routes explain -n shop svc/web --from client --path / -o json',
+  ],
+  run: async ({ flags, args, terminal }) => {
+    const { name, port: wanted } = targetOf(args);
+    const headers = headersOf(flags);
+    const cluster = await connect(flags);
+    try {
+      const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
+      const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
+      const objects = await clusterObjects(cluster);
+      const inventory = new Inventory(objects, contextOf(values, namespace));
+      const service = inventory.services.get(namespace, name);
+      if (service === undefined) throw new CommandError(`there is no Service "${name}" in namespace ${namespace}`);
+      const port = wanted ?? service.ports[0]?.port;
+      if (port === undefined || !service.ports.some((one) => one.port === port)) {
+        const ports = service.ports.map((one) => one.port).join(', ');
+        throw new CommandError(
+          `Service ${namespace}/${name} has no port ${port ?? 'at all'}: it has ${ports || 'none'}`,
+        );
+      }
+      const client = optionalText(flags, 'from') ?? namespace;
+      const policy = outboundOf(inventory, namespace, name, port, client);
+      const profile = profileOf(inventory, namespace, name, port, client);
+      const isAsked = REQUEST_FLAGS.some((flag) => flags[flag] !== undefined);
+      const request = requestOf(flags, headers, `${name}.${namespace}`);
+      const verdict = isAsked ? evaluateOutbound({ profile, ...(policy && { policy }) }, request) : undefined;
+      const ignored = findingsAbout(inventory, objects, namespace, name);
+      if (flags['output'] === 'json') {
+        terminal.out(
+          `${JSON.stringify({ service: { namespace, name, port }, client, profile, policy, verdict, ignored }, undefined, 2)}\n`,
+        );
+        return 0;
+      }
+      const routes = decidesRoutes(profile)
+        ? profileText(profile)
+        : policy === undefined
+          ? 'No policy: connections go where they were meant to.\n'
+          : outboundTables(policy);
+      terminal.out(`Requests of clients in ${client} to Service ${namespace}/${name}, port ${port}\n${routes}`);
+      if (verdict !== undefined) terminal.out(`\n${verdictText(verdict, request)}`);
+      terminal.out(
+        ignored.length === 0
+          ? '\nNothing is ignored.\n'
+          : `\nIgnored or without effect:\n${ignored.map(ignoredText).join('')}`,
+      );
+      return 0;
+    } finally {
+      cluster.close();
+    }
+  },
+};
+
+function targetOf(args: readonly string[]): { readonly name: string; readonly port: number | undefined } {
+  const [target, extra] = args;
+  const [, name, port] = /^(?:svc|service|services)\/([a-z0-9][-a-z0-9]*)(?::(\d{1,5}))?$/.exec(target ?? '') ?? [];
+  if (name === undefined || extra !== undefined) throw new UsageError('name one Service as svc/NAME or svc/NAME:PORT');
+  return { name, port: port === undefined ? undefined : Number(port) };
+}
+
+function headersOf(flags: FlagValues): ReadonlyMap<string, string> {
+  return new Map(
+    textList(flags, 'header').map((text) => {
+      const colon = text.indexOf(':');
+      if (colon < 1) throw new UsageError(`--header is "${text}": write NAME:VALUE`);
+      return [text.slice(0, colon).trim().toLowerCase(), text.slice(colon + 1).trim()];
+    }),
+  );
+}
+
+function requestOf(flags: FlagValues, headers: ReadonlyMap<string, string>, host: string): RequestHead {
+  const target = optionalText(flags, 'path') ?? '/';
+  if (!target.startsWith('/')) throw new UsageError(`--path is "${target}": a path begins with /`);
+  const [path = '/', ...query] = target.split('?');
+  const authority = optionalText(flags, 'authority') ?? host;
+  return {
+    method: (optionalText(flags, 'method') ?? 'GET').toUpperCase(),
+    path,
+    query: query.join('?'),
+    host: authority.replace(/:\d*$/, '').replace(/\.$/, '').toLowerCase(),
+    header: (name) => headers.get(name),
+    matchesPattern: new Patterns(64).matches,
+  };
+}
+
+/** Of routes of the Service, and of the profiles and splits that are about it. */
+function findingsAbout(
+  inventory: Inventory,
+  objects: readonly JsonObject[],
+  namespace: string,
+  service: string,
+): readonly Diagnosis[] {
+  const { routes, traffic, context } = inventory;
+  const splits = [...traffic.splits.values()].filter(
+    (split) => split.namespace === namespace && splitService(split) === service,
+  );
+  const about = [
+    ...routes.ofService(`${namespace}/${service}`),
+    ...splits,
+    ...[...traffic.profiles.values()].filter(
+      ({ name }) => name === `${service}.${namespace}.svc.${context.clusterDomain}`,
+    ),
+    { group: '', kind: 'Service', namespace, name: service },
+  ];
+  const isAbout = (one: Diagnosis): boolean =>
+    about.some(
+      ({ group, kind, namespace: there, name }) =>
+        group === one.group && kind === one.kind && there === one.namespace && name === one.name,
+    );
+  // What the API server holds it has accepted: schemas say nothing more.
+  return analyze(objects, context, []).filter((one) => one.code !== 'TL0002' && one.code !== 'TL0303' && isAbout(one));
+}
+
+function profileText(profile: Parameters<typeof evaluateOutbound>[0]['profile'] & object): string {
+  const { ref, routes = [], targets = [] } = profile;
+  const rows = routes.map(({ labels, condition, timeoutMs, isRetryable }) => [
+    labels['route'] ?? '',
+    describeCondition(condition),
+    timeoutMs === undefined ? '-' : `${timeoutMs}ms`,
+    String(isRetryable),
+  ]);
+  const table = formatTable(
+    ['ROUTE', 'CONDITION', 'TIMEOUT', 'RETRYABLE'].map((title) => ({ title })),
+    rows,
+  );
+  const shares = targets.map(({ authority, weight }) => `${authority} (weight ${weight})`).join(', ');
+  const decider = ref === undefined ? 'a profile' : formatResourceRef(ref);
+  return `Decider:   ${decider}\nTargets:   ${shares || 'the Service itself'}\n${rows.length === 0 ? '' : `\n${table}`}`;
+}
+
+function verdictText(verdict: OutboundVerdict, { method, host, path, query }: RequestHead): string {
+  const head = `${method} ${host}${path}${query === '' ? '' : `?${query}`}`;
+  if (verdict.kind === 'no-route') return `${head}\n  is answered 404 by the proxy: ${verdict.reason}\n`;
+  const { decider, filters, shares, timeouts, retry } = verdict;
+  return [
+    head,
+    `  decided by:  ${decider === undefined ? 'nothing, it goes where it was meant to' : describeDecider(decider)}`,
+    `  filters:     ${filters.map(({ kind }) => kind).join(', ') || '-'}`,
+    `  backends:    ${describeShares(shares)}`,
+    `  timeouts:    ${describeTimeouts(timeouts)}`,
+    `  retries:     ${describeRetry(retry)}`,
+    '',
+  ].join('\n');
+}
+
+function ignoredText(finding: Diagnosis): string {
+  const { meaning, remedy } = CODES[finding.code];
+  return `  ${finding.code} ${formatFinding(finding)}\n    ${meaning} ${remedy}\n`;
+}
