@@ -154,14 +154,14 @@ function candidatesOf(protocol: Exclude<OutboundProtocol, { readonly kind: 'opaq
   if (protocol.kind === 'grpc') {
     return protocol.routes.flatMap(({ ref, hosts, rules }) =>
       rules.map((rule) => ({
-        score: (request: RequestHead) => withHost(hosts, request.host, bestGrpcMatch(rule.matches, request)),
+        score: (request: RequestHead) => withHost(hosts, request, bestGrpcMatch(rule.matches, request)),
         outcome: ofRule(ref, rule),
       })),
     );
   }
   return protocol.routes.flatMap(({ ref, hosts, rules }) =>
     rules.map((rule) => ({
-      score: (request: RequestHead) => withHost(hosts, request.host, bestMatch(rule.matches, request)),
+      score: (request: RequestHead) => withHost(hosts, request, bestMatch(rule.matches, request)),
       outcome: ofRule(ref, rule),
     })),
   );

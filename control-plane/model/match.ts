@@ -175,11 +175,12 @@ export function mostSpecific<R extends Scored>(rules: readonly R[], request: Req
 /** How specific a rule of a route is for a request: its host first. @param match  of the rule; absent: it does not match */
 export function withHost(
   hosts: readonly HostMatch[],
-  host: string,
+  request: RequestHead,
   match: readonly number[] | undefined,
 ): readonly number[] | undefined {
   if (match === undefined) return undefined;
-  const score = bestHost(hosts, host);
+  // Only now: reading the host of a request costs more than a match that fails.
+  const score = bestHost(hosts, request.host);
   return score === undefined ? undefined : [score, ...match];
 }
 

@@ -158,7 +158,7 @@ export class RouteTable implements Disposable {
               : retryPlan(rule.retry, retriedAnswers([], rule.retry.conditions), budget);
           const filters = filtersOf(rule.filters);
           rules.push({
-            score: (request) => withHost(route.hosts, request.host, bestGrpcMatch(rule.matches, request)),
+            score: (request) => withHost(route.hosts, request, bestGrpcMatch(rule.matches, request)),
             plan: {
               ref: route.ref,
               filters,
@@ -188,7 +188,7 @@ export class RouteTable implements Disposable {
         const { timeouts, matches } = rule;
         const filters = filtersOf(rule.filters);
         rules.push({
-          score: (request) => withHost(route.hosts, request.host, bestMatch(matches, request)),
+          score: (request) => withHost(route.hosts, request, bestMatch(matches, request)),
           plan: {
             ref: route.ref,
             filters,
