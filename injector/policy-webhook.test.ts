@@ -159,6 +159,7 @@ function effectOf(objects: readonly object[]): unknown {
   const all = objects.map(parsed);
   const found: PolicyObjects = {
     list: (kind, namespace) => all.filter((object) => object.kind === kind && object.namespace === namespace),
+    routes: () => [],
     get: (kind, namespace, name) =>
       all.find((object) => object.kind === kind && object.namespace === namespace && object.name === name),
   };
@@ -200,12 +201,46 @@ describe('an object that can never work is refused with the field that is wrong,
     assert.equal(reviewPolicy(requestOf(better, bad), context).response.allowed, true);
   });
 
-  test('a policy of a route is admitted with a warning that it has no effect', () => {
+  test('a policy of a route is admitted', () => {
     const targetRef = { group: 'policy.linkerd.io', kind: 'HTTPRoute', name: 'r' };
     const object = objectOf('AuthorizationPolicy', { targetRef, requiredAuthenticationRefs: [] });
-    const { response } = reviewPolicy(requestOf(object), context);
+    assert.deepEqual(reviewPolicy(requestOf(object), context).response, { uid: 'u-1', allowed: true });
+  });
+
+  test('a route of a Server is refused for what can never be matched or done there, and warned of what is for clients only', () => {
+    const parent = { group: 'policy.linkerd.io', kind: 'Server', name: 'web' };
+    const service = { group: '', kind: 'Service', name: 'web' };
+    const rewrite = { type: 'URLRewrite', urlRewrite: { hostname: 'a' } };
+    const bad: readonly (readonly [object, string])[] = [
+      [{ parentRefs: [{ ...parent, namespace: 'other' }] }, 'spec.parentRefs[0].namespace'],
+      [{ parentRefs: [{ ...parent, port: 80 }] }, 'spec.parentRefs[0].port'],
+      [{ parentRefs: [{ ...parent, sectionName: 'a' }] }, 'spec.parentRefs[0].sectionName'],
+      [{ parentRefs: [parent], hostnames: ['_'] }, 'spec.hostnames[0]'],
+      [
+        { parentRefs: [parent], rules: [{ matches: [{ path: { value: 'a' } }] }] },
+        'spec.rules[0].matches[0].path.value',
+      ],
+      [{ parentRefs: [parent], rules: [{ filters: [rewrite] }] }, 'spec.rules[0].filters[0].type'],
+    ];
+    for (const [spec, field] of bad) {
+      const { response } = reviewPolicy(requestOf(objectOf('HTTPRoute', spec)), context);
+      assert.equal(response.allowed, false, JSON.stringify(spec));
+      assert.ok(
+        response.status?.message.startsWith(`HTTPRoute shop/bad can never work: ${field}: `),
+        JSON.stringify(response),
+      );
+    }
+    const ofBoth = objectOf('HTTPRoute', { parentRefs: [parent, service], rules: [{ filters: [rewrite] }] });
+    assert.deepEqual(reviewPolicy(requestOf(ofBoth), context).response, { uid: 'u-1', allowed: true });
+    const rules = [
+      { matches: [{ method: 'GET' }], backendRefs: [{ name: 'web', port: 80 }], timeouts: { request: '1s' } },
+    ];
+    const { response } = reviewPolicy(requestOf(objectOf('HTTPRoute', { parentRefs: [parent], rules })), context);
     assert.equal(response.allowed, true);
-    assert.match(response.warnings?.[0] ?? '', /spec\.targetRef: policies of routes have no effect/);
+    assert.deepEqual(response.warnings, [
+      'tulle: spec.rules[0].backendRefs has no effect: all parents of the route are Servers',
+      'tulle: spec.rules[0].timeouts has no effect: all parents of the route are Servers',
+    ]);
   });
 
   test('what is no review is not answered', () => {

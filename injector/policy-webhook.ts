@@ -5,10 +5,11 @@ import { asObject, asText } from '#k8s/json.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { parseNetwork } from '#model/address.ts';
 import {
-  isRouteTarget,
-  readAuthorizationPolicy,
-  type PolicyContext,
-} from '../control-plane/dialects/linkerd-policy.ts';
+  fieldsWithoutServer,
+  isServerRouteKind,
+  serverRouteProblems,
+} from '../control-plane/dialects/inbound-route.ts';
+import type { PolicyContext } from '../control-plane/dialects/linkerd-policy.ts';
 import { POLICY_KINDS, problemsOf } from '../control-plane/dialects/linkerd-servers.ts';
 import { formatProblems, type Problem } from '../control-plane/dialects/problem.ts';
 import { compileServiceProfile } from '../control-plane/dialects/service-profile.ts';
@@ -27,6 +28,7 @@ export type PolicyReviewResponse = {
 };
 
 const MESSAGE_MAX = 2048;
+const WARNINGS_MAX = 8;
 const ANY_PORT = 80; // of targets that name none: which one does not matter here
 
 /** What objects are read with, as the destination process reads them. */
@@ -67,15 +69,16 @@ export function reviewPolicy(body: unknown, context: PolicyContext): PolicyRevie
 export function problemsOfObject(object: CustomObject, context: PolicyContext): readonly Problem[] {
   if (object.group === 'linkerd.io' && object.kind === 'ServiceProfile')
     return compileServiceProfile(object, ANY_PORT).problems;
+  if (isServerRouteKind(object)) return serverRouteProblems(object);
   const kind = POLICY_KINDS.find((name) => name === object.kind);
   return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
 }
 
 function warningsOf(object: CustomObject): readonly string[] {
-  const target = object.kind === 'AuthorizationPolicy' ? readAuthorizationPolicy(object).value?.target : undefined;
-  return target !== undefined && isRouteTarget(target)
-    ? ['tulle: spec.targetRef: policies of routes have no effect in this version']
-    : [];
+  if (!isServerRouteKind(object)) return [];
+  return fieldsWithoutServer(object)
+    .slice(0, WARNINGS_MAX)
+    .map((field) => `tulle: ${field} has no effect: all parents of the route are Servers`);
 }
 
 function answer(response: PolicyReviewResponse['response']): PolicyReviewResponse {

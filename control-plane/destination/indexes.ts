@@ -35,7 +35,7 @@ export function createIndexes(settings: IndexSettings) {
   const stores = createStores();
   const traffic = new TrafficObjects(settings.clusterDomain);
   const routes = new RouteIndex(stores.services);
-  const policies = new PolicyStore();
+  const policies = new PolicyStore(routes);
   return {
     stores,
     traffic,

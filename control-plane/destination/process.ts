@@ -111,7 +111,11 @@ export async function startDestination(
   // One of the replicas writes what became of objects into their status.
   const statuses = new StatusWriter({
     sources: [
-      ...routeStatusSources({ services: stores.services, routes, clusterDomain: config.clusterDomain }),
+      ...routeStatusSources(
+        { services: stores.services, routes, clusterDomain: config.clusterDomain },
+        policies,
+        policyContext(inboundSettings),
+      ),
       rateLimitStatusSource(policies, policyContext(inboundSettings)),
     ],
     client,

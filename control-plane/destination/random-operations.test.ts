@@ -125,6 +125,7 @@ class Cluster {
   }
 
   #parentRef(): Json {
+    if (this.may(0.2)) return { kind: 'Server', group: 'policy.linkerd.io', name: this.one(SERVICE_NAMES) };
     return {
       kind: this.one(['Service', 'Service', 'Service', 'Gateway']),
       group: this.one(['', 'core']),
@@ -184,7 +185,7 @@ class Cluster {
       spec: {
         podSelector: this.#podSelector(),
         port: this.one([80, 8080, 'port-80']),
-        ...(this.may(0.5) && { proxyProtocol: this.one(['HTTP/1', 'opaque', 'telepathy']) }),
+        ...(this.may(0.5) && { proxyProtocol: this.one(['HTTP/1', 'gRPC', 'opaque', 'telepathy']) }),
         ...(this.may(0.2) && { accessPolicy: this.one(['deny', 'all-authenticated', 'audit']) }),
       },
     };
@@ -194,7 +195,7 @@ class Cluster {
     const kind = this.one(['MeshTLSAuthentication', 'NetworkAuthentication', 'ServiceAccount']);
     const targetRef = this.may(0.2)
       ? { kind: 'Namespace', name: this.one(NAMESPACES) }
-      : { group: 'policy.linkerd.io', kind: 'Server', name: this.one(SERVICE_NAMES) };
+      : { group: 'policy.linkerd.io', kind: this.one(['Server', 'HTTPRoute']), name: this.one(SERVICE_NAMES) };
     const ref = {
       ...(kind !== 'ServiceAccount' && { group: 'policy.linkerd.io' }),
       kind,

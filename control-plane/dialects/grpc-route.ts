@@ -46,7 +46,7 @@ export function compileGrpcRoute(
     return {
       index,
       matches: (matches.length > 0 ? matches : [{}]).map((match, nth) =>
-        readMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
+        readGrpcMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
       ),
       filters: filtersOf(rule['filters'], `${field}.filters`),
       distribution: readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
@@ -59,7 +59,8 @@ export function compileGrpcRoute(
   return { route: { ref: routeRef(object), hosts, rules }, problems: problems.fatal.found, refProblems: problems.refs };
 }
 
-function readMatch(fields: JsonObject, field: string, problems: Problems): GrpcMatch {
+/** Reads one element of `rules[].matches` of a GRPCRoute. */
+export function readGrpcMatch(fields: JsonObject, field: string, problems: Problems): GrpcMatch {
   const headers = readHeaderMatches(fields['headers'], `${field}.headers`, problems);
   if (fields['method'] === undefined) return { headers };
   const { type = 'Exact', service, method } = asObject(fields['method']);

@@ -18,7 +18,7 @@ import { Problems } from './problem.ts';
 import { readHosts, readHttpMatch, readModifier, readRedirect, readRewrite } from './route-parts.ts';
 
 /** Gateway API: what a rule means whose `matches` are left out. */
-const EVERYTHING = [{ path: { type: 'PathPrefix', value: '/' } }];
+export const EVERYTHING = [{ path: { type: 'PathPrefix', value: '/' } }];
 
 /**
  * Reads an HTTPRoute of group `gateway.networking.k8s.io` or `policy.linkerd.io`.
@@ -101,7 +101,12 @@ export function timeoutsOf(
 }
 
 /** What the schema of Gateway API demands, for API servers that have an older one. */
-function checkRewrite(filters: readonly HttpFilter[], rule: JsonObject, field: string, problems: Problems): void {
+export function checkRewrite(
+  filters: readonly HttpFilter[],
+  rule: JsonObject,
+  field: string,
+  problems: Problems,
+): void {
   const [rewrite, second] = filters.filter((filter) => filter.kind === 'rewrite');
   const redirect = filters.find((filter) => filter.kind === 'redirect');
   if (second !== undefined) problems.add(field, 'URLRewrite can be used only once');

@@ -2,6 +2,7 @@ import { asList, asObject, asText, isObject, type JsonObject } from '#k8s/json.t
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { containsAddress, parseNetwork, type Network } from '#model/address.ts';
 import type { NetworkMatch } from '#model/authorization.ts';
+import { isServerRouteKind } from './inbound-route.ts';
 import { Problems, type Problem } from './problem.ts';
 import { readLabelSelector, type LabelSelector } from './label-selector.ts';
 
@@ -12,7 +13,7 @@ export type PolicyContext = {
   readonly identitySuffix: string; // what follows `<service account>.<namespace>.` in an identity
 };
 
-export type ServerProtocol = 'detect' | 'http1' | 'http2' | 'opaque' | 'tls';
+export type ServerProtocol = 'detect' | 'http1' | 'http2' | 'grpc' | 'opaque' | 'tls';
 
 /** A set of pods of the namespace and a port of theirs. */
 export type ServerPolicy = {
@@ -57,7 +58,7 @@ const PROTOCOLS: Readonly<Record<string, ServerProtocol>> = {
   unknown: 'detect',
   'HTTP/1': 'http1',
   'HTTP/2': 'http2',
-  gRPC: 'http2',
+  gRPC: 'grpc',
   opaque: 'opaque',
   TLS: 'tls',
 };
@@ -131,19 +132,18 @@ function checkTarget(target: ObjectRef, namespace: string, problems: Problems): 
     if (target.name !== namespace)
       problems.add('spec.targetRef.name', `"${target.name}" is another namespace than the policy's, "${namespace}"`);
   } else if (kind !== `Server.${POLICY_GROUP}` && !isRouteTarget(target)) {
-    problems.add('spec.targetRef.kind', `${kind} cannot be a target: use Server.${POLICY_GROUP} or Namespace`);
+    problems.add(
+      'spec.targetRef.kind',
+      `${kind} cannot be a target: use Server.${POLICY_GROUP}, Namespace, or an HTTPRoute or GRPCRoute`,
+    );
   }
   if (target.namespace !== namespace)
     problems.add('spec.targetRef.namespace', `a target is in the policy's own namespace, "${namespace}"`);
 }
 
-/** Whether the target is a route: good in Linkerd, without effect in this version. */
+/** Whether the target is a route: the policy lets in only requests that match it. */
 export function isRouteTarget(target: ObjectRef): boolean {
-  return [
-    'HTTPRoute.policy.linkerd.io',
-    'HTTPRoute.gateway.networking.k8s.io',
-    'GRPCRoute.gateway.networking.k8s.io',
-  ].includes(qualified(target));
+  return isServerRouteKind(target);
 }
 
 function authenticationSort(ref: ObjectRef): 'identities' | 'networks' | undefined {

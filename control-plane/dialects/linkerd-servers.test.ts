@@ -6,7 +6,9 @@ import { parseAllDocuments } from 'yaml';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { parseNetwork } from '#model/address.ts';
+import { isServerRouteKind, serverParents } from './inbound-route.ts';
 import { findingsOf, POLICY_KINDS, selectServer, type PolicyKind, type PolicyObjects } from './linkerd-servers.ts';
+import { judgeServerRoute } from './server-routes.ts';
 
 const FOLDER = join(import.meta.dirname, 'testdata/linkerd-policy');
 const CONTEXT = {
@@ -18,7 +20,7 @@ const CONTEXT = {
 /** What a file of objects comes to: the server of each port of its pods, and what has no effect. */
 function compile(file: string): unknown {
   const documents = parseAllDocuments(readFileSync(join(FOLDER, file), 'utf8')).map(
-    (document) => document.toJS() as { kind: string },
+    (document) => document.toJS() as { apiVersion?: string; kind: string },
   );
   const byKind = new Map<PolicyKind, CustomObject[]>(POLICY_KINDS.map((kind) => [kind, []]));
   for (const document of documents) {
@@ -28,7 +30,15 @@ function compile(file: string): unknown {
     assert.ok(object, 'an object without a name');
     byKind.get(kind)?.push(object);
   }
+  const routes = documents.flatMap((document) => {
+    const { apiVersion = '', kind } = document;
+    const [group = ''] = apiVersion.split('/');
+    return isServerRouteKind({ group, kind })
+      ? (customKind({ group, kind, plural: '' }, 'v1').parse(document) ?? [])
+      : [];
+  });
   const objects: PolicyObjects = {
+    routes: (namespace) => routes.filter((route) => route.namespace === namespace && serverParents(route).length > 0),
     list: (kind, namespace) => byKind.get(kind)?.filter((object) => object.namespace === namespace) ?? [],
     get: (kind, namespace, name) =>
       byKind.get(kind)?.find((object) => object.namespace === namespace && object.name === name),
@@ -38,6 +48,12 @@ function compile(file: string): unknown {
     ports: pods.flatMap((pod) =>
       pod.ports.map(({ port }) => ({ port, server: selectServer(pod, port, objects, CONTEXT) ?? 'none' })),
     ),
+    ...(routes.length > 0 && {
+      status: routes.map((route) => ({
+        route: `${route.kind}.${route.group} ${route.name}`,
+        parents: serverParents(route).map((parent) => judgeServerRoute(route, parent, objects, CONTEXT)),
+      })),
+    }),
     findings: POLICY_KINDS.flatMap((kind) =>
       (byKind.get(kind) ?? []).flatMap((object) => findingsOf(kind, object, objects, CONTEXT)),
     ),

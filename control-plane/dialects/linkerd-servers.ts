@@ -1,9 +1,11 @@
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { networkMatches, type Authentication, type Authorization, type NetworkMatch } from '#model/authorization.ts';
+import type { InboundGrpcRoute, InboundRoute } from '#model/inbound.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { RateLimit } from '#model/rate-limit.ts';
 import { formatProblems, type Problem } from './problem.ts';
+import { readServerRoute } from './inbound-route.ts';
 import { selects } from './label-selector.ts';
 import {
   isRouteTarget,
@@ -20,7 +22,9 @@ import {
   type ServerAuthorization,
   type ServerPolicy,
 } from './linkerd-policy.ts';
+import { exactFirst } from './precedence.ts';
 import { readRateLimitPolicy } from './rate-limit-policy.ts';
+import { grpcRouteOf, routesOfServer } from './server-routes.ts';
 
 /** Kinds that say who may talk to a pod, and how often. */
 export const POLICY_KINDS = [
@@ -37,13 +41,21 @@ export type PolicyKind = (typeof POLICY_KINDS)[number];
 export type PolicyObjects = {
   readonly list: (kind: PolicyKind, namespace: string) => readonly CustomObject[];
   readonly get: (kind: PolicyKind, namespace: string, name: string) => CustomObject | undefined;
+  /** Routes of a namespace that name Servers as parents. */
+  readonly routes: (namespace: string) => readonly CustomObject[];
 };
+
+/** What requests a Server knows, in the order in which equal ones win; of one kind. */
+export type RoutesOfServer =
+  | { readonly kind: 'http'; readonly routes: readonly InboundRoute[] }
+  | { readonly kind: 'grpc'; readonly routes: readonly InboundGrpcRoute[] };
 
 /** The Server of a port of a pod, and whom the objects about it let in. */
 export type SelectedServer = {
   readonly ref: ResourceRef;
   readonly policy: ServerPolicy;
   readonly authorizations: readonly Authorization[];
+  readonly routes?: RoutesOfServer; // absent: none, every request counts alike
   readonly rateLimit?: RateLimit;
 };
 
@@ -66,10 +78,12 @@ export function selectServer(
     const policy = readServer(server, context).value;
     if (policy === undefined || !selectsPort(policy, pod, port)) continue;
     const limiting = rateLimitPolicies(server, objects, context)[0];
+    const routes = readRoutes(server, policy, objects, context);
     return {
       ref: refOf('Server', server),
       policy,
       authorizations: authorizationsOf(server, objects, context),
+      ...(routes && { routes }),
       ...(limiting && { rateLimit: limiting.limit }),
     };
   }
@@ -124,7 +138,36 @@ export function judgeRateLimit(object: CustomObject, objects: PolicyObjects, con
       `Server ${name} carries no HTTP that could be counted: its proxyProtocol is ${protocol}`,
     );
   }
+  const grpcRoute = protocol === 'grpc' ? grpcRouteOf(server, objects) : undefined;
+  if (grpcRoute !== undefined) {
+    const message = `Server ${name} has GRPCRoutes (${grpcRoute.name}): proxies do not count the calls of these`;
+    return refused('NotHTTP', target, message);
+  }
   return { isAccepted: true, reason: 'Accepted', field: target, message: `in effect on Server ${name}` };
+}
+
+/** Routes of a Server, each with the policies that name it. */
+function readRoutes(
+  server: CustomObject,
+  { protocol }: ServerPolicy,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): RoutesOfServer | undefined {
+  const http: InboundRoute[] = [];
+  const grpc: InboundGrpcRoute[] = [];
+  for (const object of routesOfServer(server, protocol, objects)) {
+    const isOfRoute = ({ target }: AuthorizationPolicy): boolean => isRoute(target, object);
+    const authorizations = grantsOf(object.namespace, isOfRoute, objects, context);
+    const read = readServerRoute(object);
+    if (read.kind === 'http') http.push({ ...read.route, authorizations });
+    else grpc.push({ ...read.route, authorizations });
+  }
+  if (grpc.length > 0) return { kind: 'grpc', routes: grpc };
+  return http.length > 0 ? { kind: 'http', routes: exactFirst(http) } : undefined;
+}
+
+function isRoute({ group, kind, name }: ObjectRef, object: CustomObject): boolean {
+  return group === object.group && kind === object.kind && name === object.name;
 }
 
 /** Whether a Server is about a port of a pod. */
@@ -144,13 +187,23 @@ function authorizationsOf(
       ? [{ ref: refOf('ServerAuthorization', object), networks: read.networks, authentication: ofClient(read.client) }]
       : [];
   });
-  const newer = inOrder(objects.list('AuthorizationPolicy', server.namespace)).flatMap((object) => {
+  const newer = grantsOf(server.namespace, (policy) => isTarget(policy, server), objects, context);
+  return [...older, ...newer];
+}
+
+/** What AuthorizationPolicies of a namespace grant. @param isMeant  whether one is about the target at hand */
+function grantsOf(
+  namespace: string,
+  isMeant: (policy: AuthorizationPolicy) => boolean,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): readonly Authorization[] {
+  return inOrder(objects.list('AuthorizationPolicy', namespace)).flatMap((object) => {
     const read = readAuthorizationPolicy(object).value;
-    if (read === undefined || !isTarget(read, server)) return [];
+    if (read === undefined || !isMeant(read)) return [];
     const required = resolve(read, objects, context);
     return required.grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...required.grant }];
   });
-  return [...older, ...newer];
 }
 
 /** Whether an object lets clients of a Server in, as far as it can be understood. */
@@ -251,13 +304,20 @@ export function findingsOf(
   const read = kind === 'AuthorizationPolicy' ? readAuthorizationPolicy(object).value : undefined;
   if (read === undefined) return problems.map((problem) => ({ object: ref, ...problem }));
   const { target } = read;
+  const routeName = `${target.namespace}/${target.name}`;
   const reference = resolve(read, objects, context).dangling;
   const isServerMissing =
     qualified(target) === 'Server.policy.linkerd.io' &&
     objects.get('Server', target.namespace, target.name) === undefined;
   return [
-    ...(isRouteTarget(target)
-      ? [{ object: ref, field: 'spec.targetRef', message: 'policies of routes have no effect in this version' }]
+    ...(isRouteTarget(target) && !objects.routes(target.namespace).some((route) => isRoute(target, route))
+      ? [
+          {
+            object: ref,
+            field: 'spec.targetRef',
+            message: `${target.kind} ${routeName} does not exist, or names no Server as its parent`,
+          },
+        ]
       : []),
     ...(isServerMissing
       ? [{ object: ref, field: 'spec.targetRef', message: `Server ${target.namespace}/${target.name} does not exist` }]

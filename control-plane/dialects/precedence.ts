@@ -1,6 +1,6 @@
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Metadata } from '#k8s/resources/metadata.ts';
-import type { HttpRoute } from '#model/route.ts';
+import type { HttpMatch } from '#model/match.ts';
 
 type Aged = Metadata & { readonly createdAt: string; readonly group?: string };
 
@@ -40,8 +40,10 @@ export function routesForClient<O extends CustomObject>(
  * Puts exact matches of paths in front: a proxy counts matched characters, so that an exact path and a prefix of the same
  * length are equal to it, and takes the first. Gateway API wants the exact one. A route with both is sent in two parts.
  */
-export function exactFirst(routes: readonly HttpRoute[]): readonly HttpRoute[] {
-  const part = (isExact: boolean): readonly HttpRoute[] =>
+export function exactFirst<R extends { readonly matches: readonly HttpMatch[] }, H extends object>(
+  routes: readonly (H & { readonly rules: readonly R[] })[],
+): readonly (H & { readonly rules: readonly R[] })[] {
+  const part = (isExact: boolean): readonly (H & { readonly rules: readonly R[] })[] =>
     routes.flatMap((route) => {
       const rules = route.rules.flatMap((rule) => {
         const matches = rule.matches.filter(({ path }) => (path?.kind === 'exact') === isExact);

@@ -67,7 +67,7 @@ export const CODES = {
     'parent-without-effect',
     'warning',
     'Routes of such a parent have no effect in this version.',
-    'Use a Service as parent.',
+    'Use a Service or a Server as parent.',
   ),
   TL0201: entry(
     'server-selects-nothing',
@@ -94,7 +94,12 @@ export const CODES = {
     'Correct the reference, or create what it names.',
   ),
   TL0205: entry('names-no-server', 'warning', 'The authorization is about no Server.', 'Correct the name or selector.'),
-  TL0206: entry('route-policy', 'warning', 'Policies of routes have no effect in this version.', 'Target the Server.'),
+  TL0206: entry(
+    'route-policy',
+    'error',
+    'The policy targets a route that does not exist or has no Server as parent; it lets nobody in.',
+    'Correct the name, create the route, or name the Server in its parentRefs.',
+  ),
   TL0207: entry(
     'rate-limit-without-effect',
     'error',

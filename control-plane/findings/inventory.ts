@@ -58,7 +58,7 @@ export class Inventory {
   readonly given: readonly GivenObject[];
   readonly services = new ResourceStore<Service>();
   readonly routes = new RouteIndex(this.services);
-  readonly policies = new PolicyStore();
+  readonly policies = new PolicyStore(this.routes);
   readonly traffic: TrafficObjects;
   readonly namespaces = new Namespaces();
   readonly workloads: readonly Workload[];

@@ -33,6 +33,7 @@ type InboundHttp = { readonly routes: readonly InboundRoute[]; readonly rateLimi
 /** Narrows or widens what a server allows for some requests. Its authorizations count in addition to the server's. */
 export type InboundRoute = Route<InboundRule>;
 export type InboundGrpcRoute = Route<{
+  readonly index?: number;
   readonly matches: readonly GrpcMatch[];
   readonly filters?: readonly InboundGrpcFilter[];
 }>;
@@ -45,7 +46,12 @@ type Route<R> = {
 };
 
 /** `filters` act in order on what is let in; absent: none. */
-export type InboundRule = { readonly matches: readonly HttpMatch[]; readonly filters?: readonly InboundFilter[] };
+export type InboundRule = {
+  /** Place in the list of the object that the rule is of. Absent where the object is not known: messages do not carry it. */
+  readonly index?: number;
+  readonly matches: readonly HttpMatch[];
+  readonly filters?: readonly InboundFilter[];
+};
 
 /** Source: linkerd2-proxy-api `inbound.HttpRoute.Filter`. */
 export type InboundFilter = Extract<HttpFilter, { readonly kind: 'request-headers' | 'redirect' | 'failure' }>;
@@ -60,7 +66,7 @@ export type MatchedFilters =
 /** What is known about a request after routing. `route` is absent when no route matched: the answer is 404. */
 export type RequestVerdict = {
   readonly route?: ResourceRef;
-  readonly rule?: number; // of the route; absent: none
+  readonly rule?: number; // of the route; absent: none, or not known
   readonly verdict: Verdict;
   readonly filters?: MatchedFilters; // absent: none
 };
@@ -121,24 +127,22 @@ export function findRoute(routes: readonly InboundRoute[], request: RequestHead)
   return bestRule(routes, request, ({ matches }) => bestMatch(matches, request))?.route;
 }
 
-function bestRule<R>(
+function bestRule<R extends { readonly index?: number }>(
   routes: readonly Route<R>[],
   request: RequestHead,
   score: (rule: R) => readonly number[] | undefined,
 ): { readonly route: Route<R>; readonly rule?: R; readonly index?: number } | undefined {
   if (routes.length === 0) return { route: { ...NO_ROUTE, rules: [] } };
-  let best: { route: Route<R>; rule: R; index: number; specificity: readonly number[] } | undefined;
+  let best: { route: Route<R>; rule: R; index?: number; specificity: readonly number[] } | undefined;
   for (const route of routes) {
     const hostScore = bestHost(route.hosts, request.host);
     if (hostScore === undefined) continue;
-    let index = -1;
     for (const rule of route.rules) {
-      index += 1;
       const matchScore = score(rule);
       if (matchScore === undefined) continue;
       const specificity = [hostScore, ...matchScore];
       if (best === undefined || compareSpecificity(specificity, best.specificity) > 0)
-        best = { route, rule, index, specificity };
+        best = { route, rule, ...(rule.index !== undefined && { index: rule.index }), specificity };
     }
   }
   return best;

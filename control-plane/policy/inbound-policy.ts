@@ -6,7 +6,7 @@ import type { RateLimit } from '#model/rate-limit.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { PolicyContext, ServerProtocol } from '../dialects/linkerd-policy.ts';
-import { selectServer, type PolicyObjects } from '../dialects/linkerd-servers.ts';
+import { selectServer, type PolicyObjects, type RoutesOfServer } from '../dialects/linkerd-servers.ts';
 import { annotatedPorts, opaquePortsOfPod } from '../dialects/opaque-ports.ts';
 
 /** What policies depend on besides the objects of the cluster. */
@@ -34,11 +34,11 @@ export function inboundServer(
 ): InboundServer {
   const selected = selectServer(pod, port, objects, policyContext(settings));
   if (selected === undefined) return defaultInboundServer(pod, port, settings);
-  const { ref, policy, authorizations, rateLimit } = selected;
+  const { ref, policy, authorizations, routes, rateLimit } = selected;
   const access = DEFAULT_INBOUND_POLICIES.find((name) => name === policy.accessPolicy) ?? 'deny';
   return {
     ref,
-    protocol: protocolOf(policy.protocol, defaultRoutes(pod, port, settings), rateLimit),
+    protocol: protocolOf(policy.protocol, routes, pod, port, settings, rateLimit),
     authorizations: [...authorizations, ...defaultAuthorizations(access, settings)],
   };
 }
@@ -50,11 +50,20 @@ export function policyContext({ clusterNetworks, identitySuffix }: InboundSettin
 
 function protocolOf(
   kind: ServerProtocol,
-  routes: readonly InboundRoute[],
+  given: RoutesOfServer | undefined,
+  pod: Pod,
+  port: number,
+  settings: InboundSettings,
   rateLimit: RateLimit | undefined,
 ): InboundProtocol {
+  if (given?.kind === 'grpc') return given;
+  // Probes come first: whatever a route says about their path, a pod must not be restarted for it.
+  const routes =
+    given === undefined ? defaultRoutes(pod, port, settings) : [...probeRoutes(pod, port, settings), ...given.routes];
   const http = { routes, ...(rateLimit && { rateLimit }) };
   switch (kind) {
+    case 'grpc':
+      return { kind: 'http2', ...http };
     case 'detect':
       return { kind, timeoutMs: DETECT_TIMEOUT_MS, ...http };
     case 'http1':
@@ -126,8 +135,19 @@ function matchesOf(networks: readonly Network[]): readonly NetworkMatch[] {
   return networks.map((one) => ({ network: one, except: [] }));
 }
 
-/** Probes of the kubelet get in whatever the policy is: they come without an identity. */
+/** What holds where no object says which requests there are: all of them. */
 function defaultRoutes(pod: Pod, port: number, settings: InboundSettings): readonly InboundRoute[] {
+  const fallback: InboundRoute = {
+    ref: { type: 'default', name: 'default' },
+    hosts: [],
+    authorizations: [],
+    rules: [{ matches: [{ path: { kind: 'prefix', value: '/' }, headers: [], queryParams: [] }] }],
+  };
+  return [...probeRoutes(pod, port, settings), fallback];
+}
+
+/** Probes of the kubelet get in whatever the policy is: they come without an identity. */
+function probeRoutes(pod: Pod, port: number, settings: InboundSettings): readonly InboundRoute[] {
   const paths = [...new Set(pod.probes.filter((probe) => probe.port === port).map((probe) => probePath(probe.path)))];
   const probe: InboundRoute = {
     ref: { type: 'default', name: 'probe' },
@@ -150,13 +170,7 @@ function defaultRoutes(pod: Pod, port: number, settings: InboundSettings): reado
       },
     ],
   };
-  const fallback: InboundRoute = {
-    ref: { type: 'default', name: 'default' },
-    hosts: [],
-    authorizations: [],
-    rules: [{ matches: [{ path: { kind: 'prefix', value: '/' }, headers: [], queryParams: [] }] }],
-  };
-  return paths.length > 0 ? [probe, fallback] : [fallback];
+  return paths.length > 0 ? [probe] : [];
 }
 
 function probePath(path: string): string {

@@ -1,6 +1,7 @@
 import type { OptionalKind } from '#k8s/served-kinds.ts';
 import { asList, asObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import type { RouteIndex } from './route-index.ts';
 import { POLICY_KINDS, type PolicyKind, type PolicyObjects } from '../dialects/linkerd-servers.ts';
 
 /** Versions that can be read, the stored one first; they differ in nothing that is read here. */
@@ -15,10 +16,23 @@ const KINDS: Readonly<Record<PolicyKind, { readonly plural: string; readonly ver
 
 type ByName = Map<string, CustomObject>;
 
+/** Where routes of Servers are kept. */
+type ServerRoutes = Pick<RouteIndex, 'ofServers' | 'onServerRoutes'>;
+const NO_ROUTES: ServerRoutes = { ofServers: () => [], onServerRoutes: () => {} };
+
 /** All objects that say who may talk to a pod, by kind and namespace. As large as the cluster has of them. */
 export class PolicyStore implements PolicyObjects {
   readonly #objects = new Map<PolicyKind, Map<string, ByName>>(POLICY_KINDS.map((kind) => [kind, new Map()]));
   readonly #listeners: ((namespace: string) => void)[] = [];
+  readonly #routes: ServerRoutes;
+
+  /** @param routes  of the same cluster; absent: there are none */
+  constructor(routes: ServerRoutes = NO_ROUTES) {
+    this.#routes = routes;
+    routes.onServerRoutes((namespace) => {
+      for (const listener of this.#listeners) listener(namespace);
+    });
+  }
 
   /** What informers should keep here. */
   get kinds(): readonly OptionalKind[] {
@@ -46,6 +60,10 @@ export class PolicyStore implements PolicyObjects {
 
   get(kind: PolicyKind, namespace: string, name: string): CustomObject | undefined {
     return this.#objects.get(kind)?.get(namespace)?.get(name);
+  }
+
+  routes(namespace: string): readonly CustomObject[] {
+    return this.#routes.ofServers(namespace);
   }
 
   /** Told of each namespace in which something may have changed. Listeners must not throw; they stay as long as the store. */

@@ -2,11 +2,17 @@ import { isDeepStrictEqual } from 'node:util';
 import { asList, asObject, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
-import { judgeRoute, type ParentVerdict, type StatusContext } from './route-status.ts';
+import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import type { PolicyStore } from './policy-store.ts';
+import { judgeRoute, judgeRouteOnServers, type RouteCondition, type StatusContext } from './route-status.ts';
 import { CONTROLLER_NAME, dated, type StatusSource } from './status-writer.ts';
 
 /** Conditions of routes on their parents. Entries of other controllers are left alone. Source: Gateway API, RouteStatus. */
-export function routeStatusSources(context: StatusContext): readonly StatusSource[] {
+export function routeStatusSources(
+  context: StatusContext,
+  policies: PolicyStore,
+  policyContext: PolicyContext,
+): readonly StatusSource[] {
   const { services, routes } = context;
   return routes.stores.map((store) => ({
     keys: () => [...store.values()].map(({ namespace, name }) => keyOf(namespace, name)),
@@ -21,19 +27,27 @@ export function routeStatusSources(context: StatusContext): readonly StatusSourc
         if (next !== undefined) listener(keyOf(next.namespace, next.name));
       });
       routes.onChange(ofService);
+      policies.onChange((namespace) => {
+        for (const { name, uid } of routes.ofServers(namespace)) {
+          if (store.get(namespace, name)?.uid === uid) listener(keyOf(namespace, name));
+        }
+      });
       services.onChange((next, previous) => {
         const { namespace = '', name = '' } = next ?? previous ?? {};
         ofService(keyOf(namespace, name));
       });
     },
-    statusOf: (object, now) => ({ parents: mergeParents(object, judgeRoute(object, context), now) }),
+    statusOf(object, now) {
+      const verdicts = [...judgeRoute(object, context), ...judgeRouteOnServers(object, policies, policyContext)];
+      return { parents: mergeParents(object, verdicts, now) };
+    },
   }));
 }
 
 /** Entries of others as they are, then ours; the time of a condition is that of its last change of status. */
 export function mergeParents(
   object: CustomObject,
-  verdicts: readonly ParentVerdict[],
+  verdicts: readonly { readonly parent: { readonly index: number }; readonly conditions: readonly RouteCondition[] }[],
   now: string,
 ): readonly unknown[] {
   const current = asList(object.status['parents']).map(asObject);

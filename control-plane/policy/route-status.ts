@@ -5,6 +5,9 @@ import type { Backend } from '#model/backend.ts';
 import type { GrpcRoute, HttpRoute } from '#model/route.ts';
 import type { CompiledRoute, RouteContext, ServiceParent } from '../dialects/gateway-api.ts';
 import { serviceParents } from '../dialects/gateway-api.ts';
+import { serverParents, type ServerParent } from '../dialects/inbound-route.ts';
+import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import { judgeServerRoute, type ServerRouteObjects } from '../dialects/server-routes.ts';
 import { compileGrpcRoute } from '../dialects/grpc-route.ts';
 import { compileHttpRoute } from '../dialects/http-route.ts';
 import { formatProblems } from '../dialects/problem.ts';
@@ -23,13 +26,29 @@ export type StatusContext = {
   readonly clusterDomain: string;
 };
 
-/** Judges a route for each Service that it names as parent; nothing for other parents, which are not ours. */
+/** Judges a route for each Service that it names as parent; nothing for other parents. */
 export function judgeRoute(object: CustomObject, context: StatusContext): readonly ParentVerdict[] {
   const parents = serviceParents(object);
   if (parents.length === 0) return [];
   const compiled = readRoute(object, context);
   const resolved = judgeRefs(compiled);
   return parents.map((parent) => ({ parent, conditions: [judgeParent(object, parent, compiled, context), resolved] }));
+}
+
+/** Judges a route for each Server that it names as parent. */
+export function judgeRouteOnServers(
+  object: CustomObject,
+  objects: ServerRouteObjects,
+  context: PolicyContext,
+): readonly { readonly parent: ServerParent; readonly conditions: readonly RouteCondition[] }[] {
+  // What a Server lets in goes to its own pods, whatever backends the route names.
+  const message = 'what is let in goes to the pods of the Server';
+  const resolved: RouteCondition = { type: 'ResolvedRefs', status: 'True', reason: 'ResolvedRefs', message };
+  return serverParents(object).map((parent) => {
+    const { isAccepted, reason, message: why } = judgeServerRoute(object, parent, objects, context);
+    const status = isAccepted ? 'True' : 'False';
+    return { parent, conditions: [{ type: 'Accepted', status, reason, message: why }, resolved] };
+  });
 }
 
 /** A route as it is read for whatever parent it has. */

@@ -110,7 +110,7 @@ export class InboundRequests {
     if (!verdict.isAllowed) {
       const server = formatResourceRef(verdict.server);
       const code = route !== undefined ? 'unauthorized' : 'no-route';
-      const error = new ProxyError(code, `${server} denies the request: ${verdict.reason}`);
+      const error = new ProxyError(code, `${server} denies the request${ofRoute(route)}: ${verdict.reason}`);
       const refs = route?.type === 'resource' ? [verdict.server, route] : [verdict.server];
       return this.#refuse(error, refs, application, head, response);
     }
@@ -242,9 +242,14 @@ export class InboundRequests {
     };
     this.#prepared.set(key, prepared);
     // Once for each connection, policy and verdict: a client that goes on asking does not fill the log.
-    if (!verdict.isAllowed) this.#port.logDenial(this.#client, `the request: ${verdict.reason}`);
+    if (!verdict.isAllowed) this.#port.logDenial(this.#client, `the request${ofRoute(route)}: ${verdict.reason}`);
     return prepared;
   }
+}
+
+/** Which rules a request has matched, where an object gave them. */
+function ofRoute(route: ResourceRef | undefined): string {
+  return route?.type === 'resource' ? ` of ${formatResourceRef(route)}` : '';
 }
 
 /**

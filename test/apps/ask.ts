@@ -1,14 +1,15 @@
-// Asks an HTTP server and a TCP echo again and again, and prints what each said; holds one TCP connection from the start.
+// Asks an HTTP server and a TCP echo again and again, and prints what each said; holds one TCP connection from the start. With a
+// third argument it also posts to that URL.
 import { request } from 'node:http';
 import { connect } from 'node:net';
 
-const [url = '', echo = ''] = process.argv.slice(2);
+const [url = '', echo = '', postUrl] = process.argv.slice(2);
 const [host = '', port = ''] = echo.split(':');
 const INTERVAL_MS = 250;
 
-function askHttp(): Promise<string> {
+function askHttp(to: string, method: 'GET' | 'POST'): Promise<string> {
   return new Promise((resolve) => {
-    const sent = request(url, { agent: false, timeout: 5_000 }, (response) => {
+    const sent = request(to, { method, agent: false, timeout: 5_000 }, (response) => {
       response.resume();
       const reason = response.headers['l5d-proxy-error'];
       response.on('end', () => resolve(`${response.statusCode}${reason === undefined ? '' : ` ${String(reason)}`}`));
@@ -39,8 +40,9 @@ kept.on('error', () => (held = 'cut'));
 kept.on('close', () => (held = 'cut'));
 
 async function round(): Promise<void> {
-  const [http, tcp] = await Promise.all([askHttp(), askTcp()]);
-  process.stdout.write(`${JSON.stringify({ http, tcp, held })}\n`);
+  const post = postUrl === undefined ? undefined : askHttp(postUrl, 'POST');
+  const [http, tcp, posted] = await Promise.all([askHttp(url, 'GET'), askTcp(), post]);
+  process.stdout.write(`${JSON.stringify({ http, tcp, held, ...(posted !== undefined && { post: posted }) })}\n`);
   setTimeout(() => void round(), INTERVAL_MS);
 }
 void round();

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
 import { until } from '../harness/until.ts';
 
-type Answer = { readonly http: string; readonly tcp: string; readonly held: string };
+type Answer = { readonly http: string; readonly tcp: string; readonly held: string; readonly post?: string };
 
 /** Those who are let in come first: a Server without them would cut their connections for a moment. */
 const POLICIES = `
@@ -28,6 +28,43 @@ apiVersion: policy.linkerd.io/v1beta3
 kind: Server
 metadata: { name: vault-echo, namespace: bank }
 spec: { podSelector: { matchLabels: { app: vault } }, port: 9000, proxyProtocol: opaque }
+`;
+/** Everybody may read below /public, tellers may post there; nothing else is known. */
+const ROUTES = `
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: tellers-echo, namespace: bank }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: Server, name: vault-echo }
+  requiredAuthenticationRefs: [{ kind: ServiceAccount, name: teller }]
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: everybody-reads, namespace: bank }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: HTTPRoute, name: public }
+  requiredAuthenticationRefs: []
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: AuthorizationPolicy
+metadata: { name: tellers-post, namespace: bank }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: HTTPRoute, name: deposit }
+  requiredAuthenticationRefs: [{ kind: ServiceAccount, name: teller }]
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: { name: public, namespace: bank }
+spec:
+  parentRefs: [{ group: policy.linkerd.io, kind: Server, name: vault-http }]
+  rules: [{ matches: [{ path: { value: /public }, method: GET }] }]
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: { name: deposit, namespace: bank }
+spec:
+  parentRefs: [{ group: policy.linkerd.io, kind: Server, name: vault-http }]
+  rules: [{ matches: [{ path: { value: /public }, method: POST }] }]
 `;
 /** @param more  of its spec */
 function limitYaml(more: string): string {
@@ -65,11 +102,13 @@ function vaultYaml(): string {
 }
 
 function clientYaml(name: string, isMeshed: boolean): string {
-  const pod = JSON.parse(podYaml('bank', name, ['ask', 'http://vault.bank:8080/', 'vault.bank:9000'], isMeshed)) as {
-    spec: object;
-  };
   const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'bank' } };
-  return `${JSON.stringify(account)}\n---\n${JSON.stringify({ ...pod, spec: { ...pod.spec, serviceAccountName: name } })}\n`;
+  return `${JSON.stringify(account)}\n---\n${askYaml(name, name, isMeshed, ['http://vault.bank:8080/', 'vault.bank:9000'])}`;
+}
+
+function askYaml(name: string, serviceAccountName: string, isMeshed: boolean, args: readonly string[]): string {
+  const pod = JSON.parse(podYaml('bank', name, ['ask', ...args], isMeshed)) as { spec: object };
+  return `${JSON.stringify({ ...pod, spec: { ...pod.spec, serviceAccountName } })}\n`;
 }
 
 describe('authorization in a cluster', () => {
@@ -208,6 +247,55 @@ describe('authorization in a cluster', () => {
       (await lines()).slice(-8).every((line) => isSame(ALLOWED)(JSON.parse(line) as Answer)),
     );
     await mesh.remove(path);
+  });
+
+  test('routes of a Server have clients of their own, other requests have none, and probes go on', async () => {
+    const url = 'http://vault.bank:8080/public';
+    const names = ['teller', 'stranger', 'plain'] as const;
+    for (const name of names)
+      await mesh.apply(askYaml(`${name}-posts`, name, name !== 'plain', [url, 'vault.bank:9000', url]));
+    await mesh.apply(ROUTES);
+    await mesh.remove('/apis/policy.linkerd.io/v1alpha1/namespaces/bank/authorizationpolicies/tellers-only');
+    await expectSoon('reads and posts', 'teller-posts', ({ http, post }) => http === '200' && post === '200');
+    const denied =
+      /^403 unauthorized: server\.policy\.linkerd\.io vault-http denies the request of httproute\.policy\.linkerd\.io bank\/deposit: no authorization lets .* in$/;
+    for (const client of ['stranger-posts', 'plain-posts'])
+      await expectSoon('only reads', client, ({ http, post }) => http === '200' && denied.test(post ?? ''));
+    assert.match((await answer('stranger-posts')).post ?? '', /stranger\.bank\.serviceaccount\./);
+    const unknown =
+      /^404 no-route: server\.policy\.linkerd\.io vault-http denies the request: no route matches the request$/;
+    for (const client of names) await expectSoon('another path', client, ({ http }) => unknown.test(http));
+    await until('the status of both routes', 20_000, async () => {
+      const routes = '/apis/policy.linkerd.io/v1beta3/namespaces/bank/httproutes';
+      const all = await Promise.all(['public', 'deposit'].map((name) => mesh.cluster.get(`${routes}/${name}`)));
+      return all.every(({ status }) => {
+        const { parents = [] } = (status ?? {}) as {
+          parents?: readonly { conditions: readonly { status: string; message: string }[] }[];
+        };
+        const [accepted] = parents[0]?.conditions ?? [];
+        return accepted?.status === 'True' && accepted.message === 'in effect on Server bank/vault-http';
+      });
+    });
+    const [pod] = await mesh.pods('bank', 'app=vault');
+    const probes = (): number => {
+      const { stdout } = mesh.tulle(['diagnostics', 'proxy-metrics', '-n', 'bank', `pod/${pod?.metadata.name}`]);
+      const lines = stdout.split('\n').filter((line) => line.startsWith('inbound_http_authz_allow_total{'));
+      assert.ok(
+        lines.some((line) => line.includes('route_name="public"') && line.includes('authz_name="everybody-reads"')),
+        stdout,
+      );
+      const counted = lines
+        .filter((line) => line.includes('srv_name="vault-http"'))
+        .find((line) => line.includes('route_name="probe"'));
+      return Number(counted?.split(' ').at(-1) ?? 0);
+    };
+    const before = probes();
+    await until('more probes', 20_000, () => probes() >= before + 3);
+    const bad = ROUTES.split('---\n').at(-1)?.replace('name: vault-http', 'name: vault-http, port: 8080');
+    await assert.rejects(
+      mesh.apply(bad ?? ''),
+      /HTTPRoute bank\/deposit can never work: spec\.parentRefs\[0\]\.port: a Server is of one port already/,
+    );
   });
 
   test('without the Servers everybody gets in again', async () => {

@@ -1,15 +1,21 @@
 import { asList, asObject, asText } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { serviceParents } from '../../dialects/gateway-api.ts';
+import { serverParents } from '../../dialects/inbound-route.ts';
 import { ROUTE_KINDS, isAttached } from '../../policy/route-index.ts';
-import { judgeRoute, readRoute } from '../../policy/route-status.ts';
+import { judgeRoute, judgeRouteOnServers, readRoute } from '../../policy/route-status.ts';
 import type { Code } from '../codes.ts';
 import { diagnose, type Diagnosis } from '../diagnosis.ts';
 import type { Inventory } from '../inventory.ts';
 import { outboundOf } from '../outbound.ts';
 
 /** Reasons of the condition Accepted, as codes. */
-const REFUSALS: Readonly<Record<string, Code>> = { NoMatchingParent: 'TL0102', RouteReasonConflicted: 'TL0104' };
+const REFUSALS: Readonly<Record<string, Code>> = {
+  NoMatchingParent: 'TL0102',
+  RouteReasonConflicted: 'TL0104',
+  NotHTTP: 'TL0102',
+  NotGRPC: 'TL0102',
+};
 
 export function isRoute(object: CustomObject): boolean {
   return ROUTE_KINDS.some(({ group, kind }) => group === object.group && kind === object.kind);
@@ -27,10 +33,11 @@ export function routeFindings(inventory: Inventory): readonly Diagnosis[] {
 }
 
 function parentFindings(route: CustomObject, inventory: Inventory): readonly Diagnosis[] {
-  const { services, routes, traffic, context } = inventory;
+  const { services, routes, policies, traffic, context } = inventory;
   const { clusterDomain } = context;
   const verdicts = judgeRoute(route, { services, routes, clusterDomain });
-  const ofStatus = verdicts.flatMap(({ parent, conditions }) =>
+  const onServers = judgeRouteOnServers(route, policies, context.policy);
+  const ofStatus = [...verdicts, ...onServers].flatMap(({ parent, conditions }) =>
     conditions.flatMap(({ reason, status, message }) => {
       const code = status === 'False' ? REFUSALS[reason] : undefined;
       return code === undefined ? [] : [diagnose(code, route, `spec.parentRefs[${parent.index}]`, message)];
@@ -38,9 +45,9 @@ function parentFindings(route: CustomObject, inventory: Inventory): readonly Dia
   );
   const others = asList(route.spec['parentRefs']).flatMap((value, index) => {
     const { kind, group } = asObject(value);
-    const isServer = kind === 'Server' || kind === 'EgressNetwork';
+    const isKnown = kind === 'EgressNetwork';
     const message = `${String(kind)} of ${asText(group) ?? 'the core group'} as a parent has no effect in this version`;
-    return isServer ? [diagnose('TL0109', route, `spec.parentRefs[${index}]`, message)] : [];
+    return isKnown ? [diagnose('TL0109', route, `spec.parentRefs[${index}]`, message)] : [];
   });
   const accepted = verdicts.filter(({ conditions }) =>
     conditions.every(({ type, status }) => type !== 'Accepted' || status === 'True'),
@@ -70,6 +77,8 @@ function parentFindings(route: CustomObject, inventory: Inventory): readonly Dia
 }
 
 function ruleFindings(route: CustomObject, { services, routes, context }: Inventory): readonly Diagnosis[] {
+  // Of routes that only Servers have, the webhook's judgement says it all.
+  if (serverParents(route).length > 0 && serviceParents(route).length === 0) return [];
   const { clusterDomain } = context;
   const { route: read, problems, refProblems } = readRoute(route, { services, routes, clusterDomain });
   const weightless = read.rules.flatMap(({ index, distribution }) => {

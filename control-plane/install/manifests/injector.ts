@@ -141,11 +141,19 @@ function policyWebhookConfiguration(values: Values): Manifest {
             resources: [
               'authorizationpolicies',
               'httplocalratelimitpolicies',
+              'httproutes',
               'meshtlsauthentications',
               'networkauthentications',
               'serverauthorizations',
               'servers',
             ],
+            scope: 'Namespaced',
+          },
+          {
+            operations: ['CREATE', 'UPDATE'],
+            apiGroups: ['gateway.networking.k8s.io'],
+            apiVersions: ['*'],
+            resources: ['httproutes', 'grpcroutes'],
             scope: 'Namespaced',
           },
           {
