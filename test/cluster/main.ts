@@ -4,6 +4,7 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildImage } from './images.ts';
 import { startKubernetes } from './kubernetes.ts';
 import { buildPrograms } from './programs.ts';
 import { requireCluster, Unsupported } from './requirements.ts';
@@ -34,19 +35,6 @@ const ONLY_SANDBOX: Readonly<Record<string, string>> = {
 
 function note(text: string): void {
   process.stderr.write(`test:cluster: ${text}\n`);
-}
-
-/** Builds the images for this machine's architecture. @returns archives */
-function buildImages(folder: string): readonly string[] {
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
-  return ['tulle', 'test'].map((programs) => {
-    const output = join(folder, `${programs}.tar`);
-    const flags = ['--arch', architecture, '--programs', programs, '--output', output];
-    const main = join(ROOT, 'control-plane', 'install', 'image', 'main.ts');
-    const { status } = spawnSync(process.execPath, [main, ...flags], { stdio: ['ignore', 'inherit', 'inherit'] });
-    if (status !== 0) throw new Error(`the image of ${programs} cannot be built, see above`);
-    return output;
-  });
 }
 
 async function keepUp(images: readonly string[]): Promise<void> {
@@ -86,7 +74,7 @@ async function main(): Promise<number> {
     let images: readonly string[];
     try {
       buildPrograms(note);
-      images = buildImages(folder);
+      images = [buildImage('tulle', folder), buildImage('test', folder)];
     } catch (error) {
       // Most often a registry that cannot be reached. What can be wrong with our own part of it has tests of its own.
       note(`NOT RUN: what it needs cannot be built here: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeLayer, ociArchive, type Architecture } from '../../control-plane/install/image/oci-archive.ts';
+import { makeLayer, ociArchive } from '../../control-plane/install/image/oci-archive.ts';
 import type { TarEntry } from '../../control-plane/install/image/tar.ts';
 import { compile, goProgram, programCache, sourcesHash } from '../harness/go-program.ts';
+import { ARCHITECTURE } from './images.ts';
 
 const KUBERNETES = 'v1.33.13';
 /** Names under which the one binary runs. */
@@ -65,10 +66,9 @@ export function buildPrograms(note: (text: string) => void): Programs {
 
 /** An image of one static program. */
 function programImage(reference: string, content: Uint8Array): Buffer {
-  const architecture: Architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
   const file: TarEntry = { kind: 'file', path: 'program', mode: 0o755, content };
   const config = { entrypoint: ['/program'], user: '0:0', environment: [], workingFolder: '/', labels: {} };
-  return ociArchive(reference, [{ architecture, layers: [makeLayer('program', [file])], config }]);
+  return ociArchive(reference, [{ architecture: ARCHITECTURE, layers: [makeLayer('program', [file])], config }]);
 }
 
 /** Without them the programs report a version that clients do not understand. */

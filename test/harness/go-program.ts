@@ -33,14 +33,48 @@ export function sourcesHash(folder: string, files: readonly string[]): string {
  * @throws Error  with the end of what the compiler said
  */
 export function compile(go: string, module: string, source: string, output: string, flags: string): void {
-  const args = ['build', '-mod=mod', '-trimpath', '-buildvcs=false', '-ldflags', flags, '-o', output, source];
-  const { status, stderr, error } = spawnSync(go, args, {
+  run(go, module, ['build', ...buildFlags(flags, output), source]);
+}
+
+/**
+ * Builds the test functions of a package into a program.
+ *
+ * @param module  folder with `go.mod`
+ * @param source  package whose tests it holds
+ * @param flags   for the linker
+ * @throws Error  with the end of what the compiler said
+ */
+export function compileTests(go: string, module: string, source: string, output: string, flags: string): void {
+  run(go, module, ['test', '-c', ...buildFlags(flags, output), source]);
+}
+
+/**
+ * @param module  folder with `go.mod`
+ * @param name    of a module that it requires
+ * @returns the folder with the sources of that module
+ * @throws Error  with what `go` said
+ */
+export function moduleFolder(go: string, module: string, name: string): string {
+  run(go, module, ['mod', 'download', name]);
+  return run(go, module, ['list', '-mod=mod', '-m', '-f', '{{.Dir}}', name]).trim();
+}
+
+function buildFlags(linkerFlags: string, output: string): readonly string[] {
+  return ['-mod=mod', '-trimpath', '-buildvcs=false', '-ldflags', linkerFlags, '-o', output];
+}
+
+function run(go: string, module: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(go, args, {
     cwd: module,
     encoding: 'utf8',
     timeout: BUILD_MS,
     maxBuffer: 64 * 1024 * 1024,
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '' },
+    // A module may want a newer Go than is installed: then `go` gets it as a module, too.
+    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOTOOLCHAIN: 'auto' },
   });
-  if (status !== 0)
-    throw new Error(`\`go build\` failed in ${module}: ${(stderr || String(error)).trim().slice(-2000)}`);
+  if (status !== 0) {
+    const said = (stderr || String(error)).trim().slice(-2000);
+    throw new Error(`\`go ${args[0]}\` failed in ${module}: ${said}`);
+  }
+  return stdout;
 }
