@@ -268,6 +268,19 @@ describe('tulle check against an API server', () => {
       metadata: { name: 'split' },
       spec: { parentRefs: [{ group: '', kind: 'Service', name: 'web' }] },
     });
+    await cluster.request('POST', routes, {
+      apiVersion: 'policy.linkerd.io/v1beta3',
+      kind: 'HTTPRoute',
+      metadata: { name: 'guarded' },
+      spec: { parentRefs: [{ group: 'policy.linkerd.io', kind: 'Server', name: 'web' }] },
+    });
+    for (const name of ['guarded', 'split'])
+      await cluster.request('POST', '/apis/policy.linkerd.io/v1alpha1/namespaces/shop/authorizationpolicies', {
+        apiVersion: 'policy.linkerd.io/v1alpha1',
+        kind: 'AuthorizationPolicy',
+        metadata: { name: `of-${name}` },
+        spec: { targetRef: { group: 'policy.linkerd.io', kind: 'HTTPRoute', name }, requiredAuthenticationRefs: [] },
+      });
     const parents = ['tulle.dev/policy-controller', 'example.com/other'].map((controllerName) => ({
       parentRef: { group: '', kind: 'Service', name: 'web' },
       controllerName,
@@ -312,6 +325,7 @@ describe('tulle check against an API server', () => {
       [
         'warning: every policy object takes effect: server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',
         'authorizationpolicy.policy.linkerd.io shop/good-but-for: spec.requiredAuthenticationRefs[0]: MeshTLSAuthentication shop/gone does not exist',
+        'authorizationpolicy.policy.linkerd.io shop/of-split: spec.targetRef: HTTPRoute shop/split does not exist, or names no Server as its parent',
       ].join('\n'),
       'warning: every ServiceProfile, TrafficSplit and annotation of a Service takes effect: serviceprofile.linkerd.io shop/web.shop.svc.elsewhere: metadata.name: "web.shop.svc.elsewhere" is not the name of a Service, such as web.shop.svc.cluster.local\n' +
         'service shop/api: timeout.linkerd.io/request: "soon" is not a duration: write an integer and a unit, such as 300ms, 10s or 5m\n' +

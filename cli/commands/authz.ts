@@ -1,6 +1,6 @@
 import type { Client } from '#model/authorization.ts';
 import { evaluateInbound, type InboundVerdict } from '#model/evaluate.ts';
-import type { InboundServer } from '#model/inbound.ts';
+import { routeGrants, type InboundServer } from '#model/inbound.ts';
 import { identitySuffix } from '#config/names.ts';
 import { parseAddress } from '#model/address.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
@@ -141,11 +141,11 @@ type Row = {
 };
 
 function rowsOf({ port, server }: PortPolicy): readonly Row[] {
-  const routes = 'routes' in server.protocol ? server.protocol.routes : [];
   const grants = [
-    ...routes.flatMap(({ ref, authorizations }) =>
-      authorizations.map((one) => ({ route: formatResourceRef(ref), one })),
-    ),
+    ...routeGrants(server.protocol).map(({ route, authorization }) => ({
+      route: formatResourceRef(route),
+      one: authorization,
+    })),
     ...server.authorizations.map((one) => ({ route: '*', one })),
   ];
   const common = { port, server: shortName(server.ref) };

@@ -1,6 +1,6 @@
 import type { Authorization } from '#model/authorization.ts';
 import { distributed } from '#model/evaluate.ts';
-import type { InboundServer } from '#model/inbound.ts';
+import { routeGrants, type InboundServer } from '#model/inbound.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { formatTable } from '../table.ts';
@@ -17,14 +17,13 @@ import {
 
 /** How a port is served, and whom its policy lets in. */
 export function inboundTables({ ref, protocol, authorizations }: InboundServer): string {
-  const routes = 'routes' in protocol ? protocol.routes : [];
   const row = (route: string, one: Authorization): readonly string[] => [
     route,
     formatResourceRef(one.ref),
     describeClients(one),
   ];
   const rows = [
-    ...routes.flatMap((route) => route.authorizations.map((one) => row(formatResourceRef(route.ref), one))),
+    ...routeGrants(protocol).map(({ route, authorization }) => row(formatResourceRef(route), authorization)),
     ...authorizations.map((one) => row('*', one)),
   ];
   const limit = 'rateLimit' in protocol ? protocol.rateLimit : undefined;

@@ -12,7 +12,7 @@ import {
   type RequestHead,
 } from './match.ts';
 import type { RateLimit } from './rate-limit.ts';
-import type { ResourceRef } from './resource-ref.ts';
+import { formatResourceRef, type ResourceRef } from './resource-ref.ts';
 
 /** How a port of a workload is served and who may use it. Source: linkerd2-proxy-api `inbound.Server`. */
 export type InboundServer = {
@@ -146,6 +146,17 @@ function bestRule<R extends { readonly index?: number }>(
     }
   }
   return best;
+}
+
+/** Who is let in to requests of single routes. A route may come in several parts, whose clients are the same. */
+export function routeGrants(
+  protocol: InboundProtocol,
+): readonly { readonly route: ResourceRef; readonly authorization: Authorization }[] {
+  const routes = 'routes' in protocol ? protocol.routes : [];
+  const whole = new Map(routes.map(({ ref, authorizations }) => [formatResourceRef(ref), { ref, authorizations }]));
+  return [...whole.values()].flatMap(({ ref, authorizations }) =>
+    authorizations.map((authorization) => ({ route: ref, authorization })),
+  );
 }
 
 /** Whether the verdict is the same for every request of a client, so that it has to be found only once. */

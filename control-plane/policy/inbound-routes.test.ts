@@ -10,7 +10,7 @@ import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parseNetwork } from '#model/address.ts';
 import type { Client } from '#model/authorization.ts';
-import { authorizeRequest } from '#model/inbound.ts';
+import { authorizeRequest, routeGrants } from '#model/inbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import { InboundIndex } from './inbound-index.ts';
@@ -140,6 +140,15 @@ describe('routes of a Server', () => {
     cluster.policy('everybody', { group: POLICY, kind: 'HTTPRoute', name: 'prefix' });
     assert.equal(cluster.ask(undefined, 'GET', '/a'), '403 on httproute.policy.linkerd.io shop/exact');
     assert.equal(cluster.ask(undefined, 'GET', '/a/b'), '200 everybody on httproute.policy.linkerd.io shop/prefix');
+    // A route with both comes in two parts, whose clients are told once.
+    const both = rules({ path: { value: '/b' } }, { path: { type: 'Exact', value: '/c' } });
+    cluster.apply(POLICY, 'HTTPRoute', 'prefix', both);
+    assert.equal(cluster.ask(undefined, 'GET', '/c'), '200 everybody on httproute.policy.linkerd.io shop/prefix');
+    const { value } = cluster.lease.slot;
+    assert.deepEqual(value && routeGrants(value.protocol).map(({ authorization }) => authorization.ref.name), [
+      'probe',
+      'everybody',
+    ]);
   });
 
   test('calls of gRPC have the clients of their GRPCRoute', () => {
