@@ -5,6 +5,7 @@ import { chunksOf } from './chunked.ts';
 import type { ResponseSink, ServerExchange } from './exchange.ts';
 import { parseResponseHead, type RequestHead, type ResponseHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
+import { withInterim } from './malformed.ts';
 
 /** What a connection tells its pool. */
 export interface ClientOwner {
@@ -159,9 +160,7 @@ export class Http1Client implements ConnectionHandler, ServerExchange {
       return bytes.length;
     }
     if (head.status < 200) {
-      this.#interimBytes += bodyStart - start;
-      if (this.#interimBytes > HEAD_BYTES_MAX)
-        throw new ProxyError('server-malformed', `interim responses of more than ${HEAD_BYTES_MAX} bytes`);
+      this.#interimBytes = withInterim(this.#interimBytes, bodyStart - start);
       sink.inform(head);
       return bodyStart;
     }

@@ -2,6 +2,7 @@ import { ProxyError } from '../errors.ts';
 import type { Field } from './field.ts';
 import { isMeshField, trimmed } from './field-text.ts';
 import { FIELD_COUNT_MAX } from './limits.ts';
+import { headTooLarge, malformedRequest, malformedResponse, type Malformed } from './malformed.ts';
 import { normalTarget } from './path.ts';
 
 /**
@@ -201,16 +202,6 @@ export function isAuthority(text: string): boolean {
   return AUTHORITY.test(text);
 }
 
-type Malformed = (reason: string) => ProxyError;
-const malformedRequest: Malformed = (reason) => new ProxyError('client-malformed', `malformed request: ${reason}`);
-const malformedResponse: Malformed = (reason) => new ProxyError('server-malformed', `malformed response: ${reason}`);
-
-/** A client is told that its own head is too large, not that of a response. */
-function tooManyFields(malformed: Malformed): ProxyError {
-  const what = `more than ${FIELD_COUNT_MAX} header fields`;
-  return malformed === malformedRequest ? new ProxyError('head-too-large', what) : malformed(what);
-}
-
 function parseFields(text: string, start: number, malformed: Malformed): Fields {
   const fields = new Fields();
   let kept = 0; // text[kept, at) is passed on and not yet copied
@@ -222,7 +213,7 @@ function parseFields(text: string, start: number, malformed: Malformed): Fields 
     const name = text.slice(at, colon);
     if (!TOKEN.test(name)) throw malformed('a field name that is no token');
     count += 1;
-    if (count > FIELD_COUNT_MAX) throw tooManyFields(malformed);
+    if (count > FIELD_COUNT_MAX) throw headTooLarge(`more than ${FIELD_COUNT_MAX} header fields`, malformed);
     if (!applyField(fields, name, text, colon + 1, end, malformed)) {
       fields.lines += text.slice(kept, at);
       kept = end + 2;

@@ -1,4 +1,4 @@
-import { ProxyError } from '../errors.ts';
+import { malformedRequest } from './malformed.ts';
 
 /** Without one of these a target is in its normal form: looked for in every request, so that all others are left alone. */
 const SUSPECT = /[%#\\]|\/\./;
@@ -18,7 +18,7 @@ const HIDDEN_DOTS = /(?:\/|%2f|%5c)\.{1,2}(?:$|\/|%2f|%5c|;)/i;
  */
 export function normalTarget(target: string): string {
   if (!SUSPECT.test(target)) return target;
-  if (target.includes('#')) throw malformed('a fragment in the target');
+  if (target.includes('#')) throw malformedRequest('a fragment in the target');
   const origin = target.startsWith('/') ? '' : (ORIGIN.exec(target)?.[0] ?? '');
   const question = target.indexOf('?');
   const end = question < 0 ? target.length : question;
@@ -28,12 +28,12 @@ export function normalTarget(target: string): string {
 
 function normalPath(path: string): string {
   if (!SUSPECT.test(path)) return path;
-  if (path.includes('\\')) throw malformed('a back slash in the path');
-  if (/%(?![0-9A-Fa-f]{2})/.test(path)) throw malformed('an escape in the path that is none');
-  if (path.includes('%00')) throw malformed('an escaped NUL in the path');
+  if (path.includes('\\')) throw malformedRequest('a back slash in the path');
+  if (/%(?![0-9A-Fa-f]{2})/.test(path)) throw malformedRequest('an escape in the path that is none');
+  if (path.includes('%00')) throw malformedRequest('an escaped NUL in the path');
   const plain = path.replace(NEEDLESS, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)));
   const resolved = plain.includes('/.') ? withoutDots(plain) : plain;
-  if (HIDDEN_DOTS.test(resolved)) throw malformed('a hidden dot segment in the path');
+  if (HIDDEN_DOTS.test(resolved)) throw malformedRequest('a hidden dot segment in the path');
   return resolved;
 }
 
@@ -62,8 +62,4 @@ export function foldedPath(path: string): string {
     .replace(/%2f|%5c/gi, '/')
     .replace(/;[^/]*/g, '')
     .replace(/\/{2,}/g, '/');
-}
-
-function malformed(reason: string): ProxyError {
-  return new ProxyError('client-malformed', `malformed request: ${reason}`);
 }

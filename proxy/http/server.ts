@@ -6,6 +6,7 @@ import { chunksOf } from './chunked.ts';
 import { NO_SINK, type OnRejected, type RequestSink, type ResponseSink, type ServeRequest } from './exchange.ts';
 import { parseRequestHead, type RequestHead, type ResponseHead } from './head.ts';
 import { HEAD_BYTES_MAX } from './limits.ts';
+import { malformedRequest } from './malformed.ts';
 import { errorResponse } from './respond.ts';
 
 export type ServerTimeouts = {
@@ -166,7 +167,7 @@ export class Http1Server implements ConnectionHandler, ResponseSink {
       if (bytes.length - from > HEAD_BYTES_MAX) throw tooLarge();
       const lf = bytes.indexOf(10, from);
       if (lf >= 0 && bytes[lf - 1] !== 13) {
-        throw new ProxyError('client-malformed', 'malformed request: a line that does not end in CRLF');
+        throw malformedRequest('a line that does not end in CRLF');
       }
       if (!this.#isHeadPartial) this.#sinceMs = JUST_NOW;
       this.#isHeadPartial = true;

@@ -2,7 +2,7 @@ import { ProxyError, toProxyError } from '../errors.ts';
 import { ChunkDecoder } from '../http/chunked.ts';
 import type { ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
-import { HEAD_BYTES_MAX } from '../http/limits.ts';
+import { afterPart, checkComplete, malformedResponse, withInterim } from '../http/malformed.ts';
 import { ErrorCode } from './errors.ts';
 import type { Field } from '../http/field.ts';
 import { readResponseHead, readTrailers, writeRequestHead } from './head.ts';
@@ -67,23 +67,25 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
     if (sink === undefined) return;
     try {
       if (this.#hasHead) {
-        if (!isEnd) throw new ProxyError('server-malformed', 'malformed response: trailers before the end');
-        this.#end(undefined, readTrailers(fields, 'server'));
+        if (!isEnd) throw malformedResponse('trailers before the end');
+        const trailers = readTrailers(fields, 'server');
+        checkComplete(this.#left, malformedResponse);
+        this.#end(undefined, trailers);
         return;
       }
       const { head, contentLength } = readResponseHead(fields, isEnd, this.#method);
       if (head.status < 200) {
-        if (isEnd) throw new ProxyError('server-malformed', 'malformed response: it ends with an interim head');
-        this.#interimBytes += head.lines.length;
-        if (this.#interimBytes > HEAD_BYTES_MAX)
-          throw new ProxyError('server-malformed', `interim responses of more than ${HEAD_BYTES_MAX} bytes`);
+        if (isEnd) throw malformedResponse('it ends with an interim head');
+        this.#interimBytes = withInterim(this.#interimBytes, head.lines.length);
         sink.inform(head);
         return;
       }
       this.#hasHead = true;
       this.#left = contentLength;
       this.#head = head;
-      if (isEnd) this.#end(undefined, '');
+      if (!isEnd) return;
+      checkComplete(this.#left, malformedResponse);
+      this.#end(undefined, '');
     } catch (error) {
       this.#fail(error);
     }
@@ -92,16 +94,13 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
   onData(bytes: Buffer, isEnd: boolean): boolean {
     const sink = this.#sink;
     if (sink === undefined) return true;
-    if (!this.#hasHead) {
-      this.#fail(new ProxyError('server-malformed', 'malformed response: DATA before the head'));
+    try {
+      if (!this.#hasHead) throw malformedResponse('DATA before the head');
+      this.#left = afterPart(this.#left, bytes.length, malformedResponse);
+      if (isEnd) checkComplete(this.#left, malformedResponse);
+    } catch (error) {
+      this.#fail(error);
       return true;
-    }
-    if (this.#left !== undefined) {
-      this.#left -= bytes.length;
-      if (this.#left < 0) {
-        this.#fail(new ProxyError('server-malformed', 'malformed response: more than its Content-Length'));
-        return true;
-      }
     }
     if (isEnd) {
       this.#end(bytes, '');
@@ -142,10 +141,6 @@ export class Http2Exchange implements ServerExchange, StreamHandler {
     const sink = this.#sink;
     const head = this.#head;
     this.#head = undefined;
-    if (this.#left !== undefined && this.#left > 0) {
-      this.#fail(new ProxyError('server-malformed', 'malformed response: less than its Content-Length'));
-      return;
-    }
     // The sink stays while the request goes on: it wants to hear when there is room again.
     if (this.#stream?.isLocalDone === true) this.#sink = undefined;
     sink?.respond(head, bytes, true, trailers);

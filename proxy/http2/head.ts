@@ -1,4 +1,4 @@
-import { ProxyError } from '../errors.ts';
+import type { ProxyError } from '../errors.ts';
 import { mayBeTrailer, trimmed } from '../http/field-text.ts';
 import {
   isAuthority,
@@ -9,6 +9,7 @@ import {
   type ResponseHead,
 } from '../http/head.ts';
 import { FIELD_COUNT_MAX, HEAD_BYTES_MAX } from '../http/limits.ts';
+import { headTooLarge, malformedRequest, malformedResponse, type Malformed } from '../http/malformed.ts';
 import { normalTarget } from '../http/path.ts';
 import { reasonOf } from '../http/reasons.ts';
 import type { Field } from '../http/field.ts';
@@ -20,9 +21,6 @@ const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 /** Source: RFC 9110 section 7.8. */
 const PROTOCOL = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}(?:\/[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64})?$/;
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
-type Malformed = (reason: string) => ProxyError;
-const malformedRequest: Malformed = (reason) => new ProxyError('client-malformed', `malformed request: ${reason}`);
-const malformedResponse: Malformed = (reason) => new ProxyError('server-malformed', `malformed response: ${reason}`);
 
 /** The fields of one head, checked. */
 class Fields {
@@ -287,8 +285,6 @@ function writeLines(encoder: HpackEncoder, lines: string, dropsHost: boolean): v
   }
 }
 
-/** A client is told that its own head is too large, not that of a response. */
 function tooLarge(malformed: Malformed): ProxyError {
-  const what = `more than ${HEAD_BYTES_MAX} bytes or ${FIELD_COUNT_MAX} header fields`;
-  return malformed === malformedRequest ? new ProxyError('head-too-large', what) : malformed(what);
+  return headTooLarge(`more than ${HEAD_BYTES_MAX} bytes or ${FIELD_COUNT_MAX} header fields`, malformed);
 }

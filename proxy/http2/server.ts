@@ -3,6 +3,7 @@ import { isGrpcMessage } from '../grpc/status.ts';
 import { ChunkDecoder } from '../http/chunked.ts';
 import type { OnRejected, RequestSink, ResponseSink, ServeRequest } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
+import { afterPart, checkComplete, malformedRequest } from '../http/malformed.ts';
 import { errorHead } from '../http/respond.ts';
 import type { Connection } from '../transport/connection.ts';
 import { ErrorCode } from './errors.ts';
@@ -43,7 +44,7 @@ class ServedStream implements ServedHandler, ResponseSink {
     if (this.#isDone) return;
     try {
       if (this.#request !== undefined) {
-        if (!isEnd) throw new ProxyError('client-malformed', 'malformed request: trailers before the end');
+        if (!isEnd) throw malformedRequest('trailers before the end');
         this.#pass(undefined, true, readTrailers(fields, 'client'));
         return;
       }
@@ -59,10 +60,7 @@ class ServedStream implements ServedHandler, ResponseSink {
   onData(bytes: Buffer, isEnd: boolean): boolean {
     if (this.#isDone) return true;
     try {
-      if (this.#left !== undefined) this.#left -= bytes.length;
-      if (this.#left !== undefined && this.#left < 0) {
-        throw new ProxyError('client-malformed', 'malformed request: more than its Content-Length');
-      }
+      this.#left = afterPart(this.#left, bytes.length, malformedRequest);
       return this.#pass(bytes, isEnd, '');
     } catch (error) {
       this.#reject(error);
@@ -154,9 +152,7 @@ class ServedStream implements ServedHandler, ResponseSink {
   #pass(bytes: Buffer | undefined, isEnd: boolean, trailers: string): boolean {
     const request = this.#request;
     if (request === undefined) return true;
-    if (isEnd && this.#left !== undefined && this.#left > 0) {
-      throw new ProxyError('client-malformed', 'malformed request: less than its Content-Length');
-    }
+    if (isEnd) checkComplete(this.#left, malformedRequest);
     if (this.#isServed) return this.#sink?.send(bytes, isEnd, trailers) ?? true;
     this.#isServed = true;
     // Trailers right behind a head: the head goes first.

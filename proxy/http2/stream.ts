@@ -39,7 +39,6 @@ export class Stream {
   #waiting: HeldBytes[] | undefined; // as much as the source sends after it was told to stop
   #heldBytes = 0; // in #waiting, as the session knows
   #isEndWaiting = false;
-  #hasSentEnd = false;
   #trailersWaiting: string | undefined;
   #isStalled = false; // the source was told to stop
   #owed = 0; // received and not credited
@@ -68,18 +67,20 @@ export class Stream {
     const session = this.#session;
     const last = trailers === '' ? undefined : trailers;
     let rest = bytes !== undefined && bytes.length > 0 ? bytes : undefined;
+    let hasSentEnd = false;
     if (rest !== undefined && this.#waiting === undefined) {
       // What comes in spite of congestion waits behind the rest, without another copy.
       const room = session.isFull ? 0 : Math.max(0, Math.min(this.sendWindow, session.sendWindow));
       const taken = Math.min(room, rest.length);
       const isAll = taken === rest.length;
-      if (taken > 0) this.#write(rest, taken, isAll && isEnd && last === undefined);
+      hasSentEnd = isAll && isEnd && last === undefined;
+      if (taken > 0) this.#write(rest, taken, hasSentEnd);
       rest = isAll ? undefined : rest.subarray(taken);
     }
     if (rest === undefined && this.#waiting === undefined) {
       // Nearly always.
       this.#isStalled = false;
-      if (isEnd) this.#end(last);
+      if (isEnd) this.#end(last, hasSentEnd);
       return !session.isCongested;
     }
     if (rest !== undefined) (this.#waiting ??= []).push(new HeldBytes(rest));
@@ -101,6 +102,7 @@ export class Stream {
   /** Sends what the windows allow. */
   pump(): void {
     const waiting = this.#waiting ?? NOTHING_WAITS;
+    let hasSentEnd = false;
     for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
       const room = this.#room;
       if (room <= 0) {
@@ -112,11 +114,12 @@ export class Stream {
       const isLast = taken === bytes.length;
       if (isLast) waiting.shift();
       else first.bytes = bytes.subarray(taken);
-      this.#write(bytes, taken, waiting.length === 0 && this.#isEndWaiting && this.#trailersWaiting === undefined);
+      hasSentEnd = waiting.length === 0 && this.#isEndWaiting && this.#trailersWaiting === undefined;
+      this.#write(bytes, taken, hasSentEnd);
       if (isLast) first.release();
     }
     this.#waiting = undefined;
-    if (this.#isEndWaiting) this.#end(this.#trailersWaiting);
+    if (this.#isEndWaiting) this.#end(this.#trailersWaiting, hasSentEnd);
   }
 
   /** Bytes that the peer, and the connection, take now. */
@@ -128,14 +131,13 @@ export class Stream {
   #write(bytes: Buffer, length: number, isEnd: boolean): void {
     this.sendWindow -= length;
     this.#session.sendWindow -= length;
-    this.#hasSentEnd = isEnd;
     this.#session.writeData(this.id, bytes, 0, length, isEnd);
   }
 
-  /** Everything has been written, perhaps with the end. */
-  #end(trailers: string | undefined): void {
+  /** Everything has been written. @param hasSentEnd  the end with it */
+  #end(trailers: string | undefined, hasSentEnd: boolean): void {
     if (trailers !== undefined) this.#session.writeTrailers(this.id, trailers);
-    else if (!this.#hasSentEnd) this.#session.writeData(this.id, NO_BYTES, 0, 0, true);
+    else if (!hasSentEnd) this.#session.writeData(this.id, NO_BYTES, 0, 0, true);
     this.#finish();
   }
 

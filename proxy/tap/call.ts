@@ -1,9 +1,10 @@
 import { DecodeError } from '#api/decode/decode-error.ts';
 import { TapService, type ObserveRequest } from '#api/gen/tap.ts';
 import type { Logger } from '#runtime/log.ts';
-import { ProxyError, toProxyError } from '../errors.ts';
+import { toProxyError, type ProxyError } from '../errors.ts';
 import { frameMessage, MessageError, MessageReader } from '../grpc/messages.ts';
 import type { RequestHead } from '../http/head.ts';
+import { afterPart, checkComplete, malformedRequest } from '../http/malformed.ts';
 import { ErrorCode } from '../http2/errors.ts';
 import type { Field } from '../http/field.ts';
 import { readRequestHead, readTrailers } from '../http2/head.ts';
@@ -73,7 +74,7 @@ export class TapCall implements ServedHandler {
     if (this.#isAnswered) return;
     try {
       if (this.#hasHead) {
-        if (!isEnd) throw new ProxyError('client-malformed', 'malformed request: trailers before the end');
+        if (!isEnd) throw malformedRequest('trailers before the end');
         readTrailers(fields, 'client');
       } else {
         const { head, contentLength } = readRequestHead(fields, isEnd, false);
@@ -92,9 +93,7 @@ export class TapCall implements ServedHandler {
     if (this.#isAnswered) return true;
     try {
       this.#bytes += bytes.length;
-      if (this.#left !== undefined) this.#left -= bytes.length;
-      if (this.#left !== undefined && this.#left < 0)
-        throw new ProxyError('client-malformed', 'malformed request: more than its Content-Length');
+      this.#left = afterPart(this.#left, bytes.length, malformedRequest);
       if (this.#bytes > REQUEST_BYTES_MAX)
         this.#refuse(RESOURCE_EXHAUSTED, `the request has more than ${REQUEST_BYTES_MAX} bytes`);
       else if (this.#refusal === undefined) {
@@ -143,8 +142,7 @@ export class TapCall implements ServedHandler {
 
   /** @throws ProxyError */
   #onEnd(): void {
-    if (this.#left !== undefined && this.#left > 0)
-      throw new ProxyError('client-malformed', 'malformed request: less than its Content-Length');
+    checkComplete(this.#left, malformedRequest);
     if (this.#isAnswered) return;
     const { status, message } = this.#refusal ?? { status: INVALID_ARGUMENT, message: 'there is no request' };
     this.#refuse(status, message);
