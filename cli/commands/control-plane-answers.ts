@@ -10,9 +10,8 @@ import {
   type Command,
   type FlagValues,
 } from '../command.ts';
-import { describeCondition } from '../diagnostics/describe.ts';
 import { DestinationProcess, type Asker } from '../diagnostics/destination-client.ts';
-import { inboundTables, outboundTables } from '../diagnostics/policy-tables.ts';
+import { inboundTables, outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
 import { formatTable } from '../table.ts';
 import { podsOf } from '../workloads.ts';
@@ -192,20 +191,11 @@ export const diagnosticsProfile: Command = {
             ? []
             : [`Endpoint:  ${endpoint.address}:${endpoint.port} ${endpoint.identity?.name ?? 'without mesh TLS'}`]),
         ];
-        const routeTable = formatTable(
-          ['ROUTE', 'CONDITION', 'TIMEOUT', 'RETRYABLE'].map((title) => ({ title })),
-          routes.map(({ labels, condition, timeoutMs, isRetryable }) => [
-            labels['route'] ?? '',
-            describeCondition(condition),
-            timeoutMs === undefined ? '-' : `${timeoutMs}ms`,
-            String(isRetryable),
-          ]),
-        );
         const targetTable = formatTable(
           [{ title: 'TARGET' }, { title: 'WEIGHT' }],
           targets.map((target) => [target.authority, String(target.weight)]),
         );
-        const table = `${lines.join('\n')}\n${routes.length === 0 ? '' : `\n${routeTable}`}${targets.length === 0 ? '' : `\n${targetTable}`}`;
+        const table = `${lines.join('\n')}\n${profileRoutesTable(routes)}${targets.length === 0 ? '' : `\n${targetTable}`}`;
         return { table, json: profile };
       }),
     );

@@ -23,16 +23,9 @@ import {
   type Command,
   type FlagValues,
 } from '../command.ts';
-import {
-  describeCondition,
-  describeDecider,
-  describeRetry,
-  describeShares,
-  describeTimeouts,
-} from '../diagnostics/describe.ts';
-import { outboundTables } from '../diagnostics/policy-tables.ts';
+import { describeDecider, describeRetry, describeShares, describeTimeouts } from '../diagnostics/describe.ts';
+import { outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
-import { formatTable } from '../table.ts';
 import { contextOf } from './analyze.ts';
 
 const REQUEST_FLAGS = ['method', 'path', 'header', 'authority'] as const;
@@ -178,19 +171,9 @@ function findingsAbout(
 
 function profileText(profile: Parameters<typeof evaluateOutbound>[0]['profile'] & object): string {
   const { ref, routes = [], targets = [] } = profile;
-  const rows = routes.map(({ labels, condition, timeoutMs, isRetryable }) => [
-    labels['route'] ?? '',
-    describeCondition(condition),
-    timeoutMs === undefined ? '-' : `${timeoutMs}ms`,
-    String(isRetryable),
-  ]);
-  const table = formatTable(
-    ['ROUTE', 'CONDITION', 'TIMEOUT', 'RETRYABLE'].map((title) => ({ title })),
-    rows,
-  );
   const shares = targets.map(({ authority, weight }) => `${authority} (weight ${weight})`).join(', ');
   const decider = ref === undefined ? 'a profile' : formatResourceRef(ref);
-  return `Decider:   ${decider}\nTargets:   ${shares || 'the Service itself'}\n${rows.length === 0 ? '' : `\n${table}`}`;
+  return `Decider:   ${decider}\nTargets:   ${shares || 'the Service itself'}\n${profileRoutesTable(routes)}`;
 }
 
 function verdictText(verdict: OutboundVerdict, { method, host, path, query }: RequestHead): string {

@@ -2,10 +2,12 @@ import type { Authorization } from '#model/authorization.ts';
 import { distributed } from '#model/evaluate.ts';
 import { routeGrants, type InboundServer } from '#model/inbound.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
+import type { ProfileRoute } from '#model/profile-route.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { formatTable } from '../table.ts';
 import {
   describeClients,
+  describeCondition,
   describeDecider,
   describeGrpcMatch,
   describeHosts,
@@ -36,6 +38,19 @@ export function inboundTables({ ref, protocol, authorizations }: InboundServer):
       ? 'No authorizations: nobody gets in.\n'
       : formatTable([{ title: 'ROUTE' }, { title: 'AUTHORIZATION' }, { title: 'CLIENTS' }], rows),
   ].join('');
+}
+
+/** Routes of a profile, after an empty line; nothing when there are none. */
+export function profileRoutesTable(routes: readonly ProfileRoute[]): string {
+  if (routes.length === 0) return '';
+  const titles = ['ROUTE', 'CONDITION', 'TIMEOUT', 'RETRYABLE'].map((title) => ({ title }));
+  const rows = routes.map(({ labels, condition, timeoutMs, isRetryable }) => [
+    labels['route'] ?? '',
+    describeCondition(condition),
+    timeoutMs === undefined ? '-' : `${timeoutMs}ms`,
+    String(isRetryable),
+  ]);
+  return `\n${formatTable(titles, rows)}`;
 }
 
 /** Where connections and requests for a Service go. */

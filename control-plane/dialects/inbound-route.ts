@@ -110,20 +110,23 @@ function readGrpcFilter(
   return problems.add(`${field}.type`, `filters of type "${type}" do not act on routes of Servers`);
 }
 
+function isForServersOnly(object: CustomObject, parents: readonly ServerParent[]): boolean {
+  return parents.length > 0 && parents.length === asList(object.spec['parentRefs']).length;
+}
+
 /**
  * What can never work in a route all of whose parents are Servers; nothing for others, which their other parents judge by their
  * status.
  */
 export function serverRouteProblems(object: CustomObject): readonly Problem[] {
   const parents = serverParents(object);
-  if (parents.length === 0 || parents.length < asList(object.spec['parentRefs']).length) return [];
+  if (!isForServersOnly(object, parents)) return [];
   return [...parents.flatMap(({ problem }) => problem ?? []), ...readServerRoute(object).problems];
 }
 
 /** Fields of a route all of whose parents are Servers that say something only to clients. */
 export function fieldsWithoutServer(object: CustomObject): readonly string[] {
-  const parents = serverParents(object);
-  if (parents.length === 0 || parents.length < asList(object.spec['parentRefs']).length) return [];
+  if (!isForServersOnly(object, serverParents(object))) return [];
   return asList(object.spec['rules']).flatMap((value, index) => {
     const rule = asObject(value);
     const isGiven = (name: string): boolean => asList(rule[name]).length + Object.keys(asObject(rule[name])).length > 0;

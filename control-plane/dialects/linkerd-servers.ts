@@ -22,7 +22,7 @@ import {
   type ServerAuthorization,
   type ServerPolicy,
 } from './linkerd-policy.ts';
-import { exactFirst } from './precedence.ts';
+import { byAge, exactFirst } from './precedence.ts';
 import { readRateLimitPolicy } from './rate-limit-policy.ts';
 import { grpcRouteOf, routesOfServer } from './server-routes.ts';
 
@@ -74,7 +74,7 @@ export function selectServer(
   objects: PolicyObjects,
   context: PolicyContext,
 ): SelectedServer | undefined {
-  for (const server of inOrder(objects.list('Server', pod.namespace))) {
+  for (const server of objects.list('Server', pod.namespace).toSorted(byAge)) {
     const policy = readServer(server, context).value;
     if (policy === undefined || !selectsPort(policy, pod, port)) continue;
     const limiting = rateLimitPolicies(server, objects, context)[0];
@@ -96,10 +96,13 @@ function rateLimitPolicies(
   objects: PolicyObjects,
   context: PolicyContext,
 ): readonly { readonly object: CustomObject; readonly limit: RateLimit }[] {
-  return inOrder(objects.list('HTTPLocalRateLimitPolicy', server.namespace)).flatMap((object) => {
-    const read = readRateLimitPolicy(object, context).value;
-    return read?.serverName === server.name ? [{ object, limit: read.limit }] : [];
-  });
+  return objects
+    .list('HTTPLocalRateLimitPolicy', server.namespace)
+    .toSorted(byAge)
+    .flatMap((object) => {
+      const read = readRateLimitPolicy(object, context).value;
+      return read?.serverName === server.name ? [{ object, limit: read.limit }] : [];
+    });
 }
 
 /** What becomes of an HTTPLocalRateLimitPolicy. `reason` is that of its condition Accepted. Source: linkerd2 `policy-controller`. */
@@ -181,12 +184,21 @@ function authorizationsOf(
   objects: PolicyObjects,
   context: PolicyContext,
 ): readonly Authorization[] {
-  const older = inOrder(objects.list('ServerAuthorization', server.namespace)).flatMap((object) => {
-    const read = readServerAuthorization(object, context).value;
-    return read !== undefined && isAbout(read, server)
-      ? [{ ref: refOf('ServerAuthorization', object), networks: read.networks, authentication: ofClient(read.client) }]
-      : [];
-  });
+  const older = objects
+    .list('ServerAuthorization', server.namespace)
+    .toSorted(byAge)
+    .flatMap((object) => {
+      const read = readServerAuthorization(object, context).value;
+      return read !== undefined && isAbout(read, server)
+        ? [
+            {
+              ref: refOf('ServerAuthorization', object),
+              networks: read.networks,
+              authentication: ofClient(read.client),
+            },
+          ]
+        : [];
+    });
   const newer = grantsOf(server.namespace, (policy) => isTarget(policy, server), objects, context);
   return [...older, ...newer];
 }
@@ -198,12 +210,15 @@ function grantsOf(
   objects: PolicyObjects,
   context: PolicyContext,
 ): readonly Authorization[] {
-  return inOrder(objects.list('AuthorizationPolicy', namespace)).flatMap((object) => {
-    const read = readAuthorizationPolicy(object).value;
-    if (read === undefined || !isMeant(read)) return [];
-    const required = resolve(read, objects, context);
-    return required.grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...required.grant }];
-  });
+  return objects
+    .list('AuthorizationPolicy', namespace)
+    .toSorted(byAge)
+    .flatMap((object) => {
+      const read = readAuthorizationPolicy(object).value;
+      if (read === undefined || !isMeant(read)) return [];
+      const required = resolve(read, objects, context);
+      return required.grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...required.grant }];
+    });
 }
 
 /** Whether an object lets clients of a Server in, as far as it can be understood. */
@@ -330,12 +345,4 @@ export function findingsOf(
 
 function refOf(kind: PolicyKind, { namespace, name }: CustomObject): ResourceRef {
   return { type: 'resource', group: 'policy.linkerd.io', kind: kind.toLowerCase(), name, namespace };
-}
-
-function inOrder(objects: readonly CustomObject[]): readonly CustomObject[] {
-  return [...objects].sort((a, b) => compare(a.createdAt, b.createdAt) || compare(a.name, b.name));
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
