@@ -26,8 +26,14 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
   const total = new Counter({ name: 'grpc_streams_total', help: 'Streams opened', labelNames: ['method'], registers });
   const steps = new Counter({
     name: 'kube_informer_steps_total',
-    help: 'What informers did: list, watch (opened), event, failure',
+    help: 'What informers did: list, watch (opened), event, check (with a fresh list), failure',
     labelNames: ['kind', 'step'],
+    registers,
+  });
+  const drifted = new Counter({
+    name: 'kube_informer_drifted_objects_total',
+    help: 'Objects that differed from the API server for good and were listed again; the log names them',
+    labelNames: ['kind'],
     registers,
   });
   const certificates = new Counter({
@@ -67,7 +73,10 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
       open.inc({ method });
       return { [Symbol.dispose]: () => open.dec({ method }) };
     },
-    informed: (kind, step) => steps.inc({ kind, step: step.kind }),
+    informed(kind, step) {
+      steps.inc({ kind, step: step.kind });
+      if (step.kind === 'check') drifted.inc({ kind }, step.drifted.length);
+    },
     certified: (result) => certificates.inc({ result }),
   };
 }

@@ -37,6 +37,9 @@ import { createDestinationMetrics } from './metrics.ts';
 import { OwnCertificate } from './own-certificate.ts';
 import { destinationService } from './server.ts';
 
+/** How many objects a line of the log names. */
+const NAMES_MAX = 20;
+
 /** A running destination process. */
 export type DestinationProcess = {
   readonly adminPort: number;
@@ -93,6 +96,8 @@ export async function startDestination(
         if (step.kind === 'failure')
           log.warn({ err: step.error, kind: kind.plural, delayMs: step.delayMs }, 'informer failed');
         if (step.kind === 'list') log.debug({ kind: kind.plural, count: step.count }, 'listed');
+        if (step.kind === 'check' && step.drifted.length > 0)
+          log.error({ kind: kind.plural, ...summary(step.drifted) }, 'differed from the API server; listed again');
         serveWhenReady();
       },
     });
@@ -237,4 +242,8 @@ export async function startDestination(
       admin.closeAllConnections();
     },
   };
+}
+
+function summary(objects: readonly string[]): { readonly count: number; readonly objects: readonly string[] } {
+  return { count: objects.length, objects: objects.slice(0, NAMES_MAX) };
 }

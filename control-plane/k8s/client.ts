@@ -10,6 +10,7 @@ export type KubeRequest = {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown; // sent as JSON
   readonly contentType?: string; // default application/json
+  readonly accept?: string; // default application/json
   readonly signal?: AbortSignal;
 };
 
@@ -40,7 +41,7 @@ export class KubeClient implements Disposable {
     const response = await this.#send(request, signal);
     const text = await this.#read(response, request);
     const status = response.statusCode ?? 0;
-    if (status < 200 || status > 299) throw this.#refused(request, status, text);
+    if (status < 200 || status > 299) throw this.#refused(request, response, text);
     try {
       return JSON.parse(text);
     } catch (cause) {
@@ -61,7 +62,7 @@ export class KubeClient implements Disposable {
     try {
       const response = await this.#send(get, signal);
       const status = response.statusCode ?? 0;
-      if (status < 200 || status > 299) throw this.#refused(get, status, await this.#read(response, get));
+      if (status < 200 || status > 299) throw this.#refused(get, response, await this.#read(response, get));
       return response;
     } finally {
       clearTimeout(timer);
@@ -86,7 +87,7 @@ export class KubeClient implements Disposable {
         agent: this.#agentFor(credentials.tls),
         signal,
         headers: {
-          accept: 'application/json',
+          accept: request.accept ?? 'application/json',
           'user-agent': 'tulle',
           ...credentials.headers,
           ...(body && { 'content-type': request.contentType ?? 'application/json', 'content-length': body.length }),
@@ -141,13 +142,16 @@ export class KubeClient implements Disposable {
     return new KubeError(`${describe(request)}: ${problem}`, { reason: 'Unreachable', cause });
   }
 
-  #refused(request: KubeRequest, status: number, text: string): KubeError {
+  #refused(request: KubeRequest, response: IncomingMessage, text: string): KubeError {
+    const status = response.statusCode ?? 0;
+    const retryAfterMs = retryAfter(response.headers['retry-after']);
     if (status === 401) this.#connection.refresh();
     const answer = parseStatus(text);
     const message = asText(answer['message']) ?? text.slice(0, 200);
     return new KubeError(`${describe(request)}: ${status} ${message}`, {
       status,
       reason: asText(answer['reason']) ?? 'Unknown',
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
     });
   }
 }
@@ -158,6 +162,11 @@ function parseStatus(text: string): ReturnType<typeof asObject> {
   } catch {
     return {};
   }
+}
+
+/** Seconds are the only form that API servers use. Source: RFC 9110, section 10.2.3. */
+function retryAfter(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,6}$/.test(text) ? Number(text) * 1000 : undefined;
 }
 
 function describe({ method, path }: KubeRequest): string {

@@ -1,9 +1,14 @@
 import { systemClock, type Clock } from '#runtime/clock.ts';
 import type { KubeClient } from './client.ts';
-import { asNumber, asObject, asList, asText, isObject, type JsonObject } from './json.ts';
+import { DriftCheck } from './drift-check.ts';
+import type { Listed } from './drift.ts';
+import { HeldVersions, versionOf } from './held-versions.ts';
+import { asNumber, asObject, asText, isObject, type JsonObject } from './json.ts';
 import { KubeError } from './kube-error.ts';
+import { listAll } from './list.ts';
 import type { ResourceIndex, ResourceKind } from './resource-index.ts';
 import { parseMetadata } from './resources/metadata.ts';
+import { RetryPace } from './retry-pace.ts';
 import { readLines } from './watch-lines.ts';
 
 export type InformerOptions<R> = {
@@ -23,9 +28,9 @@ export type InformerStep =
   | { readonly kind: 'list'; readonly count: number }
   | { readonly kind: 'watch' } // a watch was opened
   | { readonly kind: 'event' }
+  /** The index was compared with the server. What had drifted, `namespace/name`, is listed again. */
+  | { readonly kind: 'check'; readonly drifted: readonly string[] }
   | { readonly kind: 'failure'; readonly error: unknown; readonly delayMs: number };
-
-const PAGE_SIZE = 500;
 
 /** The server is asked to end a watch after this time, so that a connection that died silently is noticed. */
 const WATCH_SECONDS = 120;
@@ -33,25 +38,22 @@ const WATCH_SECONDS = 120;
 /** If nothing ended the watch this long after its time, the connection is dead. */
 const WATCH_GRACE_MS = 15_000;
 
-const RETRY_MS_MIN = 100;
-const RETRY_MS_MAX = 5_000;
-
 /** A watch that ends sooner counts as a failure, or a server that ends each one at once would be asked in a loop. */
 const SHORT_WATCH_MS = 1_000;
 
-/** After so many failures in a row the position in the stream of changes is given up and everything is listed again. */
-const FAILURES_BEFORE_RELIST = 3;
-
 /**
  * Keeps an index equal to what the API server has: lists, watches from there, goes on after interruptions where it was,
- * and lists again when that is not possible. Never gives up; holds no copy and no queue of its own.
+ * and lists again when that is not possible, or when a comparison with the server shows that a change was lost. Never gives
+ * up; holds no queue, and of each object its version alone.
  */
 export class Informer<R> implements Disposable {
   readonly #options: InformerOptions<R>;
   readonly #clock: Clock;
   readonly #closed = new AbortController();
-  #resourceVersion: string | undefined;
-  #failures = 0;
+  readonly #held = new HeldVersions();
+  #check: DriftCheck | undefined;
+  #drifted: AbortController | undefined; // ends the watch that runs
+  readonly #pace = new RetryPace();
   #isSynced = false;
   #isStarted = false;
   #wake: () => void = () => {};
@@ -78,6 +80,7 @@ export class Informer<R> implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed.abort();
+    this.#check?.[Symbol.dispose]();
     this.#wake();
   }
 
@@ -85,12 +88,11 @@ export class Informer<R> implements Disposable {
     while (!this.#closed.signal.aborted) {
       const startedMs = this.#clock.now();
       try {
-        if (this.#resourceVersion === undefined) await this.#list();
+        if (this.#held.position === undefined) await this.#list();
         await this.#watch();
-        if (this.#clock.now() - startedMs >= SHORT_WATCH_MS) continue;
-        await this.#failed(new Error('the watch ended at once'));
+        const isShort = this.#clock.now() - startedMs < SHORT_WATCH_MS;
+        if (isShort && this.#held.position !== undefined) await this.#failed(new Error('the watch ended at once'));
       } catch (error) {
-        if (error instanceof KubeError && error.isExpired) this.#resourceVersion = undefined;
         await this.#failed(error);
       }
     }
@@ -98,10 +100,8 @@ export class Informer<R> implements Disposable {
 
   async #failed(error: unknown): Promise<void> {
     if (this.#closed.signal.aborted) return;
-    this.#failures += 1;
-    if (this.#failures % FAILURES_BEFORE_RELIST === 0) this.#resourceVersion = undefined;
-    const random = (this.#options.random ?? Math.random)();
-    const delayMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures - 1, 20)) * (0.5 + random / 2);
+    const { delayMs, isRelist } = this.#pace.failed(error, this.#random());
+    if (isRelist) this.#held.losePosition();
     this.#options.observe?.({ kind: 'failure', error, delayMs });
     await new Promise<void>((resolve) => {
       const timer = this.#clock.after(delayMs, resolve);
@@ -114,41 +114,63 @@ export class Informer<R> implements Disposable {
 
   async #list(): Promise<void> {
     const live: R[] = [];
-    let page: Readonly<Record<string, string>> = {};
-    let metadata: JsonObject;
-    do {
-      const list = asObject(
-        await this.#options.client.request({
-          method: 'GET',
-          path: this.#path,
-          query: { ...this.#selectors, limit: String(PAGE_SIZE), ...page },
-          signal: this.#closed.signal,
-        }),
-      );
-      for (const item of asList(list['items'])) {
-        const resource = this.#options.kind.parse(item);
-        if (resource !== undefined) live.push(resource);
-      }
-      metadata = asObject(list['metadata']);
-      page = { continue: asText(metadata['continue']) ?? '' };
-    } while (page['continue'] !== '');
-    const resourceVersion = asText(metadata['resourceVersion']);
-    if (resourceVersion === undefined)
-      throw new KubeError(`list of ${this.plural} has no resource version`, { reason: 'InvalidAnswer' });
-    this.#resourceVersion = resourceVersion;
-    this.#failures = 0;
+    const versions = new Map<string, string>();
+    const position = await this.#listAll(false, (item) => {
+      const resource = this.#options.kind.parse(item);
+      if (resource !== undefined) live.push(resource);
+      const held = versionOf(item);
+      if (held !== undefined) versions.set(held.key, held.version);
+    });
+    if (this.#closed.signal.aborted) return;
+    this.#held.reset(versions, position);
+    this.#pace.listed(this.#clock.now());
     this.#options.index.reset(live);
     this.#isSynced = true;
+    this.#check ??= this.#startCheck();
     this.#options.observe?.({ kind: 'list', count: live.length });
   }
 
-  /** @returns when the server ended the watch in order */
+  /** @returns the position of the list */
+  #listAll(isMetadataOnly: boolean, each: (object: JsonObject) => void): Promise<string> {
+    const request = { path: this.#path, selectors: this.#selectors, isMetadataOnly, signal: this.#closed.signal };
+    return listAll(this.#options.client, request, each);
+  }
+
+  #startCheck(): DriftCheck {
+    return new DriftCheck({
+      clock: this.#clock,
+      random: () => this.#random(),
+      list: async (): Promise<Listed> => {
+        const versions = new Map<string, string>();
+        const position = await this.#listAll(true, (item) => {
+          const listed = versionOf(item);
+          if (listed !== undefined) versions.set(listed.key, listed.version);
+        });
+        return { versions, position };
+      },
+      held: () => this.#held.byKey,
+      onChecked: (drifted) => {
+        this.#options.observe?.({ kind: 'check', drifted });
+        if (drifted.length === 0) return;
+        this.#held.losePosition();
+        this.#drifted?.abort();
+      },
+      onFailure: (error, delayMs) => this.#options.observe?.({ kind: 'failure', error, delayMs }),
+    });
+  }
+
+  #random(): number {
+    return (this.#options.random ?? Math.random)();
+  }
+
+  /** @returns when the server ended the watch in order, or a drift was found */
   async #watch(): Promise<void> {
-    const jitter = 1 + (this.#options.random ?? Math.random)() / 4;
+    const jitter = 1 + this.#random() / 4;
     const seconds = Math.round(WATCH_SECONDS * jitter);
     const dead = new AbortController();
     using _timer = this.#clock.after(seconds * 1000 + WATCH_GRACE_MS, () => dead.abort());
-    const signal = AbortSignal.any([this.#closed.signal, dead.signal]);
+    const drifted = (this.#drifted = new AbortController());
+    const signal = AbortSignal.any([this.#closed.signal, dead.signal, drifted.signal]);
     const body = await this.#options.client.stream({
       path: this.#path,
       query: {
@@ -156,7 +178,7 @@ export class Informer<R> implements Disposable {
         watch: 'true',
         allowWatchBookmarks: 'true',
         timeoutSeconds: String(seconds),
-        resourceVersion: this.#resourceVersion ?? '',
+        resourceVersion: this.#held.position ?? '',
       },
       signal,
     });
@@ -165,8 +187,10 @@ export class Informer<R> implements Disposable {
       for await (const line of readLines(body)) {
         if (this.#closed.signal.aborted) return;
         this.#applyLine(line);
-        this.#failures = 0;
+        this.#pace.heard();
       }
+    } catch (error) {
+      if (!drifted.signal.aborted) throw error;
     } finally {
       body.destroy();
     }
@@ -176,27 +200,18 @@ export class Informer<R> implements Disposable {
     const event = parseEvent(line);
     if (event.type === 'ERROR') throw statusError(event.object);
     const { index, kind } = this.#options;
-    const resourceVersion = asText(asObject(event.object['metadata'])['resourceVersion']);
-    if (resourceVersion === undefined || resourceVersion === '')
-      throw lostPosition(`a ${event.type} event without resource version`);
-    switch (event.type) {
-      case 'BOOKMARK':
-        break;
-      case 'DELETED': {
-        const metadata = parseMetadata(event.object);
-        if (metadata !== undefined) index.delete(metadata.namespace, metadata.name);
-        break;
-      }
-      case 'ADDED':
-      case 'MODIFIED': {
-        const resource = kind.parse(event.object);
-        if (resource !== undefined) index.apply(resource);
-        break;
-      }
-      default:
-        throw lostPosition(`an event of unknown type "${event.type}"`);
+    const { type, object } = event;
+    const position = asText(asObject(object['metadata'])['resourceVersion']);
+    if (position === undefined || position === '') throw lostPosition(`a ${type} event without resource version`);
+    if (type === 'BOOKMARK') this.#held.advance(position);
+    else if (type !== 'ADDED' && type !== 'MODIFIED' && type !== 'DELETED')
+      throw lostPosition(`an event of unknown type "${type}"`);
+    else {
+      const held = versionOf(object);
+      const verdict = held === undefined ? 'skip' : this.#held.take(held.key, held.version, type === 'DELETED');
+      if (verdict === 'lost') throw lostPosition(`a ${type} event of ${held?.key} that is older than one before it`);
+      if (verdict === 'apply') apply(index, kind, type, object);
     }
-    this.#resourceVersion = resourceVersion;
     this.#options.observe?.({ kind: 'event' });
   }
 
@@ -212,6 +227,16 @@ export class Informer<R> implements Disposable {
     const { fieldSelector, labelSelector } = this.#options;
     return { ...(fieldSelector && { fieldSelector }), ...(labelSelector && { labelSelector }) };
   }
+}
+
+function apply<R>(index: ResourceIndex<R>, kind: ResourceKind<R>, type: string, object: JsonObject): void {
+  if (type === 'DELETED') {
+    const metadata = parseMetadata(object);
+    if (metadata !== undefined) index.delete(metadata.namespace, metadata.name);
+    return;
+  }
+  const resource = kind.parse(object);
+  if (resource !== undefined) index.apply(resource);
 }
 
 function parseEvent(line: string): { readonly type: string; readonly object: JsonObject } {

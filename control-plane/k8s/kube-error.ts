@@ -5,14 +5,22 @@ export class KubeError extends Error {
   readonly status?: number;
   /** The `reason` of the Status object, as `AlreadyExists`; `Unreachable` without an answer. */
   readonly reason: string;
+  /** How long the server wants to be left alone (Retry-After). */
+  readonly retryAfterMs?: number;
 
   constructor(
     message: string,
-    details: { readonly status?: number; readonly reason: string; readonly cause?: unknown },
+    details: {
+      readonly status?: number;
+      readonly reason: string;
+      readonly retryAfterMs?: number;
+      readonly cause?: unknown;
+    },
   ) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     if (details.status !== undefined) this.status = details.status;
     this.reason = details.reason;
+    if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs;
   }
 
   get isNotFound(): boolean {
