@@ -3,8 +3,13 @@ import { describe, test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
+import { webhookManifests } from '../control-plane/install/manifests/injector.ts';
+import { PolicyStore } from '../control-plane/policy/policy-store.ts';
+import { ROUTE_KINDS } from '../control-plane/policy/route-index.ts';
+import { TRAFFIC_KINDS } from '../control-plane/policy/traffic-objects.ts';
 import { selectServer, type PolicyObjects } from '../control-plane/dialects/linkerd-servers.ts';
-import { policyContextOf, problemsOfObject, reviewPolicy } from './policy-webhook.ts';
+import { refusalsOf } from '../control-plane/diagnosis/own-problems.ts';
+import { policyContextOf, reviewPolicy } from './policy-webhook.ts';
 import { ReviewError } from './webhook.ts';
 
 const context = policyContextOf(defaultValues('0.0.0-test'));
@@ -16,7 +21,8 @@ const ACCOUNT = { kind: 'ServiceAccount', name: 'web' };
 const BY_NAME = { server: { name: 'web' } };
 
 function objectOf(kind: string, spec: object, name = 'bad'): object {
-  const group = kind === 'ServiceProfile' ? 'linkerd.io' : 'policy.linkerd.io';
+  const groups: Readonly<Record<string, string>> = { ServiceProfile: 'linkerd.io', TrafficSplit: 'split.smi-spec.io' };
+  const group = groups[kind] ?? 'policy.linkerd.io';
   return { apiVersion: `${group}/v1`, kind, metadata: { namespace: 'shop', name }, spec };
 }
 
@@ -147,6 +153,31 @@ const BAD: readonly (readonly [string, object, string])[] = [
     'spec.routes[0].timeout',
   ],
   ['ServiceProfile', { routes: [{ name: 'r', condition: { pathRegex: '(' } }] }, 'spec.routes[0].condition.pathRegex'],
+  ['HTTPLocalRateLimitPolicy', { targetRef: TARGET }, 'spec'],
+  ['HTTPLocalRateLimitPolicy', { targetRef: TARGET, total: { requestsPerSecond: 0 } }, 'spec.total.requestsPerSecond'],
+  [
+    'HTTPLocalRateLimitPolicy',
+    { targetRef: { ...TARGET, kind: 'HTTPRoute' }, total: { requestsPerSecond: 1 } },
+    'spec.targetRef.kind',
+  ],
+  [
+    'HTTPLocalRateLimitPolicy',
+    { targetRef: TARGET, overrides: [{ requestsPerSecond: 1, clientRefs: [] }] },
+    'spec.overrides[0].clientRefs',
+  ],
+  ['TrafficSplit', { backends: [{ service: 'a', weight: 1 }] }, 'spec.service'],
+  ['TrafficSplit', { service: 'web', backends: [] }, 'spec.backends'],
+  [
+    'TrafficSplit',
+    {
+      service: 'web',
+      backends: [
+        { service: 'a', weight: 'x' },
+        { service: 'b', weight: 1 },
+      ],
+    },
+    'spec.backends[0].weight',
+  ],
 ];
 
 const GOOD: readonly object[] = [
@@ -172,14 +203,15 @@ describe('an object that can never work is refused with the field that is wrong,
   for (const [kind, spec, field] of BAD) {
     test(`${kind} ${JSON.stringify(spec)}`, () => {
       const object = objectOf(kind, spec);
+      const code = kind === 'TrafficSplit' ? 'TL0403' : 'TL0001';
       assert.deepEqual(
-        problemsOfObject(parsed(object), context).map((problem) => problem.field),
-        [field],
+        refusalsOf(parsed(object), context).map((problem) => `${problem.code} ${problem.field}`),
+        [`${code} ${field}`],
       );
       const { response } = reviewPolicy(requestOf(object), context);
       assert.equal(response.allowed, false);
       assert.ok(
-        response.status?.message.startsWith(`${kind} shop/bad can never work: ${field}: `),
+        response.status?.message.startsWith(`${kind} shop/bad can never work: ${code} ${field}: `),
         JSON.stringify(response),
       );
       assert.deepEqual(effectOf([object, ...GOOD]), effectOf(GOOD));
@@ -226,7 +258,7 @@ describe('an object that can never work is refused with the field that is wrong,
       const { response } = reviewPolicy(requestOf(objectOf('HTTPRoute', spec)), context);
       assert.equal(response.allowed, false, JSON.stringify(spec));
       assert.ok(
-        response.status?.message.startsWith(`HTTPRoute shop/bad can never work: ${field}: `),
+        response.status?.message.startsWith(`HTTPRoute shop/bad can never work: TL0001 ${field}: `),
         JSON.stringify(response),
       );
     }
@@ -238,8 +270,51 @@ describe('an object that can never work is refused with the field that is wrong,
     const { response } = reviewPolicy(requestOf(objectOf('HTTPRoute', { parentRefs: [parent], rules })), context);
     assert.equal(response.allowed, true);
     assert.deepEqual(response.warnings, [
-      'tulle: spec.rules[0].backendRefs has no effect: all parents of the route are Servers',
-      'tulle: spec.rules[0].timeouts has no effect: all parents of the route are Servers',
+      'tulle: TL0112 spec.rules[0].backendRefs: has no effect: all parents of the route are Servers',
+      'tulle: TL0112 spec.rules[0].timeouts: has no effect: all parents of the route are Servers',
+    ]);
+  });
+
+  test('every kind that is judged is one that the API server asks about', () => {
+    const [, webhook] = webhookManifests(defaultValues('0.0.0-test')) as readonly unknown[] as readonly {
+      readonly webhooks: readonly {
+        readonly failurePolicy: string;
+        readonly timeoutSeconds: number;
+        readonly rules: readonly { readonly apiGroups: readonly string[]; readonly resources: readonly string[] }[];
+      }[];
+    }[];
+    const [only, more] = webhook?.webhooks ?? [];
+    assert.equal(more, undefined);
+    assert.equal(only?.failurePolicy, 'Ignore');
+    assert.ok((only?.timeoutSeconds ?? 99) <= 5);
+    const asked = only?.rules.flatMap(({ apiGroups, resources }) =>
+      apiGroups.flatMap((group) => resources.map((resource) => `${resource}.${group}`)),
+    );
+    const kinds = [...new PolicyStore().kinds, ...TRAFFIC_KINDS, ...ROUTE_KINDS];
+    assert.deepEqual(
+      kinds.map(({ plural, group }) => `${plural}.${group}`).filter((name) => !asked?.includes(name)),
+      [],
+    );
+  });
+
+  test('the largest object that there can be is judged in time, and the answer stays small', () => {
+    const identities = Array.from({ length: 200_000 }, (_, index) => `Web*${index}`);
+    const began = performance.now();
+    const { response } = reviewPolicy(requestOf(objectOf('MeshTLSAuthentication', { identities })), context);
+    const deep = (depth: number): object => (depth === 0 ? { method: 'GET' } : { all: [deep(depth - 1)] });
+    const nested = objectOf('ServiceProfile', { routes: [{ name: 'r', condition: deep(2_000) }] });
+    assert.equal(reviewPolicy(requestOf(nested), context).response.allowed, false);
+    assert.equal(response.allowed, false);
+    assert.ok(JSON.stringify(response).length < 4096);
+    assert.ok(performance.now() - began < 2_500, `${performance.now() - began} ms`); // half of what the API server waits
+  });
+
+  test('session persistence is admitted and warned of', () => {
+    const parentRefs = [{ group: '', kind: 'Service', name: 'web' }];
+    const rules = [{ sessionPersistence: { type: 'Cookie' } }];
+    const { response } = reviewPolicy(requestOf(objectOf('HTTPRoute', { parentRefs, rules })), context);
+    assert.deepEqual(response.warnings, [
+      'tulle: TL0113 spec.rules[0].sessionPersistence: proxies choose an endpoint for each request',
     ]);
   });
 

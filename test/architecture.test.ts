@@ -35,6 +35,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/dialects',
     'control-plane/config',
     'control-plane/policy',
+    'control-plane/diagnosis',
+    'control-plane/findings',
   ],
   'control-plane/policy': [
     'control-plane/runtime',
@@ -45,7 +47,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/dialects',
     'control-plane/config',
   ],
+  'control-plane/diagnosis': ['control-plane/k8s', 'control-plane/dialects'],
   'control-plane/findings': [
+    'control-plane/diagnosis',
     'control-plane/runtime',
     'control-plane/model',
     'control-plane/k8s',
@@ -55,6 +59,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'injector',
   ],
   injector: [
+    'control-plane/diagnosis',
     'control-plane/runtime',
     'control-plane/model',
     'control-plane/pki',

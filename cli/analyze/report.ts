@@ -1,5 +1,5 @@
-import { CODES, type Severity } from '../../control-plane/findings/codes.ts';
-import type { Diagnosis } from '../../control-plane/findings/diagnosis.ts';
+import { CODES, type Severity } from '../../control-plane/diagnosis/codes.ts';
+import type { Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import type { Location } from './given-objects.ts';
 
 export type LocatedDiagnosis = Diagnosis & { readonly location?: Location };

@@ -1,5 +1,5 @@
 import { VERSION } from '#config/version.ts';
-import { CODES } from '../../control-plane/findings/codes.ts';
+import { CODES } from '../../control-plane/diagnosis/codes.ts';
 import type { LocatedDiagnosis } from './report.ts';
 
 /** Findings for the viewers of code hosts. Source: OASIS SARIF 2.1.0. */

@@ -3,7 +3,7 @@ import { defaultValues } from '#config/values.ts';
 import { isSupported, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
 import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
-import { formatFinding } from '../../control-plane/findings/finding.ts';
+import { formatFinding } from '../../control-plane/diagnosis/finding.ts';
 import { refusedRoutes } from '../../control-plane/findings/routes.ts';
 import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
 import { proxySettings } from '../../injector/annotations.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
-import { CODES } from '../../control-plane/findings/codes.ts';
+import { CODES } from '../../control-plane/diagnosis/codes.ts';
 import { renderCrds, renderGatewayApiCrds, renderInstall } from '../../control-plane/install/render.ts';
 import { TestServer } from '../../sandbox/apiserver/test-server.ts';
 import { applyAll, readManifests } from '../../sandbox/demo/apply.ts';

@@ -4,7 +4,7 @@ import type { Values } from '#config/values.ts';
 import type { JsonObject } from '#k8s/json.ts';
 import { parsePortSet } from '#model/port-set.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
-import type { Diagnosis } from '../../control-plane/findings/diagnosis.ts';
+import type { Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import { identify, type AnalysisContext } from '../../control-plane/findings/inventory.ts';
 import { schemasOf } from '../../control-plane/findings/schema.ts';
 import { renderCrds, renderGatewayApiCrds } from '../../control-plane/install/render.ts';

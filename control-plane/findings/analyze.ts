@@ -1,15 +1,12 @@
 import type { JsonObject } from '#k8s/json.ts';
-import type { Code, Severity } from './codes.ts';
-import type { Diagnosis } from './diagnosis.ts';
+import type { Code, Severity } from '../diagnosis/codes.ts';
+import type { Diagnosis } from '../diagnosis/diagnosis.ts';
 import { Inventory, type AnalysisContext } from './inventory.ts';
-import { authorizationFindings } from './rules/authorizations.ts';
 import { injectionFindings } from './rules/injection.ts';
-import { objectFindings } from './rules/objects.ts';
-import { routeFindings } from './rules/routes.ts';
-import { serverFindings } from './rules/servers.ts';
+import { CONFIGURATION_RULES } from './rules/configuration-rules.ts';
+import { schemaFindings } from './rules/objects.ts';
+import { grantFindings } from './rules/reference-grants.ts';
 import { serviceFindings } from './rules/services.ts';
-import { shadowedRules } from './rules/shadowed-rules.ts';
-import { trafficFindings } from './rules/traffic.ts';
 import type { KindSchemas } from './schema.ts';
 
 const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
@@ -28,13 +25,10 @@ export function analyze(
 ): readonly Diagnosis[] {
   const inventory = new Inventory(objects, context);
   const found = [
-    ...objectFindings(inventory, schemas),
-    ...routeFindings(inventory),
-    ...shadowedRules(inventory),
-    ...serverFindings(inventory),
-    ...authorizationFindings(inventory),
+    ...CONFIGURATION_RULES.flatMap((rule) => rule(inventory)),
+    ...schemaFindings(inventory, schemas),
+    ...grantFindings(inventory),
     ...serviceFindings(inventory),
-    ...trafficFindings(inventory),
     ...injectionFindings(inventory),
   ];
   return withoutRepeats(found).toSorted(

@@ -5,7 +5,7 @@ import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { findingsOf, POLICY_KINDS, type PolicyKind } from '../dialects/linkerd-servers.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { ROUTE_KINDS, RouteIndex } from '../policy/route-index.ts';
-import { findingAbout, type Finding } from './finding.ts';
+import { findingAbout, type Finding } from '../diagnosis/finding.ts';
 import { listKind, type ObjectReader } from './reader.ts';
 
 /** What authorization objects say and what has no effect, by the code that the destination process reads them with. */

@@ -10,7 +10,7 @@ import { parsePortSet } from '#model/port-set.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import { renderCrds, renderGatewayApiCrds } from '../install/render.ts';
 import { analyze } from './analyze.ts';
-import { CODES, codeTable } from './codes.ts';
+import { CODES, codeTable } from '../diagnosis/codes.ts';
 import { schemasOf } from './schema.ts';
 
 const FOLDER = join(import.meta.dirname, 'testdata');

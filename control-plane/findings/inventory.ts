@@ -1,22 +1,21 @@
 import { asList, asObject, asText, type JsonObject } from '#k8s/json.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
-import { PODS, type Pod } from '#k8s/resources/pod.ts';
+import { PODS } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import type { PortSet } from '#model/port-set.ts';
 import { decide, PROXY_CONTAINER } from '../../injector/decision.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
 import { allContainers, parsePod, PodError } from '../../injector/pod.ts';
-import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import { OutboundIndex, type OutboundSettings } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
 import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
-import type { Subject } from './diagnosis.ts';
+import type { Subject } from '../diagnosis/diagnosis.ts';
+import type { Configuration, ConfigurationContext, Workload } from './configuration.ts';
 
 /** What objects are read with. */
-export type AnalysisContext = {
-  readonly policy: PolicyContext;
-  readonly clusterDomain: string;
+export type AnalysisContext = ConfigurationContext & {
   readonly opaquePorts: PortSet; // of Services without an annotation
   readonly defaultNamespace: string; // of objects that name none
   readonly isRedirectedByNode: boolean; // pods need no capability for the redirect
@@ -24,13 +23,6 @@ export type AnalysisContext = {
 
 /** An object as it was given. */
 export type GivenObject = Subject & { readonly apiVersion: string; readonly object: JsonObject };
-
-/** Pods that run, or that a workload makes. */
-export type Workload = Subject & {
-  readonly pod: Pod;
-  readonly isMeshed: boolean;
-  readonly annotations: Pod['annotations'];
-};
 
 /** Where the pod template is, by kind. */
 const TEMPLATES: Readonly<Record<string, readonly string[]>> = {
@@ -53,21 +45,25 @@ const CLUSTER_KINDS: ReadonlySet<string> = new Set([
 ]);
 
 /** All objects that were given, kept by the stores of the control plane. */
-export class Inventory {
+export class Inventory implements Configuration {
   readonly context: AnalysisContext;
   readonly given: readonly GivenObject[];
   readonly services = new ResourceStore<Service>();
   readonly routes = new RouteIndex(this.services);
   readonly policies = new PolicyStore(this.routes);
   readonly traffic: TrafficObjects;
+  readonly outbound: OutboundIndex;
   readonly namespaces = new Namespaces();
   readonly workloads: readonly Workload[];
+  readonly #workloads: ReadonlyMap<string, readonly Workload[]>; // by namespace
+  readonly #serviceAccounts: ReadonlyMap<string, readonly string[]>;
   /** Objects of the kinds that the control plane reads. */
   readonly custom: readonly CustomObject[];
 
   constructor(objects: readonly JsonObject[], context: AnalysisContext) {
     this.context = context;
     this.traffic = new TrafficObjects(context.clusterDomain);
+    this.outbound = new OutboundIndex(this.services, outboundSettings(context), this.routes);
     this.given = objects.flatMap((object) => identify(object, context.defaultNamespace) ?? []);
     for (const { kind, group, object } of this.given) {
       if (group !== '') continue;
@@ -82,11 +78,22 @@ export class Inventory {
     }
     this.custom = this.#keepCustom();
     this.workloads = this.given.flatMap((one) => this.#workload(one));
+    this.#workloads = Map.groupBy(this.workloads, ({ namespace }) => namespace);
+    const accounts = this.given.filter(({ kind, group }) => kind === 'ServiceAccount' && group === '');
+    this.#serviceAccounts = new Map(
+      [...Map.groupBy(accounts, ({ namespace }) => namespace)].map(([namespace, all]) => [
+        namespace,
+        all.map(({ name }) => name),
+      ]),
+    );
   }
 
-  /** Pods of a namespace. */
   workloadsIn(namespace: string): readonly Workload[] {
-    return this.workloads.filter((workload) => workload.namespace === namespace);
+    return this.#workloads.get(namespace) ?? [];
+  }
+
+  serviceAccountsIn(namespace: string): readonly string[] {
+    return this.#serviceAccounts.get(namespace) ?? [];
   }
 
   #placed(object: JsonObject): JsonObject {
@@ -144,6 +151,10 @@ export class Inventory {
       throw error;
     }
   }
+}
+
+function outboundSettings({ clusterDomain, policy, opaquePorts }: AnalysisContext): OutboundSettings {
+  return { clusterDomain, clusterNetworks: policy.clusterNetworks, opaquePorts, allowsRequestHeaders: false };
 }
 
 function hasAddress({ clusterIps }: Service, object: JsonObject): boolean {

@@ -2,7 +2,7 @@ import { asList, asObject, asText } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { ROUTE_KINDS } from '../policy/route-index.ts';
 import { CONTROLLER_NAME } from '../policy/status-writer.ts';
-import { findingAbout, type Finding } from './finding.ts';
+import { findingAbout, type Finding } from '../diagnosis/finding.ts';
 import { listKind, type ObjectReader } from './reader.ts';
 
 /** What the control plane says against routes in their status, in its own words. */

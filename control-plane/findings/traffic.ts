@@ -1,6 +1,6 @@
 import { SERVICES } from '#k8s/resources/service.ts';
 import { serviceProblems, trafficProblems, TRAFFIC_KINDS } from '../policy/traffic-objects.ts';
-import { findingAbout, type Finding } from './finding.ts';
+import { findingAbout, type Finding } from '../diagnosis/finding.ts';
 import { listKind, listPath, type ObjectReader } from './reader.ts';
 
 /** What ServiceProfiles, TrafficSplits and annotations of Services, which have no status, say and what has no effect. */

@@ -212,7 +212,7 @@ describe('authorization in a cluster', () => {
       ?.replace('HTTP/1', 'HTTP/9');
     await assert.rejects(
       mesh.apply(bad ?? ''),
-      /Server bank\/vault-http can never work: spec\.proxyProtocol: "HTTP\/9"/,
+      /Server bank\/vault-http can never work: TL0001 spec\.proxyProtocol: "HTTP\/9"/,
     );
     await expectSoon('still allowed', 'teller', isSame(ALLOWED));
     assert.match((await answer('stranger')).http, /^403 /);
@@ -294,7 +294,7 @@ describe('authorization in a cluster', () => {
     const bad = ROUTES.split('---\n').at(-1)?.replace('name: vault-http', 'name: vault-http, port: 8080');
     await assert.rejects(
       mesh.apply(bad ?? ''),
-      /HTTPRoute bank\/deposit can never work: spec\.parentRefs\[0\]\.port: a Server is of one port already/,
+      /HTTPRoute bank\/deposit can never work: TL0001 spec\.parentRefs\[0\]\.port: a Server is of one port already/,
     );
   });
 

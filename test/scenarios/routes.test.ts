@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Report } from '../apps/caller.ts';
-import { formatFinding } from '../../control-plane/findings/finding.ts';
+import { formatFinding } from '../../control-plane/diagnosis/finding.ts';
 import { refusedRoutes } from '../../control-plane/findings/routes.ts';
 import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
 import { BAD_OBJECTS, type BadObject } from '../harness/bad-objects.ts';

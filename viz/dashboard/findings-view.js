@@ -5,7 +5,7 @@ import { clock, plural, shortIdentity, words } from './format.js';
 
 /** @typedef {import('./main.js').State} State */
 /** @typedef {import('./api.js').Findings} Findings */
-/** @typedef {import('../../control-plane/findings/finding.ts').Finding} Finding */
+/** @typedef {import('../../control-plane/diagnosis/finding.ts').Finding} Finding */
 
 /** What the mistake means, by kind of object. @type {Record<string, string>} */
 const MEANING = {

@@ -4,7 +4,7 @@ import { asList, asObject } from '#k8s/json.ts';
 import { KubeError } from '#k8s/kube-error.ts';
 import type { PolicyContext } from '../../control-plane/dialects/linkerd-policy.ts';
 import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
-import type { Finding } from '../../control-plane/findings/finding.ts';
+import type { Finding } from '../../control-plane/diagnosis/finding.ts';
 import type { ObjectReader } from '../../control-plane/findings/reader.ts';
 import { refusedRoutes } from '../../control-plane/findings/routes.ts';
 import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Finding } from '../../control-plane/findings/finding.ts';
+import type { Finding } from '../../control-plane/diagnosis/finding.ts';
 import { createServer } from '../metrics-api/server.ts';
 import { MetricsStore } from '../metrics-api/store.ts';
 import { registerDashboard } from './assets.ts';

@@ -6,24 +6,25 @@ import {
   readMeshTlsAuthentication,
   readServerAuthorization,
 } from '../../dialects/linkerd-policy.ts';
+import type { PolicyContext } from '../../dialects/linkerd-policy.ts';
 import { findingsOf, isAuthorizationOf, POLICY_KINDS } from '../../dialects/linkerd-servers.ts';
-import type { Code } from '../codes.ts';
-import { diagnose, type Diagnosis } from '../diagnosis.ts';
-import type { Inventory } from '../inventory.ts';
+import type { Code } from '../../diagnosis/codes.ts';
+import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
+import type { Configuration } from '../configuration.ts';
 import { isUsable } from './objects.ts';
 
 /** What authorizations point at, by the code that the control plane reads them with. */
-export function authorizationFindings(inventory: Inventory): readonly Diagnosis[] {
-  const objects = inventory.custom.filter((object) => isUsable(object, inventory));
+export function authorizationFindings(configuration: Configuration): readonly Diagnosis[] {
+  const objects = configuration.custom.filter((object) => isUsable(object, configuration));
   return [
-    ...objects.flatMap((object) => dangling(object, inventory)),
-    ...objects.flatMap((object) => withoutServer(object, inventory)),
-    ...objects.flatMap((object) => unknownClients(object, inventory)),
+    ...objects.flatMap((object) => dangling(object, configuration)),
+    ...objects.flatMap((object) => withoutServer(object, configuration)),
+    ...objects.flatMap((object) => unknownClients(object, configuration)),
     ...unusedAuthentications(objects),
   ];
 }
 
-function dangling(object: CustomObject, { policies, context }: Inventory): readonly Diagnosis[] {
+function dangling(object: CustomObject, { policies, context }: Configuration): readonly Diagnosis[] {
   const kind = POLICY_KINDS.find((name) => name === object.kind && object.group === 'policy.linkerd.io');
   if (kind === undefined) return [];
   return findingsOf(kind, object, policies, context.policy).map(({ field, message }) =>
@@ -38,7 +39,7 @@ function codeOf(object: CustomObject, field: string): Code {
   return target !== undefined && isRouteTarget(target) ? 'TL0206' : 'TL0203';
 }
 
-function withoutServer(object: CustomObject, { policies, context }: Inventory): readonly Diagnosis[] {
+function withoutServer(object: CustomObject, { policies, context }: Configuration): readonly Diagnosis[] {
   const servers = policies.list('Server', object.namespace);
   if (servers.some((server) => isAuthorizationOf(object, server, context.policy))) return [];
   if (object.kind === 'ServerAuthorization') {
@@ -54,23 +55,22 @@ function withoutServer(object: CustomObject, { policies, context }: Inventory): 
 }
 
 /** Only where the service accounts of the namespace are known. */
-function unknownClients(object: CustomObject, { given, context }: Inventory): readonly Diagnosis[] {
-  const suffix = `.${context.policy.identitySuffix}`;
-  const accounts = given.filter(({ kind, group }) => kind === 'ServiceAccount' && group === '');
-  return identitiesOf(object, context.policy).flatMap(({ identity, field }) => {
+function unknownClients(object: CustomObject, configuration: Configuration): readonly Diagnosis[] {
+  const { policy } = configuration.context;
+  const suffix = `.${policy.identitySuffix}`;
+  return identitiesOf(object, policy).flatMap(({ identity, field }) => {
     const [name = '', namespace = '', ...more] = identity.endsWith(suffix)
       ? identity.slice(0, -suffix.length).split('.')
       : [];
-    const known = accounts.filter((account) => account.namespace === namespace);
-    if (more.length > 0 || known.length === 0 || name === 'default' || known.some((account) => account.name === name))
-      return [];
+    const known = configuration.serviceAccountsIn(namespace);
+    if (more.length > 0 || known.length === 0 || name === 'default' || known.includes(name)) return [];
     return [diagnose('TL0209', object, field, `there is no ServiceAccount ${namespace}/${name}`)];
   });
 }
 
 type NamedIdentity = { readonly identity: string; readonly field: string };
 
-function identitiesOf(object: CustomObject, context: Inventory['context']['policy']): readonly NamedIdentity[] {
+function identitiesOf(object: CustomObject, context: PolicyContext): readonly NamedIdentity[] {
   const all = (names: readonly string[], field: string): readonly NamedIdentity[] =>
     names.map((identity) => ({ identity, field }));
   switch (object.kind) {
@@ -99,14 +99,16 @@ function identitiesOf(object: CustomObject, context: Inventory['context']['polic
 }
 
 function unusedAuthentications(objects: readonly CustomObject[]): readonly Diagnosis[] {
-  const required = objects
-    .filter(({ kind }) => kind === 'AuthorizationPolicy')
-    .flatMap((policy) => readAuthorizationPolicy(policy).value?.required ?? []);
+  const keyOf = ({ kind, namespace, name }: Pick<CustomObject, 'kind' | 'namespace' | 'name'>): string =>
+    JSON.stringify([kind, namespace, name]);
+  const required = new Set(
+    objects
+      .filter(({ kind }) => kind === 'AuthorizationPolicy')
+      .flatMap((policy) => readAuthorizationPolicy(policy).value?.required ?? [])
+      .map(keyOf),
+  );
   return objects
     .filter(({ kind }) => kind === 'MeshTLSAuthentication' || kind === 'NetworkAuthentication')
-    .filter(
-      ({ kind, namespace, name }) =>
-        !required.some((ref) => ref.kind === kind && ref.namespace === namespace && ref.name === name),
-    )
+    .filter((object) => !required.has(keyOf(object)))
     .map((object) => diagnose('TL0208', object, 'metadata.name', 'no AuthorizationPolicy requires it'));
 }

@@ -2,7 +2,7 @@ import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { proxySettings } from '../../../injector/annotations.ts';
 import { INJECT_ANNOTATION, isInjectValue } from '../../../injector/decision.ts';
-import { diagnose, type Diagnosis, type Subject } from '../diagnosis.ts';
+import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
 import type { Inventory } from '../inventory.ts';
 import { isConfigurationLabel, isServiceSetting } from '../misplaced.ts';
 

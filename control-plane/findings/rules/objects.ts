@@ -1,6 +1,7 @@
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { problemsOfObject } from '../../../injector/policy-webhook.ts';
-import { diagnose, type Diagnosis } from '../diagnosis.ts';
+import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
+import { ignoredFieldsOf, refusalsOf } from '../../diagnosis/own-problems.ts';
+import type { Configuration } from '../configuration.ts';
 import type { GivenObject, Inventory } from '../inventory.ts';
 import { checkSchema, type KindSchemas } from '../schema.ts';
 
@@ -14,21 +15,21 @@ const GROUPS: ReadonlySet<string> = new Set([
 /** Of Gateway API, and not read by a mesh. */
 const FOREIGN: ReadonlySet<string> = new Set(['Gateway', 'GatewayClass']);
 
-/** What the API server and the webhook say to objects, each by itself. */
-export function objectFindings(
-  { given, custom, context }: Inventory,
-  schemas: readonly KindSchemas[],
-): readonly Diagnosis[] {
-  return [
-    ...custom.flatMap((object) =>
-      problemsOfObject(object, context.policy).map(({ field, message }) => diagnose('TL0001', object, field, message)),
+/** What is wrong with objects by themselves: what the webhook says. */
+export function ownFindings({ custom, context }: Configuration): readonly Diagnosis[] {
+  return custom.flatMap((object) =>
+    [...refusalsOf(object, context.policy), ...ignoredFieldsOf(object)].map(({ code, field, message }) =>
+      diagnose(code, object, field, message),
     ),
-    ...given.flatMap((one) => schemaFindings(one, schemas)),
-    ...duplicates(given),
-  ];
+  );
 }
 
-function schemaFindings(one: GivenObject, schemas: readonly KindSchemas[]): readonly Diagnosis[] {
+/** What the API server says to objects, each by itself. */
+export function schemaFindings({ given }: Inventory, schemas: readonly KindSchemas[]): readonly Diagnosis[] {
+  return [...given.flatMap((one) => againstSchema(one, schemas)), ...duplicates(given)];
+}
+
+function againstSchema(one: GivenObject, schemas: readonly KindSchemas[]): readonly Diagnosis[] {
   const { group, kind, apiVersion, object } = one;
   if (!GROUPS.has(group) || FOREIGN.has(kind)) return [];
   const known = schemas.find((schema) => schema.group === group && schema.kind === kind);
@@ -61,6 +62,6 @@ function duplicates(given: readonly GivenObject[]): readonly Diagnosis[] {
 }
 
 /** Whether an object can be used by itself; what else it would do does not matter otherwise. */
-export function isUsable(object: CustomObject, { context }: Inventory): boolean {
-  return problemsOfObject(object, context.policy).length === 0;
+export function isUsable(object: CustomObject, { context }: Configuration): boolean {
+  return refusalsOf(object, context.policy).length === 0;
 }

@@ -4,9 +4,9 @@ import { serviceParents } from '../../dialects/gateway-api.ts';
 import { serverParents } from '../../dialects/inbound-route.ts';
 import { ROUTE_KINDS, isAttached } from '../../policy/route-index.ts';
 import { judgeRoute, judgeRouteOnServers, readRoute } from '../../policy/route-status.ts';
-import type { Code } from '../codes.ts';
-import { diagnose, type Diagnosis } from '../diagnosis.ts';
-import type { Inventory } from '../inventory.ts';
+import type { Code } from '../../diagnosis/codes.ts';
+import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
+import type { Configuration } from '../configuration.ts';
 import { outboundOf } from '../outbound.ts';
 
 /** Reasons of the condition Accepted, as codes. */
@@ -22,18 +22,14 @@ export function isRoute(object: CustomObject): boolean {
 }
 
 /** What becomes of routes: by the code that writes their status. */
-export function routeFindings(inventory: Inventory): readonly Diagnosis[] {
-  return inventory.custom
+export function routeFindings(configuration: Configuration): readonly Diagnosis[] {
+  return configuration.custom
     .filter(isRoute)
-    .flatMap((route) => [
-      ...parentFindings(route, inventory),
-      ...ruleFindings(route, inventory),
-      ...grantFindings(route, inventory),
-    ]);
+    .flatMap((route) => [...parentFindings(route, configuration), ...ruleFindings(route, configuration)]);
 }
 
-function parentFindings(route: CustomObject, inventory: Inventory): readonly Diagnosis[] {
-  const { services, routes, policies, traffic, context } = inventory;
+function parentFindings(route: CustomObject, configuration: Configuration): readonly Diagnosis[] {
+  const { services, routes, policies, traffic, context } = configuration;
   const { clusterDomain } = context;
   const verdicts = judgeRoute(route, { services, routes, clusterDomain });
   const onServers = judgeRouteOnServers(route, policies, context.policy);
@@ -62,7 +58,7 @@ function parentFindings(route: CustomObject, inventory: Inventory): readonly Dia
         const name = ref?.type === 'resource' ? `${ref.kind} ${ref.namespace}/${ref.name}` : 'another object';
         return [['TL0402', `${name} decides about Service ${parent.namespace}/${parent.name}`]];
       }
-      const policy = outboundOf(inventory, parent.namespace, parent.name, port, route.namespace);
+      const policy = outboundOf(configuration, parent.namespace, parent.name, port, route.namespace);
       return policy?.protocol.kind === 'opaque'
         ? [['TL0106', `port ${port} of Service ${parent.namespace}/${parent.name} is opaque`]]
         : [];
@@ -76,7 +72,7 @@ function parentFindings(route: CustomObject, inventory: Inventory): readonly Dia
   return [...ofStatus, ...others, ...overruled];
 }
 
-function ruleFindings(route: CustomObject, { services, routes, context }: Inventory): readonly Diagnosis[] {
+function ruleFindings(route: CustomObject, { services, routes, context }: Configuration): readonly Diagnosis[] {
   // Of routes that only Servers have, the webhook's judgement says it all.
   if (serverParents(route).length > 0 && serviceParents(route).length === 0) return [];
   const { clusterDomain } = context;
@@ -99,36 +95,9 @@ export function annotationField(field: string): string {
   return /^[a-z.]+\.linkerd\.io\//.test(field) ? `metadata.annotations[${field}]` : field;
 }
 
-function grantFindings(route: CustomObject, { given }: Inventory): readonly Diagnosis[] {
-  if (route.group !== 'gateway.networking.k8s.io') return [];
-  const grants = given.filter(({ kind }) => kind === 'ReferenceGrant');
-  const isGranted = (namespace: string, service: string): boolean =>
-    grants.some((grant) => {
-      const { from, to } = asObject(grant.object['spec']);
-      const isFrom = asList(from)
-        .map(asObject)
-        .some(
-          (one) => one['group'] === route.group && one['kind'] === route.kind && one['namespace'] === route.namespace,
-        );
-      const isTo = asList(to)
-        .map(asObject)
-        .some((one) => one['kind'] === 'Service' && (one['name'] === undefined || one['name'] === service));
-      return grant.namespace === namespace && isFrom && isTo;
-    });
-  return asList(route.spec['rules']).flatMap((rule, nth) =>
-    asList(asObject(rule)['backendRefs']).flatMap((value, index) => {
-      const { namespace, name } = asObject(value);
-      const [there, service] = [asText(namespace), asText(name) ?? ''];
-      if (there === undefined || there === route.namespace || isGranted(there, service)) return [];
-      const message = `Service ${there}/${service} is used without a ReferenceGrant in ${there}`;
-      return [diagnose('TL0108', route, `spec.rules[${nth}].backendRefs[${index}]`, message)];
-    }),
-  );
-}
-
 /** Namespaces from which a Service is looked at differently: its own, and those with routes for it. */
-export function clientNamespaces(inventory: Inventory, namespace: string, name: string): readonly string[] {
-  const attached = [...inventory.routes.ofService(`${namespace}/${name}`)];
+export function clientNamespaces(configuration: Configuration, namespace: string, name: string): readonly string[] {
+  const attached = [...configuration.routes.ofService(`${namespace}/${name}`)];
   const consumers = attached.filter((route) => serviceParents(route).length > 0).map((route) => route.namespace);
   return [...new Set([namespace, ...consumers])];
 }

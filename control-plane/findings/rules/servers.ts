@@ -2,19 +2,21 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { selects } from '../../dialects/label-selector.ts';
 import { readServer, type ServerPolicy } from '../../dialects/linkerd-policy.ts';
 import { selectServer } from '../../dialects/linkerd-servers.ts';
-import { diagnose, type Diagnosis } from '../diagnosis.ts';
-import type { Inventory, Workload } from '../inventory.ts';
+import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
+import type { Configuration, Workload } from '../configuration.ts';
 
 const NAMED_MAX = 5;
 
 /** Whether Servers are about anything, and whether it is they that decide about it. */
-export function serverFindings(inventory: Inventory): readonly Diagnosis[] {
-  return inventory.custom.filter(({ kind }) => kind === 'Server').flatMap((server) => ofServer(server, inventory));
+export function serverFindings(configuration: Configuration): readonly Diagnosis[] {
+  return configuration.custom
+    .filter(({ kind }) => kind === 'Server')
+    .flatMap((server) => ofServer(server, configuration));
 }
 
-function ofServer(server: CustomObject, inventory: Inventory): readonly Diagnosis[] {
-  const policy = readServer(server, inventory.context.policy).value;
-  const workloads = inventory.workloadsIn(server.namespace);
+function ofServer(server: CustomObject, configuration: Configuration): readonly Diagnosis[] {
+  const policy = readServer(server, configuration.context.policy).value;
+  const workloads = configuration.workloadsIn(server.namespace);
   // Without any pod nobody can tell what there will be.
   if (policy === undefined || workloads.length === 0) return [];
   const selected = workloads.filter(({ pod }) => selects(policy.selector, pod.labels));
@@ -25,7 +27,7 @@ function ofServer(server: CustomObject, inventory: Inventory): readonly Diagnosi
       diagnose('TL0201', server, 'spec.port', `no pod that it selects has a container port named "${policy.port}"`),
     ];
   }
-  return [...displaced(server, ports, inventory), ...unmeshed(server, selected)];
+  return [...displaced(server, ports, configuration), ...unmeshed(server, selected)];
 }
 
 function portsOf({ port }: ServerPolicy, { pod }: Workload): readonly number[] {
@@ -36,7 +38,7 @@ function portsOf({ port }: ServerPolicy, { pod }: Workload): readonly number[] {
 function displaced(
   server: CustomObject,
   ports: readonly { readonly workload: Workload; readonly port: number }[],
-  { policies, context }: Inventory,
+  { policies, context }: Configuration,
 ): readonly Diagnosis[] {
   const winners = ports.flatMap(({ workload, port }) => {
     const ref = selectServer(workload.pod, port, policies, context.policy)?.ref;

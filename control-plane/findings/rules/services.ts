@@ -1,5 +1,5 @@
 import { serviceProblems } from '../../policy/traffic-objects.ts';
-import { diagnose, type Diagnosis, type Subject } from '../diagnosis.ts';
+import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
 import type { Inventory } from '../inventory.ts';
 import { isMisplacedOnService } from '../misplaced.ts';
 

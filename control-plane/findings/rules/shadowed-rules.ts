@@ -1,10 +1,11 @@
+import { keyOf } from '#k8s/resources/metadata.ts';
 import { evaluateOutbound } from '#model/evaluate.ts';
 import type { GrpcMatch, HostMatch, HttpMatch, RequestHead } from '#model/match.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { Patterns } from '#runtime/pattern.ts';
-import { diagnose, type Diagnosis } from '../diagnosis.ts';
-import type { Inventory } from '../inventory.ts';
+import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
+import type { Configuration } from '../configuration.ts';
 import { outboundOf } from '../outbound.ts';
 import { clientNamespaces } from './routes.ts';
 
@@ -19,14 +20,15 @@ type Place = { readonly ref: Extract<ResourceRef, { readonly type: 'resource' }>
  * Each match is tried with requests that have what it asks for and nothing else that a rule names; where it asks by a regular
  * expression there is no such request, and nothing is said.
  */
-export function shadowedRules(inventory: Inventory): readonly Diagnosis[] {
+export function shadowedRules(configuration: Configuration): readonly Diagnosis[] {
   const found = new Map<string, Diagnosis>();
   const alive = new Set<string>();
   const patterns = new Patterns(PATTERNS_MAX);
-  for (const service of inventory.services.values()) {
+  for (const service of configuration.services.values()) {
+    if (configuration.routes.ofService(keyOf(service.namespace, service.name)).size === 0) continue;
     for (const { port } of service.ports) {
-      for (const client of clientNamespaces(inventory, service.namespace, service.name)) {
-        const policy = outboundOf(inventory, service.namespace, service.name, port, client);
+      for (const client of clientNamespaces(configuration, service.namespace, service.name)) {
+        const policy = outboundOf(configuration, service.namespace, service.name, port, client);
         for (const { place, probes } of probesOf(policy, patterns)) {
           const key = JSON.stringify(place);
           const winners = probes.map((probe) => winnerOf(policy, probe));

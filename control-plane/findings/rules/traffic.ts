@@ -3,20 +3,21 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { parseServiceName } from '#model/service-target.ts';
 import { splitService } from '../../dialects/smi.ts';
 import { trafficProblems } from '../../policy/traffic-objects.ts';
-import { diagnose, type Diagnosis } from '../diagnosis.ts';
-import type { Inventory } from '../inventory.ts';
+import { refusalsOf } from '../../diagnosis/own-problems.ts';
+import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
+import type { Configuration } from '../configuration.ts';
 
 const ANY_PORT = 80;
 
 /** What becomes of ServiceProfiles and TrafficSplits. */
-export function trafficFindings(inventory: Inventory): readonly Diagnosis[] {
-  return inventory.custom.flatMap((object) => {
-    if (object.kind === 'ServiceProfile') return ofProfile(object, inventory);
-    return object.kind === 'TrafficSplit' ? ofSplit(object, inventory) : [];
+export function trafficFindings(configuration: Configuration): readonly Diagnosis[] {
+  return configuration.custom.flatMap((object) => {
+    if (object.kind === 'ServiceProfile') return ofProfile(object, configuration);
+    return object.kind === 'TrafficSplit' ? ofSplit(object, configuration) : [];
   });
 }
 
-function ofProfile(profile: CustomObject, { services, context }: Inventory): readonly Diagnosis[] {
+function ofProfile(profile: CustomObject, { services, context }: Configuration): readonly Diagnosis[] {
   const target = parseServiceName(profile.name, ANY_PORT, context.clusterDomain);
   if (target === undefined) {
     const problems = trafficProblems(profile, context.clusterDomain).filter(({ field }) => field === 'metadata.name');
@@ -27,9 +28,8 @@ function ofProfile(profile: CustomObject, { services, context }: Inventory): rea
   return [diagnose('TL0401', profile, 'metadata.name', `Service ${name} does not exist`)];
 }
 
-function ofSplit(split: CustomObject, { services, traffic, context }: Inventory): readonly Diagnosis[] {
-  const problems = trafficProblems(split, context.clusterDomain);
-  if (problems.length > 0) return problems.map(({ field, message }) => diagnose('TL0403', split, field, message));
+function ofSplit(split: CustomObject, { services, traffic, context }: Configuration): readonly Diagnosis[] {
+  if (refusalsOf(split, context.policy).length > 0) return [];
   const { namespace } = split;
   const missing = (name: string, field: string): readonly Diagnosis[] =>
     services.get(namespace, name) === undefined

@@ -163,6 +163,13 @@ function policyWebhookConfiguration(values: Values): Manifest {
             resources: ['serviceprofiles'],
             scope: 'Namespaced',
           },
+          {
+            operations: ['CREATE', 'UPDATE'],
+            apiGroups: ['split.smi-spec.io'],
+            apiVersions: ['*'],
+            resources: ['trafficsplits'],
+            scope: 'Namespaced',
+          },
         ],
         namespaceSelector: {
           matchExpressions: [{ key: 'config.linkerd.io/admission-webhooks', operator: 'NotIn', values: ['disabled'] }],

@@ -69,6 +69,18 @@ export const CODES = {
     'Routes of such a parent have no effect in this version.',
     'Use a Service or a Server as parent.',
   ),
+  TL0112: entry(
+    'client-field-on-server',
+    'warning',
+    'A route that only Servers have says something that only clients do.',
+    'Remove the field, or put it into a route of the Service.',
+  ),
+  TL0113: entry(
+    'session-persistence',
+    'warning',
+    'Session persistence is not supported: requests of a session go to any endpoint.',
+    'Remove the field, or keep the session where every endpoint finds it.',
+  ),
   TL0201: entry(
     'server-selects-nothing',
     'warning',
@@ -112,6 +124,12 @@ export const CODES = {
     'warning',
     'The service account does not exist, so nobody can have its identity.',
     'Correct the name or namespace.',
+  ),
+  TL0210: entry(
+    'probe-refused',
+    'warning',
+    'The kubelet has no identity and is refused: the pods do not become ready, or are restarted.',
+    'Let the probe in, or probe another port.',
   ),
   TL0301: entry('service-selects-nothing', 'warning', 'The Service has no pods.', 'Correct spec.selector.'),
   TL0302: entry('service-annotation', 'warning', 'An annotation of the Service has no effect.', 'Correct its value.'),

@@ -1,0 +1,55 @@
+import { asList, asObject, isObject } from '#k8s/json.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { fieldsWithoutServer, isServerRouteKind, serverRouteProblems } from '../dialects/inbound-route.ts';
+import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import { POLICY_KINDS, problemsOf } from '../dialects/linkerd-servers.ts';
+import type { Problem } from '../dialects/problem.ts';
+import { compileServiceProfile } from '../dialects/service-profile.ts';
+import { compileTrafficSplit } from '../dialects/smi.ts';
+import type { Code } from './codes.ts';
+
+/** Of targets that name none: which one does not matter here. */
+const ANY_PORT = 80;
+
+/** Something wrong with an object by itself, whatever else there is in the cluster. */
+export type OwnProblem = Problem & { readonly code: Code };
+
+/** Why an object can never work; nothing for kinds that are not judged. The webhook refuses it. */
+export function refusalsOf(object: CustomObject, context: PolicyContext): readonly OwnProblem[] {
+  if (object.group === 'split.smi-spec.io' && object.kind === 'TrafficSplit')
+    return coded('TL0403', compileTrafficSplit(object, ANY_PORT, '').problems);
+  return coded('TL0001', refusedFields(object, context));
+}
+
+function refusedFields(object: CustomObject, context: PolicyContext): readonly Problem[] {
+  if (object.group === 'linkerd.io' && object.kind === 'ServiceProfile')
+    return compileServiceProfile(object, ANY_PORT).problems;
+  if (isServerRouteKind(object)) return serverRouteProblems(object);
+  const kind = POLICY_KINDS.find((name) => name === object.kind);
+  return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
+}
+
+/** Fields of an object that have no effect, while the rest of it has. */
+export function ignoredFieldsOf(object: CustomObject): readonly OwnProblem[] {
+  if (!isServerRouteKind(object)) return [];
+  const forClients = fieldsWithoutServer(object).map((field) => ({
+    field,
+    message: 'has no effect: all parents of the route are Servers',
+  }));
+  if (forClients.length > 0) return coded('TL0112', forClients);
+  const persistent = asList(object.spec['rules']).flatMap((rule, index) =>
+    isObject(asObject(rule)['sessionPersistence'])
+      ? [{ field: `spec.rules[${index}].sessionPersistence`, message: 'proxies choose an endpoint for each request' }]
+      : [],
+  );
+  return coded('TL0113', persistent);
+}
+
+function coded(code: Code, problems: readonly Problem[]): readonly OwnProblem[] {
+  return problems.map((problem) => ({ ...problem, code }));
+}
+
+/** For people: `TL0001 spec.port: "x" is no port`. */
+export function formatOwnProblems(problems: readonly OwnProblem[]): string {
+  return problems.map(({ code, field, message }) => `${code} ${field}: ${message}`).join('; ');
+}

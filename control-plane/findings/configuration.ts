@@ -1,0 +1,35 @@
+import type { ResourceStore } from '#k8s/resource-store.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import type { Pod } from '#k8s/resources/pod.ts';
+import type { Service } from '#k8s/resources/service.ts';
+import type { Subject } from '../diagnosis/diagnosis.ts';
+import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import type { OutboundIndex } from '../policy/outbound-index.ts';
+import type { PolicyStore } from '../policy/policy-store.ts';
+import type { RouteIndex } from '../policy/route-index.ts';
+import type { TrafficObjects } from '../policy/traffic-objects.ts';
+
+/** What objects are read with. */
+export type ConfigurationContext = { readonly policy: PolicyContext; readonly clusterDomain: string };
+
+/** Pods that run, or that a workload makes. */
+export type Workload = Subject & {
+  readonly pod: Pod;
+  readonly isMeshed: boolean;
+  readonly annotations: Pod['annotations'];
+};
+
+/** What the rules look at: of files, of a cluster that was listed, or of a control plane that runs. */
+export type Configuration = {
+  readonly context: ConfigurationContext;
+  readonly services: ResourceStore<Service>;
+  readonly routes: RouteIndex;
+  readonly policies: PolicyStore;
+  readonly traffic: TrafficObjects;
+  readonly outbound: OutboundIndex; // of these Services and routes
+  /** Objects of the kinds that the control plane reads. */
+  readonly custom: readonly CustomObject[];
+  readonly workloadsIn: (namespace: string) => readonly Workload[];
+  /** Names of the service accounts of a namespace; none: they are not known. */
+  readonly serviceAccountsIn: (namespace: string) => readonly string[];
+};
