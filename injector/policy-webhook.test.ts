@@ -47,7 +47,7 @@ const policy = (...requiredAuthenticationRefs: readonly object[]): object => ({
 /** Kind, spec, and the only field that may be named. */
 const BAD: readonly (readonly [string, object, string])[] = [
   ['Server', { port: 80 }, 'spec.podSelector'],
-  ['Server', { externalWorkloadSelector: {}, port: 80 }, 'spec.externalWorkloadSelector'],
+  ['Server', { ...SELECTOR, externalWorkloadSelector: {}, port: 80 }, 'spec.externalWorkloadSelector'],
   ['Server', SELECTOR, 'spec.port'],
   ['Server', { ...SELECTOR, port: 0 }, 'spec.port'],
   ['Server', { ...SELECTOR, port: 70_000 }, 'spec.port'],

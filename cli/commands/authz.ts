@@ -72,7 +72,10 @@ export const authz: Command = {
       const servers = kind === undefined ? [] : await listKind(cluster, kind, pod.namespace);
       const named = servers.flatMap((server) => {
         const policy = readServer(server, policyContextOf(values)).value;
-        return policy !== undefined && typeof policy.port === 'number' && selects(policy.selector, pod.labels)
+        return policy !== undefined &&
+          !policy.isExternal &&
+          typeof policy.port === 'number' &&
+          selects(policy.selector, pod.labels)
           ? [policy.port]
           : [];
       });

@@ -66,7 +66,7 @@ export function controlIdentity(domain: Domain, serviceAccount: string): string 
   return `${serviceAccount}.${domain.namespace}.${identitySuffix(domain)}`;
 }
 
-/** Lease of the destination process that writes statuses of routes. */
+/** Lease of the destination process that writes statuses, and EndpointSlices of external workloads. */
 export const STATUS_LEASE = 'tulle-policy-status';
 
 /** Lease of the injector process that repairs unmeshed pods. */

@@ -5,10 +5,12 @@ import type { Endpoint } from '#model/endpoint.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
 import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
-import type { EndpointSlice, SliceEndpoint } from '#k8s/resources/endpoint-slice.ts';
-import { keyOf } from '#k8s/resources/metadata.ts';
+import type { EndpointSlice, EndpointTarget } from '#k8s/resources/endpoint-slice.ts';
+import { keyOf, type Metadata } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
+import type { ExternalWorkload } from '../dialects/external-workload.ts';
+import { externalEndpoint } from './external-endpoint.ts';
 import {
   gatewayEndpoint,
   plainEndpoint,
@@ -18,6 +20,9 @@ import {
   type EndpointSettings,
   type RemoteService,
 } from './pod-endpoint.ts';
+import { selectEndpoints, type Candidate } from './endpoint-selection.ts';
+import { PortKinds } from './port-kinds.ts';
+import { serviceKey } from './service-slices.ts';
 import type { Stores } from './stores.ts';
 import type { Consumer } from './consumer.ts';
 
@@ -31,9 +36,7 @@ export type EndpointState =
     }
   | { readonly kind: 'failed'; readonly failure: CallFailure };
 
-type Candidate = {
-  readonly endpoint: SliceEndpoint;
-  readonly address: string;
+type Found = Candidate & {
   readonly port: number;
   readonly requestedPort: number;
   readonly remote?: RemoteService; // the address is a gateway that leads there
@@ -43,16 +46,19 @@ type Candidate = {
 export class EndpointIndex {
   readonly #stores: Stores;
   readonly #settings: EndpointSettings;
+  readonly #ports: PortKinds;
   readonly #values = new DerivedValues<EndpointState>();
-  readonly #slicesByService = new MultiMap<string, string>();
-  readonly #servicesByPod = new MultiMap<string, string>();
+  readonly #servicesByTarget = new MultiMap<string, string>();
 
-  constructor(stores: Stores, settings: EndpointSettings) {
+  constructor(stores: Stores, settings: EndpointSettings, ports = new PortKinds(settings.opaquePorts)) {
     this.#stores = stores;
     this.#settings = settings;
+    this.#ports = ports;
+    ports.onChange((namespace) => this.#values.touch(namespaceTopic(namespace)));
     stores.services.onChange((next, previous) => this.#touch(next ?? previous));
     stores.slices.onChange((next, previous) => this.#indexSlice(next, previous));
-    stores.pods.onChange((next, previous) => this.#touchPod(next ?? previous));
+    stores.pods.onChange((next, previous) => this.#touchTarget('Pod', next ?? previous));
+    stores.externalWorkloads.onChange((next, previous) => this.#touchTarget('ExternalWorkload', next ?? previous));
     stores.nodes.onChange((next, previous) => {
       if (next?.zone !== previous?.zone) this.#values.touchAll();
     });
@@ -66,7 +72,8 @@ export class EndpointIndex {
   watch(target: ServiceTarget, consumer: Consumer): Lease<EndpointState> {
     const key = JSON.stringify([target.namespace, target.service, target.hostname, target.port, consumer.nodeName]);
     const service = keyOf(target.namespace, target.service);
-    return this.#values.acquire(key, [service], () => this.#compute(target, consumer));
+    const topics = [service, namespaceTopic(target.namespace)];
+    return this.#values.acquire(key, topics, () => this.#compute(target, consumer));
   }
 
   /** Computes changes now. For tests. */
@@ -85,53 +92,39 @@ export class EndpointIndex {
     }
     Object.assign(labels, remoteLabels(service));
     const endpoints = new Map<string, Endpoint>();
-    for (const candidate of this.#select(service, target, consumer)) {
+    const zone = this.#zoneOf(consumer.nodeName);
+    const selected = selectEndpoints(this.#candidates(service, target.port), {
+      isLocalOnly: service.isInternalTrafficLocal,
+      ...(target.hostname !== undefined && { hostname: target.hostname }),
+      ...(consumer.nodeName !== undefined && { nodeName: consumer.nodeName }),
+      ...(zone !== undefined && { zone }),
+    });
+    for (const candidate of selected) {
       const endpoint = this.#toEndpoint(candidate, consumer);
       endpoints.set(formatSocketAddress(endpoint.address, endpoint.port), endpoint);
     }
     return { kind: 'endpoints', exists: true, endpoints, labels };
   }
 
-  /** Those that this consumer should use. */
-  #select(service: Service, target: ServiceTarget, consumer: Consumer): readonly Candidate[] {
-    const all = this.#candidates(service, target.port).filter(
-      ({ endpoint }) => target.hostname === undefined || endpoint.hostname === target.hostname,
-    );
-    const v4 = all.filter(({ address }) => !address.includes(':'));
-    const family = v4.length > 0 ? v4 : all;
-    if (service.isInternalTrafficLocal) {
-      return family.filter(
-        ({ endpoint }) => endpoint.nodeName !== undefined && endpoint.nodeName === consumer.nodeName,
-      );
-    }
-    const zone = this.#zoneOf(consumer.nodeName);
-    const isHinted = zone !== undefined && family.every(({ endpoint }) => endpoint.forZones.length > 0);
-    if (!isHinted) return family;
-    const near = family.filter(({ endpoint }) => endpoint.forZones.includes(zone));
-    return near.length > 0 ? near : family;
-  }
-
-  #candidates(service: Service, port: number): readonly Candidate[] {
+  #candidates(service: Service, port: number): readonly Found[] {
     const declared = service.ports.find((one) => one.port === port && one.protocol === 'TCP');
-    const candidates: Candidate[] = [];
-    // In one order: an address that moves from slice to slice is in two for a moment.
-    for (const key of [...this.#slicesByService.get(keyOf(service.namespace, service.name))].sort()) {
-      const slice = this.#stores.slices.getByKey(key);
-      if (slice === undefined) continue;
+    const candidates: Found[] = [];
+    for (const slice of this.#stores.serviceSlices.of(keyOf(service.namespace, service.name))) {
       const targetPort = declared === undefined ? port : portOf(slice, declared.name);
       if (targetPort === undefined) continue;
       const remote = remoteService(slice.annotations);
       for (const endpoint of slice.endpoints) {
         const [address] = endpoint.addresses;
-        if (!endpoint.isReady || address === undefined || parseAddress(address) === undefined) continue;
+        if (address === undefined || parseAddress(address) === undefined) continue;
         candidates.push({ endpoint, address, port: targetPort, requestedPort: port, ...(remote && { remote }) });
       }
     }
     return candidates;
   }
 
-  #toEndpoint({ endpoint, address, port, requestedPort, remote }: Candidate, consumer: Consumer): Endpoint {
-    if (remote !== undefined && endpoint.pod === undefined)
+  #toEndpoint({ endpoint, address, port, requestedPort, remote }: Found, consumer: Consumer): Endpoint {
+    const { target } = endpoint;
+    if (remote !== undefined && target === undefined)
       return gatewayEndpoint(address, port, requestedPort, remote, this.#settings);
     const endpointZone = endpoint.zone ?? this.#zoneOf(endpoint.nodeName);
     const consumerZone = this.#zoneOf(consumer.nodeName);
@@ -139,10 +132,16 @@ export class EndpointIndex {
       ...(endpointZone !== undefined && { endpoint: endpointZone }),
       ...(consumerZone !== undefined && { consumer: consumerZone }),
     };
-    const pod = endpoint.pod && this.#stores.pods.get(endpoint.pod.namespace, endpoint.pod.name);
-    return pod === undefined
-      ? plainEndpoint(address, port, zones)
-      : podEndpoint(pod, address, port, zones, this.#settings);
+    const workload = target && this.#workload(target);
+    if (workload === undefined) return plainEndpoint(address, port, zones);
+    const isOpaque = this.#ports.isOpaque(workload, port);
+    return 'isExternal' in workload
+      ? externalEndpoint(workload, address, port, zones, isOpaque)
+      : podEndpoint(workload, address, port, zones, isOpaque, this.#settings);
+  }
+
+  #workload({ kind, namespace, name }: EndpointTarget): Pod | ExternalWorkload | undefined {
+    return (kind === 'Pod' ? this.#stores.pods : this.#stores.externalWorkloads).get(namespace, name);
   }
 
   #zoneOf(nodeName: string | undefined): string | undefined {
@@ -151,17 +150,13 @@ export class EndpointIndex {
 
   #indexSlice(next: EndpointSlice | undefined, previous: EndpointSlice | undefined): void {
     if (previous !== undefined) {
-      this.#slicesByService.delete(serviceKey(previous), keyOf(previous.namespace, previous.name));
-      for (const pod of podKeys(previous)) this.#servicesByPod.delete(pod, serviceKey(previous));
+      for (const target of targetKeys(previous)) this.#servicesByTarget.delete(target, serviceKey(previous));
     }
-    if (next !== undefined) this.#slicesByService.add(serviceKey(next), keyOf(next.namespace, next.name));
     for (const slice of [previous, next]) {
       if (slice === undefined) continue;
-      // Other slices of the Service may name the same pods.
-      for (const key of this.#slicesByService.get(serviceKey(slice))) {
-        const sibling = this.#stores.slices.getByKey(key);
-        for (const pod of sibling === undefined ? [] : podKeys(sibling))
-          this.#servicesByPod.add(pod, serviceKey(slice));
+      // Other slices of the Service may name the same targets.
+      for (const sibling of this.#stores.serviceSlices.of(serviceKey(slice))) {
+        for (const target of targetKeys(sibling)) this.#servicesByTarget.add(target, serviceKey(slice));
       }
       this.#values.touch(serviceKey(slice));
     }
@@ -171,18 +166,23 @@ export class EndpointIndex {
     if (service !== undefined) this.#values.touch(keyOf(service.namespace, service.name));
   }
 
-  #touchPod(pod: Pod | undefined): void {
-    if (pod === undefined) return;
-    for (const service of this.#servicesByPod.get(keyOf(pod.namespace, pod.name))) this.#values.touch(service);
+  #touchTarget(kind: EndpointTarget['kind'], object: Metadata | undefined): void {
+    if (object === undefined) return;
+    const key = targetKey({ kind, namespace: object.namespace, name: object.name });
+    for (const service of this.#servicesByTarget.get(key)) this.#values.touch(service);
   }
 }
 
-function serviceKey(slice: EndpointSlice): string {
-  return keyOf(slice.namespace, slice.serviceName);
+function targetKeys(slice: EndpointSlice): readonly string[] {
+  return slice.endpoints.flatMap(({ target }) => (target === undefined ? [] : [targetKey(target)]));
 }
 
-function podKeys(slice: EndpointSlice): readonly string[] {
-  return slice.endpoints.flatMap(({ pod }) => (pod === undefined ? [] : [keyOf(pod.namespace, pod.name)]));
+function targetKey({ kind, namespace, name }: EndpointTarget): string {
+  return `${kind} ${keyOf(namespace, name)}`;
+}
+
+function namespaceTopic(namespace: string): string {
+  return `namespace ${namespace}`;
 }
 
 /** A Service's port is found in its slices by name; a single unnamed port has the empty name. */

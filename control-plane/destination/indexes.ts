@@ -1,6 +1,7 @@
 import { identitySuffix } from '#pki/names.ts';
 import { InboundIndex } from '../policy/inbound-index.ts';
-import type { InboundSettings } from '../policy/inbound-policy.ts';
+import { policyContext, type InboundSettings } from '../policy/inbound-policy.ts';
+import { OpaqueServers } from '../policy/opaque-servers.ts';
 import { OutboundIndex } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
@@ -8,7 +9,8 @@ import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
 import type { DestinationConfig } from './config.ts';
 import { EndpointIndex } from './endpoint-index.ts';
 import { ProfileIndex } from './profile-index.ts';
-import { createStores } from './stores.ts';
+import { PortKinds } from './port-kinds.ts';
+import { createStores, externalWorkloadKind } from './stores.ts';
 
 /** The settings that answers depend on. */
 export type IndexSettings = Pick<
@@ -36,17 +38,18 @@ export function createIndexes(settings: IndexSettings) {
   const traffic = new TrafficObjects(settings.clusterDomain);
   const routes = new RouteIndex(stores.services);
   const policies = new PolicyStore(routes);
+  const ports = new PortKinds(settings.opaquePorts, new OpaqueServers(policies, policyContext(inboundSettings)));
   return {
     stores,
     traffic,
     routes,
     policies,
     inboundSettings,
-    endpoints: new EndpointIndex(stores, settings),
-    profiles: new ProfileIndex(stores, settings, traffic),
-    inbound: new InboundIndex(stores.pods, policies, inboundSettings),
+    endpoints: new EndpointIndex(stores, settings, ports),
+    profiles: new ProfileIndex(stores, settings, traffic, ports),
+    inbound: new InboundIndex(stores, policies, inboundSettings),
     outbound: new OutboundIndex(stores.services, settings, routes),
     /** Kinds that are read while they are defined. */
-    optionalKinds: [...policies.kinds, ...trafficKinds(traffic, routes)],
+    optionalKinds: [externalWorkloadKind(stores), ...policies.kinds, ...trafficKinds(traffic, routes)],
   };
 }

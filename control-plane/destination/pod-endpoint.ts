@@ -3,7 +3,7 @@ import { DEFAULT_WEIGHT, type Endpoint } from '#model/endpoint.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import { workloadIdentity, type TrustDomain } from '#pki/names.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
-import { annotatedPorts, opaquePortsOfPod } from '../dialects/opaque-ports.ts';
+import { annotatedPorts } from '../dialects/opaque-ports.ts';
 
 /** What endpoints depend on besides the objects of the cluster. */
 export type EndpointSettings = {
@@ -18,19 +18,24 @@ export type Zones = { readonly endpoint?: string; readonly consumer?: string };
 const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
 const TEMPLATE_HASH_LABEL = 'pod-template-hash';
 const SKIP_INBOUND_PORTS = 'config.linkerd.io/skip-inbound-ports';
-const DEFAULT_INBOUND_PORT = 4143;
+export const DEFAULT_INBOUND_PORT = 4143;
 
 /** Ports of the proxy itself: nothing is carried to them inside of another connection. */
 const PROXY_PORTS: readonly number[] = [4190, 4191];
 
-const KEEP_ALIVE = { intervalMs: 10_000, timeoutMs: 3000, isWhileIdle: true };
+export const KEEP_ALIVE = { intervalMs: 10_000, timeoutMs: 3000, isWhileIdle: true };
 
-/** One port of a pod as an endpoint. Source: linkerd2 `controller/api/destination/endpoint_translator.go`. */
+/**
+ * One port of a pod as an endpoint. Source: linkerd2 `controller/api/destination/endpoint_translator.go`.
+ *
+ * @param isOpaque  the port carries raw bytes
+ */
 export function podEndpoint(
   pod: Pod,
   address: string,
   port: number,
   zones: Zones,
+  isOpaque: boolean,
   settings: EndpointSettings,
 ): Endpoint {
   const isMeshed = isPodMeshed(pod, settings.domain) && !hasPort(annotatedPorts(pod, SKIP_INBOUND_PORTS), port);
@@ -39,7 +44,7 @@ export function podEndpoint(
     port,
     weight: DEFAULT_WEIGHT,
     labels: podLabels(pod, zones),
-    ...(isMeshed && meshFields(pod, port, settings)),
+    ...(isMeshed && meshFields(pod, port, isOpaque, settings)),
   };
 }
 
@@ -104,9 +109,8 @@ export function isPodMeshed(pod: Pod, domain: TrustDomain): boolean {
   return pod.labels[CONTROL_PLANE_LABEL] === domain.controlPlaneNamespace;
 }
 
-function meshFields(pod: Pod, port: number, settings: EndpointSettings): Partial<Endpoint> {
+function meshFields(pod: Pod, port: number, isOpaque: boolean, settings: EndpointSettings): Partial<Endpoint> {
   const name = workloadIdentity({ namespace: pod.namespace, name: pod.serviceAccount }, settings.domain);
-  const isOpaque = hasPort(opaquePortsOfPod(pod, settings.opaquePorts), port);
   return {
     identity: { kind: 'dns', name, serverName: name },
     http2: { keepAlive: KEEP_ALIVE },
@@ -133,7 +137,7 @@ function podLabels(pod: Pod, zones: Zones): Record<string, string> {
   };
 }
 
-function zoneLabels({ endpoint, consumer }: Zones): Record<string, string> {
+export function zoneLabels({ endpoint, consumer }: Zones): Record<string, string> {
   const locality =
     endpoint === undefined || consumer === undefined ? 'unknown' : endpoint === consumer ? 'local' : 'remote';
   return { zone: endpoint ?? '', zone_locality: locality };

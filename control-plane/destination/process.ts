@@ -30,8 +30,10 @@ import { rateLimitStatusSource } from '../policy/rate-limit-status-source.ts';
 import { routeStatusSources } from '../policy/route-status-source.ts';
 import { StatusWriter } from '../policy/status-writer.ts';
 import { TrafficFindings } from '../policy/traffic-findings.ts';
+import { EXTERNAL_WORKLOADS } from '../dialects/external-workload.ts';
 import { requestCertificate } from './certify-client.ts';
 import type { DestinationConfig } from './config.ts';
+import { ExternalSliceWriter } from './external-slice-writer.ts';
 import { createIndexes } from './indexes.ts';
 import { createDestinationMetrics } from './metrics.ts';
 import { OwnCertificate } from './own-certificate.ts';
@@ -113,7 +115,7 @@ export async function startDestination(
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
 
-  // One of the replicas writes what became of objects into their status.
+  // One of the replicas writes what became of objects into their status, and slices of external workloads.
   const statuses = new StatusWriter({
     sources: [
       ...routeStatusSources(
@@ -128,6 +130,14 @@ export async function startDestination(
     isWriter: () => lease.isHolder,
     onError: (object, err) => log.warn({ err, object }, 'status not written'),
   });
+  const externalSlices = new ExternalSliceWriter({
+    stores,
+    client,
+    clock: systemClock,
+    isWriter: () => lease.isHolder,
+    isKnown: () => kinds.isListed(`${EXTERNAL_WORKLOADS.plural}.${EXTERNAL_WORKLOADS.group}`),
+    onError: (service, err) => log.warn({ err, service }, 'EndpointSlices of external workloads not written'),
+  });
   const lease = new LeaderLease({
     client,
     namespace,
@@ -135,8 +145,10 @@ export async function startDestination(
     holder: `${hostname()}-${process.pid}`,
     clock: systemClock,
     onChange(isHolder) {
-      log.info({ lease: STATUS_LEASE, isHolder }, 'writer of statuses');
-      if (isHolder) statuses.resume();
+      log.info({ lease: STATUS_LEASE, isHolder }, 'writer of statuses and of slices');
+      if (!isHolder) return;
+      statuses.resume();
+      externalSlices.resume();
     },
     onError: (err) => log.warn({ err, lease: STATUS_LEASE }, 'lease not renewed'),
   });
@@ -235,6 +247,7 @@ export async function startDestination(
       for (const informer of informers) informer[Symbol.dispose]();
       kinds[Symbol.dispose]();
       statuses[Symbol.dispose]();
+      externalSlices[Symbol.dispose]();
       lease[Symbol.dispose]();
       findings[Symbol.dispose]();
       client[Symbol.dispose]();

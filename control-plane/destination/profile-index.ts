@@ -6,13 +6,18 @@ import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
 import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
+import type { ResourceStore } from '#k8s/resource-store.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
-import type { Pod } from '#k8s/resources/pod.ts';
+import type { ContainerPort, Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { byAge } from '../dialects/precedence.ts';
-import { opaquePortsOfPod, opaquePortsOfService } from '../dialects/opaque-ports.ts';
+import type { ExternalWorkload } from '../dialects/external-workload.ts';
+import { opaquePortsOfService } from '../dialects/opaque-ports.ts';
 import { TrafficObjects } from '../policy/traffic-objects.ts';
+import { selectEndpoints, type Candidate } from './endpoint-selection.ts';
+import { externalEndpoint } from './external-endpoint.ts';
 import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
+import { PortKinds } from './port-kinds.ts';
 import type { Stores } from './stores.ts';
 import type { Consumer } from './consumer.ts';
 
@@ -33,11 +38,19 @@ export class ProfileIndex {
   readonly #traffic: TrafficObjects;
   readonly #values = new DerivedValues<ProfileState>();
   readonly #servicesByIp = new MultiMap<string, string>();
+  readonly #ports: PortKinds;
+  readonly #externalByIp = new MultiMap<string, string>();
   readonly #podsByIp = new MultiMap<string, string>();
   readonly #podsByHostIp = new MultiMap<string, string>(); // only pods with host ports
 
-  constructor(stores: Stores, settings: ProfileSettings, traffic = new TrafficObjects(settings.clusterDomain)) {
+  constructor(
+    stores: Stores,
+    settings: ProfileSettings,
+    traffic = new TrafficObjects(settings.clusterDomain),
+    ports = new PortKinds(settings.opaquePorts),
+  ) {
     this.#stores = stores;
+    this.#ports = ports;
     this.#traffic = traffic;
     this.#settings = settings;
     stores.services.onChange((next, previous) => this.#indexService(next, previous));
@@ -48,6 +61,14 @@ export class ProfileIndex {
       this.#values.touch(nameTopic(service.namespace, service.name));
     });
     stores.pods.onChange((next, previous) => this.#indexPod(next, previous));
+    stores.externalWorkloads.onChange((next, previous) => this.#indexExternal(next, previous));
+    ports.onChange((namespace) => {
+      const workloads = [...stores.pods.values(), ...stores.externalWorkloads.values()];
+      for (const workload of workloads.filter((one) => one.namespace === namespace)) {
+        for (const ip of addressesOf(workload)) this.#values.touch(ipTopic(ip));
+      }
+      this.#values.touch(instancesTopic(namespace));
+    });
     stores.slices.onChange((next, previous) => {
       for (const slice of [next, previous]) {
         if (slice !== undefined) this.#values.touch(nameTopic(slice.namespace, slice.serviceName));
@@ -71,7 +92,7 @@ export class ProfileIndex {
   watchName(target: ServiceTarget, consumer: Consumer): Lease<ProfileState> {
     const { namespace, service, hostname, port } = target;
     const key = JSON.stringify(['name', namespace, service, hostname, port, consumer.nodeName, consumer.namespace]);
-    const topics = [nameTopic(namespace, service), ...(hostname === undefined ? [] : [podTopic(namespace, hostname)])];
+    const topics = [nameTopic(namespace, service), ...(hostname === undefined ? [] : [instancesTopic(namespace)])];
     return this.#values.acquire(key, topics, () => this.#ofName(target, consumer));
   }
 
@@ -84,23 +105,27 @@ export class ProfileIndex {
     const [service, other] = [...this.#servicesByIp.get(ip)].map((key) => this.#stores.services.getByKey(key));
     if (other !== undefined) return failed(status.FAILED_PRECONDITION, `more than one Service has the address ${ip}`);
     if (service !== undefined) return this.#ofService(service, port, consumer);
-    const [pod] = this.#newestFirst(this.#podsByIp.get(ip));
-    if (pod !== undefined) return this.#ofPod(pod, ip, port, consumer);
-    for (const hosted of this.#newestFirst(this.#podsByHostIp.get(ip))) {
-      const mapping = hosted.ports.find(({ hostPort }) => hostPort === port);
-      const podIp = hosted.ips[0];
-      if (mapping !== undefined && podIp !== undefined) {
-        return this.#ofPod(hosted, podIp, mapping.port, consumer);
-      }
+    const [pod] = this.#newestFirst(this.#podsByIp.get(ip), this.#stores.pods);
+    if (pod !== undefined) return this.#ofWorkload(pod, ip, port, consumer);
+    const [external] = this.#newestFirst(this.#externalByIp.get(ip), this.#stores.externalWorkloads);
+    if (external !== undefined) return this.#ofWorkload(external, ip, port, consumer);
+    for (const hosted of this.#newestFirst(this.#podsByHostIp.get(ip), this.#stores.pods)) {
+      const mapping = hosted.ports.find((one) => isHostPort(one, ip, port));
+      const podIp = hosted.ips.find((one) => isV6(one) === isV6(ip)) ?? hosted.ips[0];
+      if (mapping !== undefined && podIp !== undefined) return this.#ofWorkload(hosted, podIp, mapping.port, consumer);
     }
+    return this.#ofUnknown(ip, port);
+  }
+
+  #ofUnknown(ip: string, port: number): ProfileState {
     const isOpaque = hasPort(this.#settings.opaquePorts, port);
     return profile({ isOpaque, endpoint: plainEndpoint(ip, port), retryBudget: DEFAULT_RETRY_BUDGET });
   }
 
-  /** Of several pods with one address, the last that was made: the others are about to go. */
-  #newestFirst(keys: Iterable<string>): readonly Pod[] {
-    const pods = [...keys].flatMap((key) => this.#stores.pods.getByKey(key) ?? []);
-    return pods.length > 1 ? pods.sort((a, b) => byAge(b, a)) : pods;
+  /** Of several with one address, the last that was made: the others are about to go. */
+  #newestFirst<W extends Pod | ExternalWorkload>(keys: Iterable<string>, store: ResourceStore<W>): readonly W[] {
+    const workloads = [...keys].flatMap((key) => store.getByKey(key) ?? []);
+    return workloads.length > 1 ? workloads.sort((a, b) => byAge(b, a)) : workloads;
   }
 
   #ofName(target: ServiceTarget, consumer: Consumer): ProfileState {
@@ -109,15 +134,27 @@ export class ProfileIndex {
       return failed(status.NOT_FOUND, `Service ${target.namespace}/${target.service} not found`);
     }
     if (target.hostname === undefined) return this.#ofService(service, target.port, consumer);
-    const pod = this.#stores.pods.get(target.namespace, target.hostname);
-    const ip = pod?.ips[0];
-    if (pod === undefined || ip === undefined) {
-      return failed(
-        status.NOT_FOUND,
-        `${target.hostname} is no instance of Service ${service.namespace}/${service.name}`,
+    const { hostname, port } = target;
+    const [instance] = selectEndpoints(this.#addresses(service), { hostname, isLocalOnly: false });
+    if (instance === undefined)
+      return failed(status.NOT_FOUND, `${hostname} is no instance of Service ${service.namespace}/${service.name}`);
+    const { endpoint, address } = instance;
+    const workload =
+      endpoint.target &&
+      this.#stores[STORE_OF[endpoint.target.kind]].get(endpoint.target.namespace, endpoint.target.name);
+    return workload === undefined
+      ? this.#ofUnknown(address, port)
+      : this.#ofWorkload(workload, address, port, consumer);
+  }
+
+  #addresses(service: Service): readonly Candidate[] {
+    return this.#stores.serviceSlices
+      .of(keyOf(service.namespace, service.name))
+      .flatMap((slice) =>
+        slice.endpoints.flatMap((endpoint) =>
+          canonicalIps(endpoint.addresses.slice(0, 1)).map((address) => ({ endpoint, address })),
+        ),
       );
-    }
-    return this.#ofPod(pod, ip, target.port, consumer);
   }
 
   #ofService(service: Service, port: number, consumer: Consumer): ProfileState {
@@ -134,18 +171,23 @@ export class ProfileIndex {
     });
   }
 
-  #ofPod(pod: Pod, ip: string, port: number, consumer: Consumer): ProfileState {
+  #ofWorkload(workload: Pod | ExternalWorkload, ip: string, port: number, consumer: Consumer): ProfileState {
     const zone = (nodeName: string | undefined): string | undefined =>
       nodeName === undefined ? undefined : this.#stores.nodes.get('', nodeName)?.zone;
-    const [endpointZone, consumerZone] = [zone(pod.nodeName), zone(consumer.nodeName)];
+    const endpointZone = 'isExternal' in workload ? workload.zone : zone(workload.nodeName);
+    const consumerZone = zone(consumer.nodeName);
     const zones = {
       ...(endpointZone !== undefined && { endpoint: endpointZone }),
       ...(consumerZone !== undefined && { consumer: consumerZone }),
     };
-    const endpoint = podEndpoint(pod, ip, port, zones, this.#settings);
+    const isOpaque = this.#ports.isOpaque(workload, port);
+    const endpoint =
+      'isExternal' in workload
+        ? externalEndpoint(workload, ip, port, zones, isOpaque)
+        : podEndpoint(workload, ip, port, zones, isOpaque, this.#settings);
     return profile({
-      isOpaque: hasPort(opaquePortsOfPod(pod, this.#settings.opaquePorts), port),
-      endpoint: { ...endpoint, labels: { ...endpoint.labels, namespace: pod.namespace } },
+      isOpaque,
+      endpoint: { ...endpoint, labels: { ...endpoint.labels, namespace: workload.namespace } },
       retryBudget: DEFAULT_RETRY_BUDGET,
     });
   }
@@ -163,6 +205,14 @@ export class ProfileIndex {
     this.#values.touch(nameTopic(namespace, name));
   }
 
+  #indexExternal(next: ExternalWorkload | undefined, previous: ExternalWorkload | undefined): void {
+    const { namespace = '', name = '' } = next ?? previous ?? {};
+    for (const ip of previous?.ips ?? []) this.#externalByIp.delete(ip, keyOf(namespace, name));
+    for (const ip of next?.ips ?? []) this.#externalByIp.add(ip, keyOf(namespace, name));
+    for (const ip of [...(previous?.ips ?? []), ...(next?.ips ?? [])]) this.#values.touch(ipTopic(ip));
+    this.#values.touch(instancesTopic(namespace));
+  }
+
   #indexPod(next: Pod | undefined, previous: Pod | undefined): void {
     for (const [pod, isCurrent] of [
       [previous, false],
@@ -170,7 +220,7 @@ export class ProfileIndex {
     ] as const) {
       if (pod === undefined) continue;
       const key = keyOf(pod.namespace, pod.name);
-      this.#values.touch(podTopic(pod.namespace, pod.name));
+      this.#values.touch(instancesTopic(pod.namespace));
       const update = (map: MultiMap<string, string>, ip: string): void => {
         if (isCurrent) map.add(ip, key);
         else map.delete(ip, key);
@@ -182,6 +232,23 @@ export class ProfileIndex {
       if (!pod.isFinished && hasHostPorts) for (const ip of canonicalIps(pod.hostIps)) update(this.#podsByHostIp, ip);
     }
   }
+}
+
+/** In which store the targets of endpoints are. */
+const STORE_OF = { Pod: 'pods', ExternalWorkload: 'externalWorkloads' } as const;
+
+function isHostPort({ hostPort, hostIp, protocol }: ContainerPort, ip: string, port: number): boolean {
+  const isHere = hostIp === undefined || hostIp === '0.0.0.0' || hostIp === '::' || canonicalIps([hostIp])[0] === ip;
+  return hostPort === port && protocol === 'TCP' && isHere;
+}
+
+function isV6(ip: string): boolean {
+  return ip.includes(':');
+}
+
+/** Where somebody may look for a workload. */
+function addressesOf(workload: Pod | ExternalWorkload): readonly string[] {
+  return canonicalIps('isExternal' in workload ? workload.ips : [...workload.ips, ...workload.hostIps]);
 }
 
 function profile(value: Profile): ProfileState {
@@ -207,6 +274,7 @@ function nameTopic(namespace: string, service: string): string {
   return `name ${keyOf(namespace, service)}`;
 }
 
-function podTopic(namespace: string, name: string): string {
-  return `pod ${keyOf(namespace, name)}`;
+/** Pods and external workloads that names of instances may lead to. */
+function instancesTopic(namespace: string): string {
+  return `instances ${namespace}`;
 }

@@ -30,6 +30,7 @@ type Json = { readonly [field: string]: unknown };
 const NAMESPACES = ['a', 'b'];
 const SERVICE_NAMES = ['web', 'api', 'db'];
 const POD_NAMES = ['p-1', 'p-2', 'p-3', 'p-4', 'p-5'];
+const EXTERNAL_NAMES = ['x-1', 'x-2'];
 const SERVICE_IPS = ['10.96.0.1', '10.96.0.2', '10.96.0.3', 'fd00::1'];
 const POD_IPS = ['10.42.0.1', '10.42.0.2', '10.42.0.3', '10.42.0.4', 'fd01::1'];
 const HOST_IPS = ['192.168.0.1', '192.168.0.2'];
@@ -84,10 +85,10 @@ class Cluster {
       ports: this.some(PORTS, 0.7).map((port) => ({ name: `port-${port}`, port: port + 1 })),
       endpoints: this.some(POD_IPS).map((address) => ({
         addresses: [address],
-        conditions: { ready: this.may(0.8) },
+        conditions: { ready: this.may(0.8), serving: true, terminating: this.may(0.2) },
         nodeName: this.one(['n-1', 'n-2']),
         hints: { forZones: this.some(['z-1', 'z-2']).map((name) => ({ name })) },
-        ...(this.may(0.8) && { targetRef: { kind: 'Pod', name: this.one(POD_NAMES) } }),
+        ...(this.may(0.8) && { targetRef: this.#targetRef() }),
         ...(this.may(0.2) && { hostname: this.one(POD_NAMES) }),
       })),
     };
@@ -113,6 +114,25 @@ class Cluster {
         podIP: this.one(POD_IPS),
         hostIP: this.one(HOST_IPS),
       },
+    };
+  }
+
+  #targetRef(): Json {
+    return this.may(0.2)
+      ? { kind: 'ExternalWorkload', name: this.one(EXTERNAL_NAMES) }
+      : { kind: 'Pod', name: this.one(POD_NAMES) };
+  }
+
+  externalWorkload(): Json {
+    const port = this.one(PORTS);
+    return {
+      metadata: { labels: { app: this.one(SERVICE_NAMES) } },
+      spec: {
+        ...(this.may(0.9) && { meshTLS: { identity: 'spiffe://root/x', serverName: this.one(['x.root', 'y.root']) } }),
+        workloadIPs: this.some(POD_IPS, 0.3).map((ip) => ({ ip })),
+        ports: [{ name: `port-${port}`, port }],
+      },
+      status: { conditions: [{ type: 'Ready', status: this.one(['True', 'False']) }] },
     };
   }
 
@@ -183,7 +203,7 @@ class Cluster {
   server(): Json {
     return {
       spec: {
-        podSelector: this.#podSelector(),
+        [this.may(0.2) ? 'externalWorkloadSelector' : 'podSelector']: this.#podSelector(),
         port: this.one([80, 8080, 'port-80']),
         ...(this.may(0.5) && { proxyProtocol: this.one(['HTTP/1', 'gRPC', 'opaque', 'telepathy']) }),
         ...(this.may(0.2) && { accessPolicy: this.one(['deny', 'all-authenticated', 'audit']) }),
@@ -238,6 +258,7 @@ const CUSTOM: Readonly<Record<string, { names?: readonly string[]; make: (cluste
     names: SERVICE_NAMES.flatMap((name) => NAMESPACES.map((namespace) => `${name}.${namespace}.svc.cluster.local`)),
     make: (cluster) => cluster.serviceProfile(),
   },
+  ExternalWorkload: { names: EXTERNAL_NAMES, make: (cluster) => cluster.externalWorkload() },
   TrafficSplit: { make: (cluster) => cluster.trafficSplit() },
   Server: { make: (cluster) => cluster.server() },
   ServerAuthorization: { make: (cluster) => cluster.serverAuthorization() },
@@ -287,7 +308,10 @@ function watchAll(indexes: Indexes): ReadonlyMap<string, () => unknown> {
         add(['profile', ip, port, namespace], profiles.watchAddress(ip, port, consumer));
         add(['outbound', ip, port, namespace], outbound.watchAddress(parseAddress(ip)!, port, namespace));
       }
-      for (const pod of POD_NAMES) add(['inbound', pod, port, namespace], inbound.watch({ namespace, pod }, port));
+      for (const name of POD_NAMES)
+        add(['inbound', name, port, namespace], inbound.watch({ kind: 'pod', namespace, name }, port));
+      for (const name of EXTERNAL_NAMES)
+        add(['inbound', name, port, namespace], inbound.watch({ kind: 'external-workload', namespace, name }, port));
       for (const service of SERVICE_NAMES) {
         for (const prefix of ['', 'p-1.']) {
           const name = `${prefix}${service}.${namespace}.svc.cluster.local`;

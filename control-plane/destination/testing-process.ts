@@ -68,11 +68,12 @@ export async function startControlPlane() {
     identityConnection,
     log,
   );
+  const identityPort = await identity.port;
   const config = readDestinationConfig({
     ...common,
     TULLE_DESTINATION_PORT: '0',
     TULLE_POLICY_PORT: '0',
-    TULLE_IDENTITY_ADDRESS: `127.0.0.1:${await identity.port}`,
+    TULLE_IDENTITY_ADDRESS: `127.0.0.1:${identityPort}`,
     TULLE_IDENTITY_TOKEN_FILE: tokenFile,
   });
   const destination = await startDestination(config, destinationConnection, log);
@@ -89,7 +90,7 @@ export async function startControlPlane() {
   return {
     cluster,
     destination,
-    ports,
+    ports: { ...ports, identity: identityPort },
     anchorsPem,
     clients,
     async [Symbol.asyncDispose]() {

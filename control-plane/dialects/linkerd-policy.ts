@@ -15,8 +15,9 @@ export type PolicyContext = {
 
 export type ServerProtocol = 'detect' | 'http1' | 'http2' | 'grpc' | 'opaque' | 'tls';
 
-/** A set of pods of the namespace and a port of theirs. */
+/** A set of pods, or of external workloads, of the namespace and a port of theirs. */
 export type ServerPolicy = {
+  readonly isExternal?: true; // about external workloads, not pods
   readonly selector: LabelSelector;
   readonly port: number | string;
   readonly protocol: ServerProtocol;
@@ -70,10 +71,13 @@ const PROTOCOLS: Readonly<Record<string, ServerProtocol>> = {
 export function readServer({ spec }: CustomObject, context: PolicyContext): Reading<ServerPolicy> {
   const problems = new Problems();
   const { podSelector, externalWorkloadSelector, port, proxyProtocol = 'unknown', accessPolicy } = spec;
-  if (isObject(externalWorkloadSelector))
-    problems.add('spec.externalWorkloadSelector', 'external workloads are not supported: use podSelector');
-  else if (!isObject(podSelector)) problems.add('spec.podSelector', 'is missing');
-  const selector = readLabelSelector(podSelector, 'spec.podSelector', problems);
+  const isExternal = isObject(externalWorkloadSelector);
+  if (isExternal && isObject(podSelector))
+    problems.add('spec.externalWorkloadSelector', 'cannot be given beside podSelector');
+  else if (!isExternal && !isObject(podSelector)) problems.add('spec.podSelector', 'is missing');
+  const selector = isExternal
+    ? readLabelSelector(externalWorkloadSelector, 'spec.externalWorkloadSelector', problems)
+    : readLabelSelector(podSelector, 'spec.podSelector', problems);
   const isNumber = typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535;
   const isName = typeof port === 'string' && /^(?=.*[a-z])[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(port);
   if (!isNumber && !isName)
@@ -88,6 +92,7 @@ export function readServer({ spec }: CustomObject, context: PolicyContext): Read
     problems.add('spec.accessPolicy', `${show(accessPolicy)}: use one of ${context.accessPolicies.join(', ')}`);
   return {
     value: {
+      ...(isExternal && { isExternal }),
       selector,
       port: port as number | string,
       protocol: protocol ?? 'detect',

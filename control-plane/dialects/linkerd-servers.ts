@@ -1,4 +1,3 @@
-import type { Pod } from '#k8s/resources/pod.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { networkMatches, type Authentication, type Authorization, type NetworkMatch } from '#model/authorization.ts';
 import type { InboundGrpcRoute, InboundRoute } from '#model/inbound.ts';
@@ -25,6 +24,7 @@ import {
 import { byAge, exactFirst } from './precedence.ts';
 import { readRateLimitPolicy } from './rate-limit-policy.ts';
 import { grpcRouteOf, routesOfServer } from './server-routes.ts';
+import type { Workload } from './workload.ts';
 
 /** Kinds that say who may talk to a pod, and how often. */
 export const POLICY_KINDS = [
@@ -69,14 +69,13 @@ export type PolicyFinding = { readonly object: ResourceRef; readonly field: stri
  * @returns nothing when no Server selects the port
  */
 export function selectServer(
-  pod: Pod,
+  workload: Workload,
   port: number,
   objects: PolicyObjects,
   context: PolicyContext,
 ): SelectedServer | undefined {
-  for (const server of objects.list('Server', pod.namespace).toSorted(byAge)) {
-    const policy = readServer(server, context).value;
-    if (policy === undefined || !selectsPort(policy, pod, port)) continue;
+  for (const { server, policy } of readServers(workload.namespace, objects, context)) {
+    if (!selectsPort(policy, workload, port)) continue;
     const limiting = rateLimitPolicies(server, objects, context)[0];
     const routes = readRoutes(server, policy, objects, context);
     return {
@@ -88,6 +87,19 @@ export function selectServer(
     };
   }
   return undefined;
+}
+
+/** The Servers of a namespace that can be used, in the order in which they count. */
+export function readServers(
+  namespace: string,
+  objects: Pick<PolicyObjects, 'list'>,
+  context: PolicyContext,
+): readonly { readonly server: CustomObject; readonly policy: ServerPolicy }[] {
+  const servers = objects.list('Server', namespace).toSorted(byAge);
+  return servers.flatMap((server) => {
+    const policy = readServer(server, context).value;
+    return policy === undefined ? [] : [{ server, policy }];
+  });
 }
 
 /** The policies that can be used and are about a Server, the one that counts first. */
@@ -173,10 +185,11 @@ function isRoute({ group, kind, name }: ObjectRef, object: CustomObject): boolea
   return group === object.group && kind === object.kind && name === object.name;
 }
 
-/** Whether a Server is about a port of a pod. */
-export function selectsPort(policy: ServerPolicy, pod: Pod, port: number): boolean {
-  if (!selects(policy.selector, pod.labels)) return false;
-  return policy.port === port || pod.ports.some((named) => named.name === policy.port && named.port === port);
+/** Whether a Server is about a port of a workload. */
+export function selectsPort(policy: ServerPolicy, workload: Workload, port: number): boolean {
+  if (policy.isExternal !== workload.isExternal) return false;
+  if (!selects(policy.selector, workload.labels)) return false;
+  return policy.port === port || workload.ports.some((named) => named.name === policy.port && named.port === port);
 }
 
 function authorizationsOf(

@@ -1,14 +1,14 @@
-import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { parsePortSet, type PortSet } from '#model/port-set.ts';
 import type { Problems } from './problem.ts';
+import type { Workload } from './workload.ts';
 
 /** Lists ports that carry raw bytes, on a pod or a Service: numbers, ranges and names of its ports. */
 const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
-/** Ports of a pod that carry raw bytes. @param defaults  of pods without the annotation */
-export function opaquePortsOfPod(pod: Pod, defaults: PortSet): PortSet {
-  return pod.annotations[OPAQUE_PORTS] === undefined ? defaults : annotatedPorts(pod, OPAQUE_PORTS);
+/** Ports of a workload that carry raw bytes. @param defaults  of workloads without the annotation */
+export function opaquePortsOf(workload: Workload, defaults: PortSet): PortSet {
+  return workload.annotations[OPAQUE_PORTS] === undefined ? defaults : annotatedPorts(workload, OPAQUE_PORTS);
 }
 
 /** Ports of a Service that carry raw bytes. @param defaults  of Services without the annotation */
@@ -26,8 +26,7 @@ function parseOfService({ annotations, ports }: Service): ReturnType<typeof pars
   return parsePortSet(annotations[OPAQUE_PORTS] ?? '', (name) => ports.find((port) => port.name === name)?.port);
 }
 
-/** Ports that an annotation of a pod lists; none without it. */
-export function annotatedPorts(pod: Pod, annotation: string): PortSet {
-  return parsePortSet(pod.annotations[annotation] ?? '', (name) => pod.ports.find((port) => port.name === name)?.port)
-    .ports;
+/** Ports that an annotation of a workload lists; none without it. */
+export function annotatedPorts({ annotations, ports }: Workload, annotation: string): PortSet {
+  return parsePortSet(annotations[annotation] ?? '', (name) => ports.find((port) => port.name === name)?.port).ports;
 }

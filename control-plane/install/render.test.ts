@@ -276,7 +276,8 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
   ],
   'ClusterRole tulle-tulle-destination': [
     'pods,services,nodes: list,watch',
-    'discovery.k8s.io/endpointslices: list,watch',
+    'discovery.k8s.io/endpointslices: list,watch,create,update',
+    'workload.linkerd.io/externalworkloads: list,watch',
     'apiextensions.k8s.io/customresourcedefinitions: list,watch',
     'policy.linkerd.io/authorizationpolicies,httplocalratelimitpolicies,httproutes,meshtlsauthentications,networkauthentications,serverauthorizations,servers: list,watch',
     'linkerd.io/serviceprofiles: list,watch',

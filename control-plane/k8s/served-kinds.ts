@@ -50,6 +50,11 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
     return [...this.#running.keys()];
   }
 
+  /** Whether all objects of a kind are known: it is listed, or not served. @param name  `<plural>.<group>` */
+  isListed(name: string): boolean {
+    return this.#running.get(name)?.informer.isSynced ?? true;
+  }
+
   apply(definition: CustomResourceDefinition): void {
     const kind = this.#kinds.get(definition.name);
     if (kind === undefined) return;

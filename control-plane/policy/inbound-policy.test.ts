@@ -93,9 +93,12 @@ test('probes get in where everything else is denied', () => {
   );
 });
 
-test('workloads are read in both forms', () => {
-  assert.deepEqual(parseWorkload('{"ns":"shop","pod":"web-1"}\n'), { namespace: 'shop', pod: 'web-1' });
-  assert.deepEqual(parseWorkload('shop:web-1'), { namespace: 'shop', pod: 'web-1' });
+test('workloads are read in all forms', () => {
+  const pod = { kind: 'pod', namespace: 'shop', name: 'web-1' };
+  assert.deepEqual(parseWorkload('{"ns":"shop","pod":"web-1"}\n'), pod);
+  assert.deepEqual(parseWorkload('shop:web-1'), pod);
+  const external = { kind: 'external-workload', namespace: 'shop', name: 'vm-1' };
+  assert.deepEqual(parseWorkload('{"ns":"shop","external_workload":"vm-1"}'), external);
   for (const text of [
     '',
     'shop',
@@ -103,7 +106,8 @@ test('workloads are read in both forms', () => {
     '{"ns":"shop"}',
     '{"ns":"","pod":"x"}',
     '{',
-    '{"ns":"shop","external_workload":"x"}',
+    '{"ns":"shop","external_workload":""}',
+    '{"external_workload":"x"}',
     '{}null',
   ]) {
     assert.equal(parseWorkload(text), undefined, text);

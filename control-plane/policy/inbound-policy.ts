@@ -4,10 +4,10 @@ import type { Authentication, Authorization, NetworkMatch } from '#model/authori
 import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
 import type { RateLimit } from '#model/rate-limit.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
-import type { Pod } from '#k8s/resources/pod.ts';
 import type { PolicyContext, ServerProtocol } from '../dialects/linkerd-policy.ts';
 import { selectServer, type PolicyObjects, type RoutesOfServer } from '../dialects/linkerd-servers.ts';
-import { annotatedPorts, opaquePortsOfPod } from '../dialects/opaque-ports.ts';
+import { annotatedPorts, opaquePortsOf } from '../dialects/opaque-ports.ts';
+import type { Workload } from '../dialects/workload.ts';
 
 /** What policies depend on besides the objects of the cluster. */
 export type InboundSettings = {
@@ -27,18 +27,18 @@ const ANY_IDENTITY: Authentication = { kind: 'identities', names: [], suffixes: 
 
 /** The policy of a port of a pod: of the Server that selects it, else the default. */
 export function inboundServer(
-  pod: Pod,
+  workload: Workload,
   port: number,
   objects: PolicyObjects,
   settings: InboundSettings,
 ): InboundServer {
-  const selected = selectServer(pod, port, objects, policyContext(settings));
-  if (selected === undefined) return defaultInboundServer(pod, port, settings);
+  const selected = selectServer(workload, port, objects, policyContext(settings));
+  if (selected === undefined) return defaultInboundServer(workload, port, settings);
   const { ref, policy, authorizations, routes, rateLimit } = selected;
   const access = DEFAULT_INBOUND_POLICIES.find((name) => name === policy.accessPolicy) ?? 'deny';
   return {
     ref,
-    protocol: protocolOf(policy.protocol, routes, pod, port, settings, rateLimit),
+    protocol: protocolOf(policy.protocol, routes, workload, port, settings, rateLimit),
     authorizations: [...authorizations, ...defaultAuthorizations(access, settings)],
   };
 }
@@ -51,7 +51,7 @@ export function policyContext({ clusterNetworks, identitySuffix }: InboundSettin
 function protocolOf(
   kind: ServerProtocol,
   given: RoutesOfServer | undefined,
-  pod: Pod,
+  workload: Workload,
   port: number,
   settings: InboundSettings,
   rateLimit: RateLimit | undefined,
@@ -59,7 +59,9 @@ function protocolOf(
   if (given?.kind === 'grpc') return given;
   // Probes come first: whatever a route says about their path, a pod must not be restarted for it.
   const routes =
-    given === undefined ? defaultRoutes(pod, port, settings) : [...probeRoutes(pod, port, settings), ...given.routes];
+    given === undefined
+      ? defaultRoutes(workload, port, settings)
+      : [...probeRoutes(workload, port, settings), ...given.routes];
   const http = { routes, ...(rateLimit && { rateLimit }) };
   switch (kind) {
     case 'grpc':
@@ -76,29 +78,29 @@ function protocolOf(
 }
 
 /** The policy of a port that no policy object selects. Source: linkerd2 `policy-controller`, defaults. */
-export function defaultInboundServer(pod: Pod, port: number, settings: InboundSettings): InboundServer {
-  const policy = policyOf(pod, port, settings);
-  const isOpaque = hasPort(opaquePortsOfPod(pod, settings.opaquePorts), port);
+export function defaultInboundServer(workload: Workload, port: number, settings: InboundSettings): InboundServer {
+  const policy = policyOf(workload, port, settings);
+  const isOpaque = hasPort(opaquePortsOf(workload, settings.opaquePorts), port);
   return {
     ref: { type: 'default', name: policy },
     protocol: isOpaque
       ? { kind: 'opaque' }
-      : { kind: 'detect', timeoutMs: DETECT_TIMEOUT_MS, routes: defaultRoutes(pod, port, settings) },
+      : { kind: 'detect', timeoutMs: DETECT_TIMEOUT_MS, routes: defaultRoutes(workload, port, settings) },
     authorizations: defaultAuthorizations(policy, settings),
   };
 }
 
 /** Why a pod's annotation is not used, or nothing. */
-export function annotationProblem(pod: Pod): string | undefined {
-  const text = pod.annotations[DEFAULT_POLICY];
+export function annotationProblem(workload: Workload): string | undefined {
+  const text = workload.annotations[DEFAULT_POLICY];
   if (text === undefined || DEFAULT_INBOUND_POLICIES.some((policy) => policy === text)) return undefined;
   return `${DEFAULT_POLICY} is "${text}": use one of ${DEFAULT_INBOUND_POLICIES.join(', ')}`;
 }
 
-function policyOf(pod: Pod, port: number, settings: InboundSettings): DefaultInboundPolicy {
-  const text = pod.annotations[DEFAULT_POLICY];
+function policyOf(workload: Workload, port: number, settings: InboundSettings): DefaultInboundPolicy {
+  const text = workload.annotations[DEFAULT_POLICY];
   const policy = DEFAULT_INBOUND_POLICIES.find((candidate) => candidate === text) ?? settings.defaultPolicy;
-  if (!hasPort(annotatedPorts(pod, REQUIRE_IDENTITY_PORTS), port)) return policy;
+  if (!hasPort(annotatedPorts(workload, REQUIRE_IDENTITY_PORTS), port)) return policy;
   switch (policy) {
     case 'all-unauthenticated':
     case 'audit':
@@ -136,19 +138,21 @@ function matchesOf(networks: readonly Network[]): readonly NetworkMatch[] {
 }
 
 /** What holds where no object says which requests there are: all of them. */
-function defaultRoutes(pod: Pod, port: number, settings: InboundSettings): readonly InboundRoute[] {
+function defaultRoutes(workload: Workload, port: number, settings: InboundSettings): readonly InboundRoute[] {
   const fallback: InboundRoute = {
     ref: { type: 'default', name: 'default' },
     hosts: [],
     authorizations: [],
     rules: [{ matches: [{ path: { kind: 'prefix', value: '/' }, headers: [], queryParams: [] }] }],
   };
-  return [...probeRoutes(pod, port, settings), fallback];
+  return [...probeRoutes(workload, port, settings), fallback];
 }
 
 /** Probes of the kubelet get in whatever the policy is: they come without an identity. */
-function probeRoutes(pod: Pod, port: number, settings: InboundSettings): readonly InboundRoute[] {
-  const paths = [...new Set(pod.probes.filter((probe) => probe.port === port).map((probe) => probePath(probe.path)))];
+function probeRoutes(workload: Workload, port: number, settings: InboundSettings): readonly InboundRoute[] {
+  const paths = [
+    ...new Set(workload.probes.filter((probe) => probe.port === port).map((probe) => probePath(probe.path))),
+  ];
   const probe: InboundRoute = {
     ref: { type: 'default', name: 'probe' },
     hosts: [],

@@ -36,8 +36,12 @@ class Cluster {
   readonly routes = new RouteIndex(this.services);
   readonly policies = new PolicyStore(this.routes);
   readonly pods = new ResourceStore<Pod>();
-  readonly inbound = new InboundIndex(this.pods, this.policies, SETTINGS);
-  readonly lease = this.inbound.watch({ namespace: 'shop', pod: 'web-1' }, 8080);
+  readonly inbound = new InboundIndex(
+    { pods: this.pods, externalWorkloads: new ResourceStore() },
+    this.policies,
+    SETTINGS,
+  );
+  readonly lease = this.inbound.watch({ kind: 'pod', namespace: 'shop', name: 'web-1' }, 8080);
 
   constructor() {
     const probe = { httpGet: { port: 8080, path: '/ready' } };

@@ -1,8 +1,9 @@
 import { status, type sendUnaryData, type ServerUnaryCall, type ServerWritableStream } from '@grpc/grpc-js';
 import { encodeInboundServer } from '#api/encode/inbound.ts';
 import type { InboundServerPoliciesServer, PortSpec, Server } from '#api/gen/inbound.ts';
+import { asObject } from '#k8s/json.ts';
 import { failStream, serveWatch, type CallFailure } from '#api/serve-watch.ts';
-import type { InboundIndex, Workload } from './inbound-index.ts';
+import type { InboundIndex, WorkloadRef } from './inbound-index.ts';
 
 export type InboundServiceOptions = {
   readonly index: InboundIndex;
@@ -44,19 +45,22 @@ function watchPort(call: ServerWritableStream<PortSpec, Server>, options: Inboun
   );
 }
 
-/** Reads `{"ns":"..","pod":".."}` or the older `ns:pod`. */
-export function parseWorkload(text: string): Workload | undefined {
+/** Reads `{"ns":"..","pod":".."}`, `{"ns":"..","external_workload":".."}` or the older `ns:pod`. */
+export function parseWorkload(text: string): WorkloadRef | undefined {
   const [namespace, pod, ...rest] = text.trim().split(':');
-  if (!text.includes('{')) return namespace && pod && rest.length === 0 ? { namespace, pod } : undefined;
+  if (!text.includes('{'))
+    return namespace && pod && rest.length === 0 ? { kind: 'pod', namespace, name: pod } : undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return undefined;
   }
-  const fields = value as { readonly ns?: unknown; readonly pod?: unknown } | null;
-  if (typeof fields?.ns !== 'string' || typeof fields.pod !== 'string') return undefined;
-  return fields.ns !== '' && fields.pod !== '' ? { namespace: fields.ns, pod: fields.pod } : undefined;
+  const { ns, pod: podName, external_workload: external } = asObject(value);
+  const kind = podName === undefined ? 'external-workload' : 'pod';
+  const name = podName ?? external;
+  if (typeof ns !== 'string' || ns === '' || typeof name !== 'string' || name === '') return undefined;
+  return { kind, namespace: ns, name };
 }
 
 function isPort(port: number): boolean {
@@ -64,10 +68,13 @@ function isPort(port: number): boolean {
 }
 
 function badRequest({ workload, port }: PortSpec): CallFailure {
-  const details = isPort(port) ? `workload "${workload.slice(0, 200)}" does not name a pod` : `${port} is not a port`;
+  const details = isPort(port)
+    ? `workload "${workload.slice(0, 200)}" does not name a pod or an external workload`
+    : `${port} is not a port`;
   return { code: status.INVALID_ARGUMENT, details };
 }
 
-function notFound({ namespace, pod }: Workload): CallFailure {
-  return { code: status.NOT_FOUND, details: `pod ${namespace}/${pod} not found` };
+function notFound({ kind, namespace, name }: WorkloadRef): CallFailure {
+  const what = kind === 'pod' ? 'pod' : 'ExternalWorkload';
+  return { code: status.NOT_FOUND, details: `${what} ${namespace}/${name} not found` };
 }

@@ -56,10 +56,13 @@ export class OutboundIndex {
     return this.#values.acquire(key, [ip], () => this.#ofAddress(address, port, clientNamespace));
   }
 
+  /** Of an instance of a headless Service there is none: what its profile says counts. */
   watchName(target: ServiceTarget, clientNamespace?: string): Lease<OutboundState> {
     const topic = keyOf(target.namespace, target.service);
-    const key = JSON.stringify([topic, target.port, clientNamespace]);
+    const key = JSON.stringify([topic, target.hostname, target.port, clientNamespace]);
     return this.#values.acquire(key, [topic], () => {
+      if (target.hostname !== undefined)
+        return failed(status.NOT_FOUND, `${target.hostname}.${topic} is an instance, not a Service`);
       const service = this.#services.getByKey(topic);
       return service === undefined
         ? failed(status.NOT_FOUND, `Service ${topic} not found`)

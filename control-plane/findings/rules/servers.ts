@@ -18,7 +18,7 @@ function ofServer(server: CustomObject, configuration: Configuration): readonly 
   const policy = readServer(server, configuration.context.policy).value;
   const workloads = configuration.workloadsIn(server.namespace);
   // Without any pod nobody can tell what there will be.
-  if (policy === undefined || workloads.length === 0) return [];
+  if (policy === undefined || policy.isExternal || workloads.length === 0) return [];
   const selected = workloads.filter(({ pod }) => selects(policy.selector, pod.labels));
   if (selected.length === 0) return [diagnose('TL0201', server, 'spec.podSelector', 'selects no pod')];
   const ports = selected.flatMap((workload) => portsOf(policy, workload).map((port) => ({ workload, port })));

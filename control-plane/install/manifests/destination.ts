@@ -22,7 +22,12 @@ export function destinationComponent(values: Values): Component {
     ],
     clusterRules: [
       { apiGroups: [''], resources: ['pods', 'services', 'nodes'], verbs: ['list', 'watch'] },
-      { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
+      {
+        apiGroups: ['discovery.k8s.io'],
+        resources: ['endpointslices'],
+        verbs: ['list', 'watch', 'create', 'update'],
+      },
+      { apiGroups: ['workload.linkerd.io'], resources: ['externalworkloads'], verbs: ['list', 'watch'] },
       { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['list', 'watch'] },
       {
         apiGroups: ['policy.linkerd.io'],

@@ -1,4 +1,4 @@
-import { asList, asNumber, asObject, asText } from '../json.ts';
+import { asList, asNumber, asObject, asText, type JsonObject } from '../json.ts';
 import type { ResourceKind } from '../resource-index.ts';
 import { parseMetadata, type Metadata } from './metadata.ts';
 
@@ -14,11 +14,20 @@ export type SlicePort = { readonly name: string; readonly port: number; readonly
 export type SliceEndpoint = {
   readonly addresses: readonly string[];
   readonly isReady: boolean; // absent in the object means ready
+  readonly isServingToTheEnd: boolean; // terminating, and still able to answer
   readonly hostname?: string;
   readonly zone?: string;
   readonly nodeName?: string;
   readonly forZones: readonly string[]; // topology hints
-  readonly pod?: { readonly namespace: string; readonly name: string };
+  readonly forNodes: readonly string[]; // the same, for consumers on these nodes
+  readonly target?: EndpointTarget;
+};
+
+/** What an endpoint stands for. */
+export type EndpointTarget = {
+  readonly kind: 'Pod' | 'ExternalWorkload';
+  readonly namespace: string;
+  readonly name: string;
 };
 
 export const ENDPOINT_SLICES: ResourceKind<EndpointSlice> = {
@@ -51,15 +60,27 @@ function parseEndpoint(value: unknown, namespace: string): SliceEndpoint {
   const hostname = asText(fields['hostname']);
   const zone = asText(fields['zone']);
   const nodeName = asText(fields['nodeName']);
-  const target = asObject(fields['targetRef']);
-  const podName = target['kind'] === 'Pod' ? asText(target['name']) : undefined;
+  const target = parseTarget(asObject(fields['targetRef']), namespace);
+  const conditions = asObject(fields['conditions']);
+  const hints = asObject(fields['hints']);
+  const hinted = (field: string): readonly string[] =>
+    asList(hints[field]).flatMap((hint) => asText(asObject(hint)['name']) ?? []);
   return {
     addresses: asList(fields['addresses']).filter((address) => typeof address === 'string'),
-    isReady: asObject(fields['conditions'])['ready'] !== false,
-    forZones: asList(asObject(fields['hints'])['forZones']).flatMap((hint) => asText(asObject(hint)['name']) ?? []),
+    isReady: conditions['ready'] !== false,
+    isServingToTheEnd: conditions['terminating'] === true && conditions['serving'] === true,
+    forZones: hinted('forZones'),
+    forNodes: hinted('forNodes'),
     ...(hostname !== undefined && { hostname }),
     ...(zone !== undefined && { zone }),
     ...(nodeName !== undefined && { nodeName }),
-    ...(podName !== undefined && { pod: { namespace: asText(target['namespace']) ?? namespace, name: podName } }),
+    ...(target && { target }),
   };
+}
+
+function parseTarget(ref: JsonObject, ownNamespace: string): EndpointTarget | undefined {
+  const { kind } = ref;
+  const name = asText(ref['name']);
+  if ((kind !== 'Pod' && kind !== 'ExternalWorkload') || name === undefined) return undefined;
+  return { kind, name, namespace: asText(ref['namespace']) ?? ownNamespace };
 }

@@ -17,7 +17,13 @@ export type Pod = Metadata & {
   readonly proxyInboundAddress?: string;
 };
 
-export type ContainerPort = { readonly name: string; readonly port: number; readonly hostPort?: number };
+export type ContainerPort = {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string; // TCP, UDP or SCTP
+  readonly hostPort?: number;
+  readonly hostIp?: string; // the only address of the node with the host port
+};
 
 export type HttpProbe = { readonly port: number; readonly path: string };
 
@@ -65,7 +71,16 @@ function parsePort(value: unknown): readonly ContainerPort[] {
   const port = asNumber(fields['containerPort']);
   if (port === undefined) return [];
   const hostPort = asNumber(fields['hostPort']);
-  return [{ name: asText(fields['name']) ?? '', port, ...(hostPort !== undefined && { hostPort }) }];
+  const hostIp = asText(fields['hostIP']) ?? '';
+  return [
+    {
+      name: asText(fields['name']) ?? '',
+      port,
+      protocol: asText(fields['protocol']) ?? 'TCP',
+      ...(hostPort !== undefined && { hostPort }),
+      ...(hostIp !== '' && { hostIp }),
+    },
+  ];
 }
 
 function parseOwner(object: JsonObject): Pod['owner'] {

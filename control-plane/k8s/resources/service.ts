@@ -5,6 +5,8 @@ import { parseMetadata, type Metadata } from './metadata.ts';
 export type Service = Metadata & {
   readonly type: string; // ClusterIP, NodePort, LoadBalancer or ExternalName
   readonly clusterIps: readonly string[]; // empty for headless Services
+  readonly ipFamilies: readonly string[]; // IPv4, IPv6
+  readonly isHeadless: boolean;
   readonly ports: readonly ServicePort[];
   readonly selector: Readonly<Record<string, string>>; // of its pods; empty: none of its own
   readonly isInternalTrafficLocal: boolean; // spec.internalTrafficPolicy: Local
@@ -31,6 +33,8 @@ export const SERVICES: ResourceKind<Service> = {
       ...metadata,
       type: asText(spec['type']) ?? 'ClusterIP',
       clusterIps: [...new Set(ips.filter((ip): ip is string => ip !== undefined && ip !== '' && ip !== 'None'))],
+      ipFamilies: asList(spec['ipFamilies']).filter((family) => typeof family === 'string'),
+      isHeadless: spec['clusterIP'] === 'None' || asList(spec['clusterIPs'])[0] === 'None',
       ports: asList(spec['ports']).flatMap(parsePort),
       selector: asTextMap(spec['selector']),
       isInternalTrafficLocal: spec['internalTrafficPolicy'] === 'Local',
