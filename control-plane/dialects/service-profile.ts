@@ -136,19 +136,19 @@ function readTarget(fields: JsonObject, port: number, field: string, problems: P
   const authority = asText(fields['authority']) ?? '';
   const parsed = parseHostPort(authority);
   if (parsed === undefined) return problems.add(`${field}.authority`, `"${authority}" is not a name with a port`);
-  const milli = quantityMilli(fields['weight']);
-  if (milli === undefined) return problems.add(`${field}.weight`, 'is not a number, such as 1 or 500m');
+  const weight = quantityWeight(fields['weight']);
+  if (weight === undefined) return problems.add(`${field}.weight`, 'is not a number, such as 1 or 500m');
   const hasPort = /:\d+$/.test(authority);
-  return { authority: hasPort ? authority : `${authority}:${port}`, weight: milli };
+  return { authority: hasPort ? authority : `${authority}:${port}`, weight };
 }
 
-/** Thousandths of a quantity such as `1`, `0.5` or `500m`. */
-export function quantityMilli(value: unknown): number | undefined {
+/** The weight that a quantity such as `1`, `0.5` or `500m` stands for, 10 000 for one, as of endpoints. Source: linkerd2 `dstOverrides`. */
+export function quantityWeight(value: unknown): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(m|k|)$/.exec(String(value));
   if (match === null || (typeof value !== 'string' && typeof value !== 'number')) return undefined;
   const factor = match[2] === 'm' ? 1 : match[2] === 'k' ? 1_000_000 : 1000;
-  const milli = Math.round(Number(match[1]) * factor);
-  return milli <= WEIGHT_MAX ? milli : undefined;
+  const weight = Math.round(Number(match[1]) * factor) * 10;
+  return weight <= WEIGHT_MAX ? weight : undefined;
 }
 
 const WEIGHT_MAX = 2 ** 31 - 1;

@@ -2,7 +2,7 @@ import { asList, asObject, asText } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { WeightedTarget } from '#model/profile.ts';
 import { Problems, type Problem } from './problem.ts';
-import { quantityMilli } from './service-profile.ts';
+import { quantityWeight } from './service-profile.ts';
 
 /** What a TrafficSplit says: how the connections and requests to one Service of its namespace are shared out. */
 export type CompiledSplit = {
@@ -36,7 +36,7 @@ export function compileTrafficSplit(object: CustomObject, port: number, clusterD
   const targets = asList(spec['backends']).flatMap((value, index): readonly WeightedTarget[] => {
     const fields = asObject(value);
     const name = shortName(asText(fields['service']));
-    const weight = quantityMilli(fields['weight']);
+    const weight = quantityWeight(fields['weight']);
     if (name === '') problems.add(`spec.backends[${index}].service`, 'is missing');
     if (weight === undefined) problems.add(`spec.backends[${index}].weight`, 'is not a number, such as 90 or 500m');
     if (name === '' || weight === undefined) return [];

@@ -101,12 +101,12 @@ export class ServiceAllocator {
   }
 }
 
-/** The cluster speaks IPv4 only. */
+/** The cluster speaks IPv4 only; a second address that is given is kept, and leads nowhere. */
 function withClusterIp(spec: JsonObject, address: string): JsonObject {
   return {
     ...spec,
     clusterIP: address,
-    clusterIPs: [address],
+    clusterIPs: [address, ...(Array.isArray(spec['clusterIPs']) ? spec['clusterIPs'].slice(1, 2) : [])],
     ipFamilies: spec['ipFamilies'] ?? ['IPv4'],
     ipFamilyPolicy: spec['ipFamilyPolicy'] ?? 'SingleStack',
   };

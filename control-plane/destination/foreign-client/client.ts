@@ -82,6 +82,12 @@ export class ForeignStream {
     }
   }
 
+  /** Reads to the end, when nobody cares for what is between. @returns the last message and the name of the status code */
+  async toEnd(): Promise<{ readonly last: Message | undefined; readonly end: string }> {
+    await this.#until(() => this.#end !== undefined, 'the end of the stream');
+    return { last: this.#unread.at(-1), end: this.#end ?? '' };
+  }
+
   /** The name of the status code that the stream ends with; nothing may come before it. */
   async end(): Promise<string> {
     await this.#until(() => this.#end !== undefined || this.#unread.length > 0, 'the end of the stream');

@@ -142,6 +142,7 @@ export async function startWorld() {
   const identity = new ForeignClient(ports.identity, anchorsPem, IDENTITY_NAME);
   const world = {
     cluster,
+    anchorsPem,
     destination,
     policy,
     identity,
@@ -153,7 +154,7 @@ export async function startWorld() {
     /** Defines the kinds of a group, as the installation does it. */
     async define(group: string): Promise<void> {
       const definitions = [...renderCrds(defaultValues('0.0.0')), ...renderGatewayApiCrds()];
-      for (const definition of definitions.filter(({ metadata }) => metadata.name.endsWith(`.${group}`)))
+      for (const definition of definitions.filter(({ metadata }) => metadata.name.replace(/^\w+\./, '') === group))
         await cluster.server.client.create('customresourcedefinitions.apiextensions.k8s.io', definition);
     },
     async node(name: string, zone: string): Promise<void> {
