@@ -3,7 +3,12 @@ import { test } from 'node:test';
 import { createDestinationMetrics } from './metrics.ts';
 
 test('objects that had drifted are counted by kind, comparisons that found nothing are not', async () => {
-  const gauges = { watched: () => ({}), certificateTtl: () => undefined, ineffectivePolicies: () => 0 };
+  const gauges = {
+    watched: () => ({}),
+    certificateTtl: () => undefined,
+    ineffectivePolicies: () => 0,
+    findings: () => new Map(),
+  };
   const { registry, informed } = createDestinationMetrics(gauges);
   informed('pods', { kind: 'check', drifted: ['shop/web-1', 'shop/web-2'] });
   informed('pods', { kind: 'check', drifted: [] });

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { CODES, type Code } from '../diagnosis/codes.ts';
 import type { InformerStep } from '#k8s/informer.ts';
 
 /** Metrics of the destination process. Listed in README.md. */
@@ -7,6 +8,8 @@ export type DestinationMetrics = {
   readonly streamOpened: (method: string) => Disposable;
   readonly informed: (kind: string, step: InformerStep) => void;
   readonly certified: (result: 'ok' | 'error') => void;
+  /** The rules about configuration were asked. */
+  readonly looked: (tookMs: number) => void;
 };
 
 export type DestinationGauges = {
@@ -16,6 +19,8 @@ export type DestinationGauges = {
   readonly certificateTtl: () => number | undefined;
   /** Fields of authorization objects that are wrong or point at nothing. */
   readonly ineffectivePolicies: () => number;
+  /** How many findings there are by code, in the process that writes statuses. */
+  readonly findings: () => ReadonlyMap<Code, number>;
 };
 
 export function createDestinationMetrics(gauges: DestinationGauges): DestinationMetrics {
@@ -57,6 +62,21 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
     registers,
     collect: () => ineffective.set(gauges.ineffectivePolicies()),
   });
+  const found: Gauge<'code' | 'severity'> = new Gauge({
+    name: 'configuration_findings',
+    help: 'What configuration says and is refused, ignored or without effect; only of the process that writes statuses',
+    labelNames: ['code', 'severity'],
+    registers,
+    collect() {
+      found.reset();
+      for (const [code, count] of gauges.findings()) found.set({ code, severity: CODES[code].severity }, count);
+    },
+  });
+  const looked = new Counter({
+    name: 'configuration_rules_seconds_total',
+    help: 'Time that the rules about configuration took',
+    registers,
+  });
   const ttl: Gauge = new Gauge({
     name: 'own_certificate_ttl_seconds',
     help: 'Seconds until the own certificate ends',
@@ -78,5 +98,6 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
       if (step.kind === 'check') drifted.inc({ kind }, step.drifted.length);
     },
     certified: (result) => certificates.inc({ result }),
+    looked: (tookMs) => looked.inc(tookMs / 1000),
   };
 }

@@ -22,6 +22,8 @@ import { workloadIdentity } from '#pki/names.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
+import { ruledStatusSources, withEffect } from '../findings/live/effect-status.ts';
+import { Effects } from '../findings/live/effects.ts';
 import { annotationProblem, policyContext } from '../policy/inbound-policy.ts';
 import { inboundPoliciesService } from '../policy/inbound-server.ts';
 import { outboundPoliciesService } from '../policy/outbound-server.ts';
@@ -79,6 +81,7 @@ export async function startDestination(
       outbound: outbound.watchedCount,
     }),
     ineffectivePolicies: () => findings.count + ineffective.count,
+    findings: () => effects.counts(),
     certificateTtl: () =>
       certificate.notAfterMs === undefined ? undefined : (certificate.notAfterMs - systemClock.now()) / 1000,
   });
@@ -115,6 +118,15 @@ export async function startDestination(
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
 
+  const effects = new Effects({
+    context: { policy: policyContext(inboundSettings), clusterDomain: config.clusterDomain },
+    ...indexes,
+    ...stores,
+    clock: systemClock,
+    isWanted: () => lease.isHolder,
+    onLooked: metrics.looked,
+    onError: (err) => log.error({ err }, 'the rules about configuration failed'),
+  });
   // One of the replicas writes what became of objects into their status, and slices of external workloads.
   const statuses = new StatusWriter({
     sources: [
@@ -124,10 +136,12 @@ export async function startDestination(
         policyContext(inboundSettings),
       ),
       rateLimitStatusSource(policies, policyContext(inboundSettings)),
-    ],
+      ...ruledStatusSources(policies, traffic, effects),
+    ].map((source) => withEffect(source, effects)),
     client,
     clock: systemClock,
     isWriter: () => lease.isHolder,
+    hasStatus: (object) => kinds.hasStatus(object),
     onError: (object, err) => log.warn({ err, object }, 'status not written'),
   });
   const externalSlices = new ExternalSliceWriter({
@@ -147,7 +161,7 @@ export async function startDestination(
     onChange(isHolder) {
       log.info({ lease: STATUS_LEASE, isHolder }, 'writer of statuses and of slices');
       if (!isHolder) return;
-      statuses.resume();
+      effects.restart();
       externalSlices.resume();
     },
     onError: (err) => log.warn({ err, lease: STATUS_LEASE }, 'lease not renewed'),
@@ -246,6 +260,7 @@ export async function startDestination(
       await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));
       for (const informer of informers) informer[Symbol.dispose]();
       kinds[Symbol.dispose]();
+      effects[Symbol.dispose]();
       statuses[Symbol.dispose]();
       externalSlices[Symbol.dispose]();
       lease[Symbol.dispose]();

@@ -88,7 +88,9 @@ test('kinds come and go at run time; each object changes what is streamed when i
   await t.policySays('the split', /"weight":10\b/);
   await eventually(
     'its status',
-    () => t.conditions(gateway, 'split') === 'Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs',
+    () =>
+      t.conditions(gateway, 'split') ===
+      'Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs tulle.dev/Effective=True/Effective',
   );
   await client.patch(gateway, 'shop', 'split', 'merge', {
     spec: {
@@ -105,7 +107,9 @@ test('kinds come and go at run time; each object changes what is streamed when i
   await t.policySays('the missing backend', /Service shop\/gone not found/);
   await eventually(
     'its status',
-    () => t.conditions(gateway, 'split') === 'Accepted=True/Accepted ResolvedRefs=False/BackendNotFound',
+    () =>
+      t.conditions(gateway, 'split') ===
+      'Accepted=True/Accepted ResolvedRefs=False/BackendNotFound tulle.dev/Effective=False/TL0103',
   );
   await client.create('services', serviceObject('gone', '10.96.0.9', [{ port: 80 }]) as never);
   await t.policyEndsSaying('the missing backend', /not found/);

@@ -11,3 +11,18 @@ export function diagnose(code: Code, about: Subject, field: string, message: str
   const { group, kind, namespace, name } = about;
   return { code, severity: CODES[code].severity, group, kind, namespace, name, subject: field, message };
 }
+
+const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
+
+/** The gravest first, then by object and field. */
+export function gravestFirst(found: readonly Diagnosis[]): readonly Diagnosis[] {
+  return found.toSorted((a, b) => ORDER[a.severity] - ORDER[b.severity] || compare(placeOf(a), placeOf(b)));
+}
+
+function placeOf({ namespace, kind, name, subject, code }: Diagnosis): string {
+  return [namespace, kind, name, subject, code].join('\0');
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

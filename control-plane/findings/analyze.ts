@@ -1,6 +1,6 @@
 import type { JsonObject } from '#k8s/json.ts';
-import type { Code, Severity } from '../diagnosis/codes.ts';
-import type { Diagnosis } from '../diagnosis/diagnosis.ts';
+import type { Code } from '../diagnosis/codes.ts';
+import { gravestFirst, type Diagnosis } from '../diagnosis/diagnosis.ts';
 import { Inventory, type AnalysisContext } from './inventory.ts';
 import { injectionFindings } from './rules/injection.ts';
 import { CONFIGURATION_RULES } from './rules/configuration-rules.ts';
@@ -8,8 +8,6 @@ import { schemaFindings } from './rules/objects.ts';
 import { grantFindings } from './rules/reference-grants.ts';
 import { serviceFindings } from './rules/services.ts';
 import type { KindSchemas } from './schema.ts';
-
-const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
 
 /**
  * Everything that objects say and that is refused, ignored or without effect, by the code that the control plane reads them with.
@@ -31,9 +29,7 @@ export function analyze(
     ...serviceFindings(inventory),
     ...injectionFindings(inventory),
   ];
-  return withoutRepeats(found).toSorted(
-    (a, b) => ORDER[a.severity] - ORDER[b.severity] || compare(placeOf(a), placeOf(b)),
-  );
+  return gravestFirst(withoutRepeats(found));
 }
 
 /** What readers say about a field that they cannot use. */
@@ -52,12 +48,4 @@ function withoutRepeats(found: readonly Diagnosis[]): readonly Diagnosis[] {
 
 function fieldOf({ kind, group, namespace, name, subject }: Diagnosis): string {
   return JSON.stringify([group, kind, namespace, name, subject]);
-}
-
-function placeOf({ namespace, kind, name, subject, code }: Diagnosis): string {
-  return [namespace, kind, name, subject, code].join('\0');
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -284,7 +284,9 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
     'split.smi-spec.io/trafficsplits: list,watch',
     'gateway.networking.k8s.io/httproutes,grpcroutes: list,watch',
     'gateway.networking.k8s.io/httproutes/status,grpcroutes/status: patch',
-    'policy.linkerd.io/httplocalratelimitpolicies/status,httproutes/status: patch',
+    'policy.linkerd.io/authorizationpolicies/status,httplocalratelimitpolicies/status,httproutes/status,meshtlsauthentications/status,networkauthentications/status,serverauthorizations/status,servers/status: patch',
+    'linkerd.io/serviceprofiles/status: patch',
+    'split.smi-spec.io/trafficsplits/status: patch',
   ],
   'Role tulle-destination': [
     'coordination.k8s.io/leases: create',

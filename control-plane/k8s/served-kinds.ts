@@ -26,6 +26,7 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
   readonly #kinds: ReadonlyMap<string, OptionalKind>;
   readonly #inform: (kind: ResourceKind<CustomObject>, index: ResourceIndex<CustomObject>) => Informer<CustomObject>;
   readonly #running = new Map<string, Running>();
+  readonly #withStatus = new Map<string, readonly string[]>(); // versions by `<plural>.<group>`
   readonly #clock: Clock;
 
   /** @param inform  makes an informer, which this class starts and disposes of */
@@ -46,6 +47,12 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
     return [...this.#running].filter(([, running]) => isAwaited(running)).map(([name]) => name);
   }
 
+  /** Whether the status of an object is a subresource in the version that it was read in. */
+  hasStatus({ plural, group, apiPath }: CustomObject): boolean {
+    const version = apiPath.slice(apiPath.lastIndexOf('/') + 1);
+    return this.#withStatus.get(`${plural}.${group}`)?.includes(version) === true;
+  }
+
   get served(): readonly string[] {
     return [...this.#running.keys()];
   }
@@ -58,6 +65,7 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
   apply(definition: CustomResourceDefinition): void {
     const kind = this.#kinds.get(definition.name);
     if (kind === undefined) return;
+    this.#withStatus.set(definition.name, definition.statusVersions);
     const isServed = (version: string): boolean => definition.servedVersions.includes(version);
     const version = definition.isEstablished ? kind.versions.find(isServed) : undefined;
     const running = this.#running.get(definition.name);
@@ -74,6 +82,7 @@ export class ServedKinds implements ResourceIndex<CustomResourceDefinition>, Dis
   }
 
   delete(_namespace: string, name: string): void {
+    this.#withStatus.delete(name);
     this.#running.get(name)?.informer[Symbol.dispose]();
     if (this.#running.delete(name)) this.#kinds.get(name)?.index.reset([]);
   }

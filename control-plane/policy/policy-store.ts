@@ -52,6 +52,13 @@ export class PolicyStore implements PolicyObjects {
     return [...(this.#objects.get(kind)?.get(namespace)?.values() ?? [])];
   }
 
+  /** Objects of every kind, of all namespaces. */
+  all(): readonly CustomObject[] {
+    return [...this.#objects.values()].flatMap((byNamespace) =>
+      [...byNamespace.values()].flatMap((byName) => [...byName.values()]),
+    );
+  }
+
   /** `namespace/name` of every object of a kind. */
   keys(kind: PolicyKind): readonly string[] {
     const byNamespace = [...(this.#objects.get(kind) ?? [])];

@@ -29,6 +29,8 @@ export type StatusWriterOptions = {
   readonly clock: Clock;
   /** Whether this process is the one that writes. */
   readonly isWriter: () => boolean;
+  /** Whether there is a status to write: definitions of others may have none. */
+  readonly hasStatus: (object: CustomObject) => boolean;
   readonly onError: (object: string, error: unknown) => void;
 };
 
@@ -64,7 +66,7 @@ export class StatusWriter implements Disposable {
     const [nth = '', ...key] = queued.split(' ');
     const source = this.#options.sources[Number(nth)];
     const object = source?.get(key.join(' '));
-    if (source === undefined || object === undefined) return;
+    if (source === undefined || object === undefined || !this.#options.hasStatus(object)) return;
     const now = new Date(this.#options.clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
     const status = source.statusOf(object, now);
     if (Object.entries(status).every(([field, value]) => isDeepStrictEqual(object.status[field], value))) return;

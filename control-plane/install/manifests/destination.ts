@@ -56,9 +56,19 @@ export function destinationComponent(values: Values): Component {
       },
       {
         apiGroups: ['policy.linkerd.io'],
-        resources: ['httplocalratelimitpolicies/status', 'httproutes/status'],
+        resources: [
+          'authorizationpolicies/status',
+          'httplocalratelimitpolicies/status',
+          'httproutes/status',
+          'meshtlsauthentications/status',
+          'networkauthentications/status',
+          'serverauthorizations/status',
+          'servers/status',
+        ],
         verbs: ['patch'],
       },
+      { apiGroups: ['linkerd.io'], resources: ['serviceprofiles/status'], verbs: ['patch'] },
+      { apiGroups: ['split.smi-spec.io'], resources: ['trafficsplits/status'], verbs: ['patch'] },
     ],
     namespaceRules: [
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },

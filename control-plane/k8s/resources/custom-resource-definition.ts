@@ -1,4 +1,4 @@
-import { asList, asObject, asText } from '../json.ts';
+import { asList, asObject, asText, isObject, type JsonObject } from '../json.ts';
 import type { ResourceKind } from '../resource-index.ts';
 import { parseMetadata, type Metadata } from './metadata.ts';
 
@@ -6,6 +6,7 @@ import { parseMetadata, type Metadata } from './metadata.ts';
 export type CustomResourceDefinition = Metadata & {
   readonly isEstablished: boolean;
   readonly servedVersions: readonly string[];
+  readonly statusVersions: readonly string[]; // whose status is a subresource
 };
 
 export const CUSTOM_RESOURCE_DEFINITIONS: ResourceKind<CustomResourceDefinition> = {
@@ -18,10 +19,13 @@ export const CUSTOM_RESOURCE_DEFINITIONS: ResourceKind<CustomResourceDefinition>
     const { spec, status } = asObject(object);
     const conditions = asList(asObject(status)['conditions']).map(asObject);
     const versions = asList(asObject(spec)['versions']).map(asObject);
+    const named = (wanted: (version: JsonObject) => boolean): readonly string[] =>
+      versions.filter(wanted).flatMap(({ name }) => asText(name) ?? []);
     return {
       ...metadata,
       isEstablished: conditions.some(({ type, status: is }) => type === 'Established' && is === 'True'),
-      servedVersions: versions.filter(({ served }) => served === true).flatMap(({ name }) => asText(name) ?? []),
+      servedVersions: named(({ served }) => served === true),
+      statusVersions: named(({ subresources }) => isObject(asObject(subresources)['status'])),
     };
   },
 };
