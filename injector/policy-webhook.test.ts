@@ -318,6 +318,45 @@ describe('an object that can never work is refused with the field that is wrong,
     ]);
   });
 
+  test('routes of connections and of EgressNetworks, and EgressNetworks, are refused for what can never work', () => {
+    const egress = { group: 'policy.linkerd.io', kind: 'EgressNetwork', name: 'all' };
+    const parentRefs = [{ ...egress, port: 443 }];
+    const rules = [{ backendRefs: [{ name: 'web', port: 80 }] }];
+    const hostnames = ['a.test'];
+    const gateway = (kind: string, spec: object): object => ({
+      ...objectOf(kind, spec),
+      apiVersion: 'gateway.networking.k8s.io/v1',
+    });
+    const bad: readonly (readonly [object, string])[] = [
+      [objectOf('EgressNetwork', { trafficPolicy: 'Reject' }), 'spec.trafficPolicy'],
+      [objectOf('EgressNetwork', { trafficPolicy: 'Deny', networks: [] }), 'spec.networks'],
+      [objectOf('EgressNetwork', { trafficPolicy: 'Deny', ...networks('some') }), 'spec.networks[0].cidr'],
+      [
+        objectOf('EgressNetwork', { trafficPolicy: 'Deny', ...networks('203.0.113.0/24', '203.0.114.0/24') }),
+        'spec.networks[0].except[0]',
+      ],
+      [objectOf('HTTPRoute', { parentRefs: [egress] }), 'spec.parentRefs[0].port'],
+      [gateway('GRPCRoute', { parentRefs: [egress] }), 'spec.parentRefs[0].port'],
+      [gateway('TLSRoute', { parentRefs: [egress], hostnames, rules }), 'spec.parentRefs[0].port'],
+      [gateway('TLSRoute', { parentRefs, hostnames: ['192.0.2.1'], rules }), 'spec.hostnames[0]'],
+      [gateway('TLSRoute', { parentRefs, hostnames, rules: [] }), 'spec.rules'],
+      [gateway('TCPRoute', { parentRefs, rules: [...rules, ...rules] }), 'spec.rules'],
+    ];
+    for (const [object, field] of bad) {
+      const { response } = reviewPolicy(requestOf(object), context);
+      const message = response.status?.message ?? '';
+      assert.ok(message.includes(` shop/bad can never work: TL0001 ${field}: `), JSON.stringify([object, response]));
+    }
+    const good = [
+      objectOf('EgressNetwork', { trafficPolicy: 'Allow' }),
+      objectOf('EgressNetwork', { trafficPolicy: 'Deny', ...networks('10.0.0.0/8') }), // its status says why it is not in effect
+      objectOf('HTTPRoute', { parentRefs }),
+      gateway('TLSRoute', { parentRefs, hostnames, rules }),
+      gateway('TCPRoute', { parentRefs, rules: [{ backendRefs: [{ name: 'gone' }] }] }),
+    ];
+    for (const object of good) assert.equal(reviewPolicy(requestOf(object), context).response.allowed, true);
+  });
+
   test('what is no review is not answered', () => {
     for (const body of [undefined, null, [], {}, { request: {} }, { request: { uid: 7 } }])
       assert.throws(() => reviewPolicy(body, context), ReviewError);

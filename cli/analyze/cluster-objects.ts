@@ -1,6 +1,7 @@
 import type { JsonObject } from '#k8s/json.ts';
 import { customKind } from '#k8s/resources/custom-object.ts';
 import { listKind, type ReadKind } from '../../control-plane/findings/reader.ts';
+import { EGRESS_NETWORKS } from '../../control-plane/policy/egress-networks.ts';
 import { PolicyStore } from '../../control-plane/policy/policy-store.ts';
 import { ROUTE_KINDS } from '../../control-plane/policy/route-index.ts';
 import { TRAFFIC_KINDS } from '../../control-plane/policy/traffic-objects.ts';
@@ -25,7 +26,13 @@ export async function clusterObjects(cluster: Cluster): Promise<readonly JsonObj
   const core = CORE.map(async ([kind, plural]) =>
     (await cluster.list(`/api/v1/${plural}`)).map((object): JsonObject => ({ ...object, apiVersion: 'v1', kind })),
   );
-  const kinds: readonly ReadKind[] = [...new PolicyStore().kinds, ...ROUTE_KINDS, ...TRAFFIC_KINDS, GRANTS];
+  const kinds: readonly ReadKind[] = [
+    ...new PolicyStore().kinds,
+    ...ROUTE_KINDS,
+    ...TRAFFIC_KINDS,
+    EGRESS_NETWORKS,
+    GRANTS,
+  ];
   const custom = kinds.map(async (kind) => {
     const objects: JsonObject[] = [];
     const keep = {

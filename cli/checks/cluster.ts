@@ -10,6 +10,8 @@ const MAX_SKEW_MS = 310_000;
 const GATEWAY_VERSIONS: Readonly<Record<string, readonly string[]>> = {
   'httproutes.gateway.networking.k8s.io': ['v1', 'v1beta1', 'v1alpha2'],
   'grpcroutes.gateway.networking.k8s.io': ['v1', 'v1alpha2'],
+  'tlsroutes.gateway.networking.k8s.io': ['v1', 'v1alpha3', 'v1alpha2'],
+  'tcproutes.gateway.networking.k8s.io': ['v1', 'v1alpha2'],
 };
 
 type NodeStatus = {

@@ -112,6 +112,7 @@ export function contextOf(values: Values, defaultNamespace: string): AnalysisCon
     policy: policyContextOf(values),
     clusterDomain: values.clusterDomain,
     opaquePorts: parsePortSet(values.proxy.opaquePorts).ports,
+    globalEgressNamespace: values.egress.globalEgressNetworkNamespace,
     defaultNamespace,
     isRedirectedByNode: values.cni.enabled,
   };

@@ -25,7 +25,7 @@ export const install: Command = {
     crds: { type: 'boolean', help: 'print only the CustomResourceDefinitions' },
     'gateway-api': {
       type: 'boolean',
-      help: 'also HTTPRoute, GRPCRoute and ReferenceGrant of Gateway API, for a cluster without them',
+      help: 'also the routes and ReferenceGrant of Gateway API, for a cluster without them',
     },
     'tulle-namespace': {
       type: 'string',

@@ -153,7 +153,7 @@ function findingsAbout(
     (split) => split.namespace === namespace && splitService(split) === service,
   );
   const about = [
-    ...routes.ofService(`${namespace}/${service}`),
+    ...routes.ofParent({ kind: 'Service', namespace, name: service }),
     ...splits,
     ...[...traffic.profiles.values()].filter(
       ({ name }) => name === `${service}.${namespace}.svc.${context.clusterDomain}`,

@@ -7,8 +7,9 @@ import { formatResourceRef } from '#model/resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from '#model/retry.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 
-/** `httproute.gateway.networking.k8s.io shop/web rule 1`. */
-export function describeDecider({ ref, rule }: Decider): string {
+/** `httproute.gateway.networking.k8s.io shop/web rule 1`, `egressnetwork.policy.linkerd.io shop/all:443 (default:tls-egress-deny)`. */
+export function describeDecider({ ref, rule, target }: Decider): string {
+  if (target !== undefined) return `${formatResourceRef(target)} (${formatResourceRef(ref)})`;
   return `${formatResourceRef(ref)}${rule === undefined ? '' : ` rule ${rule}`}`;
 }
 

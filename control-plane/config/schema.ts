@@ -97,6 +97,16 @@ const SCHEMA_OF_VALUES: SchemaOf<Values> = {
     type: 'switch',
     help: 'Requests on routes may ask for timeouts and retries by header fields (l5d-timeout, l5d-retry-http).',
   },
+  egress: {
+    help: 'Connections that leave the cluster.',
+    group: {
+      globalEgressNetworkNamespace: {
+        type: 'text',
+        help: 'Namespace whose EgressNetworks are for clients in whose own there is none.',
+        remedy: isLabel,
+      },
+    },
+  },
   cni: {
     help: 'How connections of pods are redirected to their proxies.',
     group: {

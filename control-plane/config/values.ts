@@ -33,6 +33,9 @@ export type Values = {
   };
   readonly webhookFailurePolicy: 'Ignore' | 'Fail';
   readonly allowL5dRequestHeaders: boolean; // requests may ask for timeouts and retries of their own
+  readonly egress: {
+    readonly globalEgressNetworkNamespace: string; // its EgressNetworks are for clients of namespaces without one
+  };
   readonly cni: {
     readonly enabled: boolean; // an agent on each node redirects pods, and not an init container of each
   };
@@ -96,6 +99,7 @@ export function defaultValues(version: string): Values {
     identity: { issuanceLifetime: '24h', clockSkewAllowance: '20s', issuer: 'own' },
     webhookFailurePolicy: 'Ignore',
     allowL5dRequestHeaders: false,
+    egress: { globalEgressNetworkNamespace: 'linkerd-egress' },
     cni: { enabled: false },
     repair: { enabled: true },
     proxy: {

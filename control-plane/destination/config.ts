@@ -26,6 +26,7 @@ export type DestinationConfig = {
   readonly opaquePorts: PortSet;
   readonly isH2UpgradeEnabled: boolean;
   readonly allowsRequestHeaders: boolean;
+  readonly globalEgressNamespace: string; // of EgressNetworks for namespaces without one
   readonly shutdownGraceMs: number;
 };
 
@@ -73,6 +74,7 @@ export function readDestinationConfig(environment: Readonly<Record<string, strin
     ) ?? { ranges: [] },
     isH2UpgradeEnabled: env.boolean('TULLE_H2_UPGRADE', true),
     allowsRequestHeaders: env.boolean('TULLE_ALLOW_L5D_REQUEST_HEADERS', defaults.allowL5dRequestHeaders),
+    globalEgressNamespace: dnsName('TULLE_GLOBAL_EGRESS_NAMESPACE', defaults.egress.globalEgressNetworkNamespace),
     shutdownGraceMs: env.durationMs('TULLE_SHUTDOWN_GRACE', '10s', 0),
   };
   env.check();

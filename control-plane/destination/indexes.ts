@@ -1,5 +1,6 @@
 import { identitySuffix } from '#pki/names.ts';
 import { InboundIndex } from '../policy/inbound-index.ts';
+import { EgressNetworks } from '../policy/egress-networks.ts';
 import { policyContext, type InboundSettings } from '../policy/inbound-policy.ts';
 import { OpaqueServers } from '../policy/opaque-servers.ts';
 import { OutboundIndex } from '../policy/outbound-index.ts';
@@ -23,6 +24,7 @@ export type IndexSettings = Pick<
   | 'opaquePorts'
   | 'isH2UpgradeEnabled'
   | 'allowsRequestHeaders'
+  | 'globalEgressNamespace'
 >;
 
 /** Everything that is kept of the cluster, and what is computed from it. Informers fill it; the gRPC services read it. */
@@ -39,17 +41,19 @@ export function createIndexes(settings: IndexSettings) {
   const routes = new RouteIndex(stores.services);
   const policies = new PolicyStore(routes);
   const ports = new PortKinds(settings.opaquePorts, new OpaqueServers(policies, policyContext(inboundSettings)));
+  const egress = new EgressNetworks(settings);
   return {
     stores,
     traffic,
     routes,
     policies,
+    egress,
     inboundSettings,
     endpoints: new EndpointIndex(stores, settings, ports),
-    profiles: new ProfileIndex(stores, settings, traffic, ports),
+    profiles: new ProfileIndex(stores, settings, traffic, ports, egress),
     inbound: new InboundIndex(stores, policies, inboundSettings),
-    outbound: new OutboundIndex(stores.services, settings, routes),
+    outbound: new OutboundIndex(stores.services, settings, routes, egress),
     /** Kinds that are read while they are defined. */
-    optionalKinds: [externalWorkloadKind(stores), ...policies.kinds, ...trafficKinds(traffic, routes)],
+    optionalKinds: [externalWorkloadKind(stores), ...policies.kinds, ...trafficKinds(traffic, routes, egress)],
   };
 }

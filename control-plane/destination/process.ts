@@ -27,6 +27,7 @@ import { Effects } from '../findings/live/effects.ts';
 import { annotationProblem, policyContext } from '../policy/inbound-policy.ts';
 import { inboundPoliciesService } from '../policy/inbound-server.ts';
 import { outboundPoliciesService } from '../policy/outbound-server.ts';
+import { egressStatusSource } from '../policy/egress-status-source.ts';
 import { PolicyFindings } from '../policy/policy-findings.ts';
 import { rateLimitStatusSource } from '../policy/rate-limit-status-source.ts';
 import { routeStatusSources } from '../policy/route-status-source.ts';
@@ -63,14 +64,15 @@ export async function startDestination(
   const client = new KubeClient(connection);
   const roots = new ResourceStore<ConfigMap>();
   const indexes = createIndexes(config);
-  const { stores, traffic, routes, policies, inboundSettings, endpoints, profiles, inbound, outbound } = indexes;
+  const { stores, traffic, routes, policies, egress, inboundSettings, endpoints, profiles, inbound, outbound } =
+    indexes;
   const findings = new PolicyFindings({
     store: policies,
     context: policyContext(inboundSettings),
     clock: systemClock,
     report: (object, problem) => log.warn({ object }, `has no effect: ${problem}`),
   });
-  const ineffective = new TrafficFindings(stores.services, traffic, config.clusterDomain, (object, problem) =>
+  const ineffective = new TrafficFindings(stores.services, traffic, egress, config.clusterDomain, (object, problem) =>
     log.warn({ object }, `has no effect: ${problem}`),
   );
   const metrics = createDestinationMetrics({
@@ -131,11 +133,12 @@ export async function startDestination(
   const statuses = new StatusWriter({
     sources: [
       ...routeStatusSources(
-        { services: stores.services, routes, clusterDomain: config.clusterDomain },
+        { services: stores.services, routes, egress, clusterDomain: config.clusterDomain },
         policies,
         policyContext(inboundSettings),
       ),
       rateLimitStatusSource(policies, policyContext(inboundSettings)),
+      egressStatusSource(egress),
       ...ruledStatusSources(policies, traffic, effects),
     ].map((source) => withEffect(source, effects)),
     client,

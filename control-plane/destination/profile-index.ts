@@ -11,8 +11,10 @@ import { keyOf } from '#k8s/resources/metadata.ts';
 import type { ContainerPort, Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { byAge } from '../dialects/precedence.ts';
+import { isOpaqueEgress } from '../dialects/egress-network.ts';
 import type { ExternalWorkload } from '../dialects/external-workload.ts';
 import { opaquePortsOfService } from '../dialects/opaque-ports.ts';
+import { EgressNetworks } from '../policy/egress-networks.ts';
 import { TrafficObjects } from '../policy/traffic-objects.ts';
 import { selectEndpoints, type Candidate } from './endpoint-selection.ts';
 import { externalEndpoint } from './external-endpoint.ts';
@@ -36,6 +38,7 @@ export class ProfileIndex {
   readonly #stores: Stores;
   readonly #settings: ProfileSettings;
   readonly #traffic: TrafficObjects;
+  readonly #egress: EgressNetworks;
   readonly #values = new DerivedValues<ProfileState>();
   readonly #servicesByIp = new MultiMap<string, string>();
   readonly #ports: PortKinds;
@@ -48,11 +51,14 @@ export class ProfileIndex {
     settings: ProfileSettings,
     traffic = new TrafficObjects(settings.clusterDomain),
     ports = new PortKinds(settings.opaquePorts),
+    egress = new EgressNetworks({ clusterNetworks: [], globalEgressNamespace: '' }),
   ) {
     this.#stores = stores;
     this.#ports = ports;
     this.#traffic = traffic;
+    this.#egress = egress;
     this.#settings = settings;
+    egress.onChange((namespace) => this.#values.touch(egressTopic(namespace)));
     stores.services.onChange((next, previous) => this.#indexService(next, previous));
     traffic.onChange((key) => {
       const service = stores.services.getByKey(key);
@@ -86,7 +92,8 @@ export class ProfileIndex {
   /** @param ip  canonical text of an address */
   watchAddress(ip: string, port: number, consumer: Consumer): Lease<ProfileState> {
     const key = JSON.stringify(['ip', ip, port, consumer.nodeName, consumer.namespace]);
-    return this.#values.acquire(key, [ipTopic(ip)], () => this.#ofAddress(ip, port, consumer));
+    const topics = [ipTopic(ip), ...this.#egress.namespacesFor(consumer.namespace).map(egressTopic)];
+    return this.#values.acquire(key, topics, () => this.#ofAddress(ip, port, consumer));
   }
 
   watchName(target: ServiceTarget, consumer: Consumer): Lease<ProfileState> {
@@ -114,11 +121,14 @@ export class ProfileIndex {
       const podIp = hosted.ips.find((one) => isV6(one) === isV6(ip)) ?? hosted.ips[0];
       if (mapping !== undefined && podIp !== undefined) return this.#ofWorkload(hosted, podIp, mapping.port, consumer);
     }
-    return this.#ofUnknown(ip, port);
+    const address = parseAddress(ip);
+    const network = address && this.#egress.find(address, consumer.namespace);
+    // The outbound policy of the address says the same.
+    const isOpaque = network && isOpaqueEgress(network, port, this.#settings.opaquePorts);
+    return this.#ofUnknown(ip, port, isOpaque);
   }
 
-  #ofUnknown(ip: string, port: number): ProfileState {
-    const isOpaque = hasPort(this.#settings.opaquePorts, port);
+  #ofUnknown(ip: string, port: number, isOpaque = hasPort(this.#settings.opaquePorts, port)): ProfileState {
     return profile({ isOpaque, endpoint: plainEndpoint(ip, port), retryBudget: DEFAULT_RETRY_BUDGET });
   }
 
@@ -268,6 +278,10 @@ function canonicalIps(ips: readonly string[] | undefined): readonly string[] {
 
 function ipTopic(ip: string): string {
   return `ip ${ip}`;
+}
+
+function egressTopic(namespace: string): string {
+  return `egress ${namespace}`;
 }
 
 function nameTopic(namespace: string, service: string): string {

@@ -24,10 +24,11 @@ const INDEX_SETTINGS: IndexSettings = {
   probeNetworks: [parseNetwork('0.0.0.0/0')!],
   defaultInboundPolicy: defaultValues('0.0.0').proxy.defaultInboundPolicy,
   allowsRequestHeaders: false,
+  globalEgressNamespace: 'global',
 };
 
 type Json = { readonly [field: string]: unknown };
-const NAMESPACES = ['a', 'b'];
+const NAMESPACES = ['a', 'b', 'global'];
 const SERVICE_NAMES = ['web', 'api', 'db'];
 const POD_NAMES = ['p-1', 'p-2', 'p-3', 'p-4', 'p-5'];
 const EXTERNAL_NAMES = ['x-1', 'x-2'];
@@ -35,6 +36,8 @@ const SERVICE_IPS = ['10.96.0.1', '10.96.0.2', '10.96.0.3', 'fd00::1'];
 const POD_IPS = ['10.42.0.1', '10.42.0.2', '10.42.0.3', '10.42.0.4', 'fd01::1'];
 const HOST_IPS = ['192.168.0.1', '192.168.0.2'];
 const PORTS = [80, 8080, 5432];
+/** Outside of the cluster. */
+const OUTSIDE_IPS = ['203.0.113.1', '198.51.100.1', '2001:db8::1'];
 
 /** Objects of a small cluster in which everything meets everything, and some are wrong. */
 class Cluster {
@@ -145,6 +148,7 @@ class Cluster {
   }
 
   #parentRef(): Json {
+    if (this.may(0.3)) return this.#egressParentRef();
     if (this.may(0.2)) return { kind: 'Server', group: 'policy.linkerd.io', name: this.one(SERVICE_NAMES) };
     return {
       kind: this.one(['Service', 'Service', 'Service', 'Gateway']),
@@ -152,6 +156,47 @@ class Cluster {
       name: this.one(SERVICE_NAMES),
       ...(this.may(0.3) && { port: this.one(PORTS) }),
       ...(this.may(0.3) && { namespace: this.one(NAMESPACES) }),
+    };
+  }
+
+  #egressParentRef(): Json {
+    return {
+      kind: 'EgressNetwork',
+      group: 'policy.linkerd.io',
+      name: this.one(SERVICE_NAMES),
+      ...(this.may(0.9) && { port: this.one(PORTS) }),
+      ...(this.may(0.3) && { namespace: this.one(NAMESPACES) }),
+    };
+  }
+
+  #connectionBackendRef(): Json {
+    if (this.may(0.6)) return this.#backendRef();
+    return { group: 'policy.linkerd.io', kind: 'EgressNetwork', name: this.one(SERVICE_NAMES) };
+  }
+
+  tlsRoute(): Json {
+    const hostnames = this.some(['a.test', '*.test', '192.0.2.1'], 0.4);
+    return { spec: { ...(this.tcpRoute()['spec'] as Json), hostnames } };
+  }
+
+  tcpRoute(): Json {
+    const rule = { backendRefs: [this.#connectionBackendRef(), ...(this.may(0.5) ? [this.#backendRef()] : [])] };
+    return { spec: { parentRefs: [this.#parentRef()], rules: this.may(0.9) ? [rule] : [rule, rule] } };
+  }
+
+  egressNetwork(): Json {
+    const networks = this.some(['203.0.113.0/24', '203.0.0.0/8', '0.0.0.0/0', '2001:db8::/32'], 0.5).map((cidr) => ({
+      cidr,
+      ...(this.may(0.5) && { except: this.some(['10.0.0.0/8', '203.0.113.0/25'], 0.5) }),
+    }));
+    return {
+      metadata: {
+        annotations: this.may(0.2) ? { 'config.linkerd.io/opaque-ports': this.one(['80', '8080-9000', 'x']) } : {},
+      },
+      spec: {
+        trafficPolicy: this.one(['Allow', 'Deny', 'Deny', 'Perhaps']),
+        ...(this.may(0.7) && { networks }),
+      },
     };
   }
 
@@ -254,6 +299,9 @@ type Kind = {
 const CUSTOM: Readonly<Record<string, { names?: readonly string[]; make: (cluster: Cluster) => Json }>> = {
   HTTPRoute: { make: (cluster) => cluster.httpRoute() },
   GRPCRoute: { make: (cluster) => cluster.grpcRoute() },
+  TLSRoute: { make: (cluster) => cluster.tlsRoute() },
+  TCPRoute: { make: (cluster) => cluster.tcpRoute() },
+  EgressNetwork: { make: (cluster) => cluster.egressNetwork() },
   ServiceProfile: {
     names: SERVICE_NAMES.flatMap((name) => NAMESPACES.map((namespace) => `${name}.${namespace}.svc.cluster.local`)),
     make: (cluster) => cluster.serviceProfile(),
@@ -300,7 +348,7 @@ function watchAll(indexes: Indexes): ReadonlyMap<string, () => unknown> {
   const add = (name: readonly unknown[], { slot }: { readonly slot: { readonly value: unknown } }): void => {
     watched.set(name.join(' '), () => slot.value);
   };
-  const addresses = [...SERVICE_IPS, ...POD_IPS, ...HOST_IPS];
+  const addresses = [...SERVICE_IPS, ...POD_IPS, ...HOST_IPS, ...OUTSIDE_IPS];
   for (const port of PORTS) {
     for (const namespace of NAMESPACES) {
       const consumer = { namespace, nodeName: namespace === 'a' ? 'n-1' : 'n-2' };

@@ -163,6 +163,42 @@ test('a parent of a route is not told what is wrong with another one, and what o
   assert.deepEqual(versions(), before);
 });
 
+test('EgressNetworks and routes of connections say what became of them, and nothing is written twice', async () => {
+  const t = await setUp(DEFINITIONS);
+  await using _all = t.all;
+  const { client, says } = t;
+  const gateway = 'gateway.networking.k8s.io';
+  const [networks, tls, tcp] = [`egressnetworks.${POLICY}`, `tlsroutes.${gateway}`, `tcproutes.${gateway}`];
+  const create = (resource: string, name: string, spec: object): Promise<unknown> =>
+    client.create(resource, { metadata: { name, namespace: 'shop' }, spec });
+  const settles = async (resource: string, name: string, text: string): Promise<void> => {
+    await eventually(`${resource} ${name}`, () => says(resource, name) === text, DEADLINE_MS).catch(() => {});
+    assert.equal(says(resource, name), text, `${resource} ${name}`);
+  };
+  const egress = { group: POLICY, kind: 'EgressNetwork', name: 'all' };
+  const parentRefs = [{ ...egress, port: 443 }];
+  const rules = [{ backendRefs: [egress] }];
+  const resolved = 'ResolvedRefs=True/ResolvedRefs';
+  const good = `Accepted=True/Accepted ${resolved} tulle.dev/Effective=True/Effective`;
+  await create(tls, 'by-name', { parentRefs, hostnames: ['a.test'], rules });
+  await settles(tls, 'by-name', `Accepted=False/NoMatchingParent ${resolved} tulle.dev/Effective=False/TL0102`);
+  await create(networks, 'all', { trafficPolicy: 'Deny', networks: [{ cidr: '10.1.0.0/16' }] });
+  await settles(networks, 'all', 'Accepted=False/EgressReasonNetworkOverlap tulle.dev/Effective=False/TL0601');
+  await client.patch(networks, 'shop', 'all', 'merge', { spec: { networks: [{ cidr: '203.0.113.0/24' }] } });
+  await settles(networks, 'all', 'Accepted=True/Accepted tulle.dev/Effective=True/Effective');
+  await settles(tls, 'by-name', good);
+  await create(tcp, 'bytes', { parentRefs, rules: [{ backendRefs: [{ name: 'gone', port: 80 }] }] });
+  const displaced = 'Accepted=False/RouteReasonConflicted ResolvedRefs=False/BackendNotFound';
+  await settles(tcp, 'bytes', `${displaced} tulle.dev/Effective=False/TL0103`);
+  const versions = (): readonly unknown[] => [t.versionOf(networks, 'all'), t.versionOf(tls, 'by-name')];
+  const before = versions();
+  const done = Date.now() + 3_000;
+  await eventually('time has passed', () => Date.now() > done, DEADLINE_MS);
+  assert.deepEqual(versions(), before);
+  await client.delete(networks, 'shop', 'all');
+  await settles(tls, 'by-name', `Accepted=False/NoMatchingParent ${resolved} tulle.dev/Effective=False/TL0102`);
+});
+
 test('kinds whose definition has no status are left alone', async () => {
   const withoutStatus = DEFINITIONS.map((definition) => {
     const copy = structuredClone(definition) as { spec: { versions: { subresources?: object }[] } };

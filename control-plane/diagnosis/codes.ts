@@ -35,7 +35,7 @@ export const CODES = {
     'parent-not-found',
     'error',
     'The route is attached to nothing.',
-    'Correct the parentRef, or create the Service.',
+    'Correct the parentRef, or create the Service or EgressNetwork.',
   ),
   TL0103: entry(
     'backend-not-usable',
@@ -43,7 +43,7 @@ export const CODES = {
     'What is sent to the backend fails.',
     'Correct the backendRef, or create the Service and its port.',
   ),
-  TL0104: entry('route-displaced', 'warning', 'A route of another kind takes the Service.', 'Keep routes of one kind.'),
+  TL0104: entry('route-displaced', 'warning', 'A route of another kind takes the parent.', 'Keep routes of one kind.'),
   TL0105: entry(
     'rule-shadowed',
     'warning',
@@ -53,8 +53,8 @@ export const CODES = {
   TL0106: entry(
     'route-on-bytes',
     'warning',
-    'The port carries raw bytes, so routes of HTTP have no effect.',
-    'Remove the port from opaque-ports, or set its appProtocol to http or kubernetes.io/h2c.',
+    'The port carries raw bytes, so routes of HTTP and TLS have no effect.',
+    'Remove the port from opaque-ports, or set its appProtocol to http, kubernetes.io/h2c or https.',
   ),
   TL0107: entry('no-weight', 'warning', 'All weights are 0: every request fails.', 'Give a backend a weight.'),
   TL0108: entry(
@@ -67,7 +67,13 @@ export const CODES = {
     'parent-without-effect',
     'warning',
     'Routes of such a parent have no effect in this version.',
-    'Use a Service or a Server as parent.',
+    'Use a Service or an EgressNetwork as parent; for routes of HTTP and gRPC also a Server.',
+  ),
+  TL0110: entry(
+    'route-on-http',
+    'warning',
+    'The port is declared HTTP, so routes of connections have no effect.',
+    'Use an HTTPRoute, or remove appProtocol.',
   ),
   TL0112: entry(
     'client-field-on-server',
@@ -182,6 +188,30 @@ export const CODES = {
     'warning',
     'An annotation of the proxy has no effect.',
     'Correct its name or value.',
+  ),
+  TL0601: entry(
+    'egress-not-used',
+    'error',
+    'The EgressNetwork is not used at all.',
+    'Leave the addresses of the cluster out of it, by except.',
+  ),
+  TL0602: entry(
+    'egress-displaced',
+    'warning',
+    'An older EgressNetwork decides about the same addresses.',
+    'Keep one of them.',
+  ),
+  TL0603: entry(
+    'egress-escapes-global',
+    'warning',
+    'The namespace has an EgressNetwork of its own, so the global ones do not count for it: other addresses are allowed.',
+    'Let it hold those addresses too, or remove it.',
+  ),
+  TL0604: entry(
+    'egress-annotation',
+    'warning',
+    'An annotation of the EgressNetwork has no effect.',
+    'Correct its value.',
   ),
 } as const satisfies Readonly<Record<string, CodeEntry>>;
 

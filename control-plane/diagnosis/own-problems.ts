@@ -1,8 +1,11 @@
 import { asList, asObject, isObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { connectionRouteProblems, isConnectionRoute } from '../dialects/connection-route.ts';
+import { readEgressNetwork } from '../dialects/egress-network.ts';
 import { fieldsWithoutServer, isServerRouteKind, serverRouteProblems } from '../dialects/inbound-route.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { POLICY_KINDS, problemsOf } from '../dialects/linkerd-servers.ts';
+import { outboundParents } from '../dialects/outbound-parents.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';
@@ -24,7 +27,12 @@ export function refusalsOf(object: CustomObject, context: PolicyContext): readon
 function refusedFields(object: CustomObject, context: PolicyContext): readonly Problem[] {
   if (object.group === 'linkerd.io' && object.kind === 'ServiceProfile')
     return compileServiceProfile(object, ANY_PORT).problems;
-  if (isServerRouteKind(object)) return serverRouteProblems(object);
+  if (isServerRouteKind(object) || isConnectionRoute(object)) {
+    const ofParents = outboundParents(object).flatMap(({ problem }) => problem ?? []);
+    return [...ofParents, ...connectionRouteProblems(object), ...serverRouteProblems(object)];
+  }
+  if (object.group === 'policy.linkerd.io' && object.kind === 'EgressNetwork')
+    return readEgressNetwork(object, context.clusterNetworks).problems;
   const kind = POLICY_KINDS.find((name) => name === object.kind);
   return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
 }

@@ -5,17 +5,9 @@ import type { Backend, Distribution } from '#model/backend.ts';
 import type { Mirror } from '#model/filter.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import type { Timeouts } from '#model/timeouts.ts';
+import { POLICY_GROUP } from './outbound-parents.ts';
 import type { Problem, Problems } from './problem.ts';
 import { readShare } from './route-parts.ts';
-
-/** A Service that a route names as its parent. */
-export type ServiceParent = {
-  readonly index: number; // in spec.parentRefs
-  readonly namespace: string;
-  readonly name: string;
-  readonly port?: number; // absent: all
-  readonly section?: string; // name of a port; absent: all
-};
 
 /** What the translation of a route needs to know about the rest of the cluster. */
 export type RouteContext = {
@@ -42,27 +34,6 @@ export type CompiledRoute<R> = {
 export type RouteProblems = { readonly fatal: Problems; readonly refs: RefProblem[] };
 
 const REF_PROBLEMS_MAX = 8;
-
-/** Parents of a route that are Services: the core group is written "" or, by habit, `core`. */
-export function serviceParents({ spec, namespace }: CustomObject): readonly ServiceParent[] {
-  return asList(spec['parentRefs']).flatMap((value, index) => {
-    const fields = asObject(value);
-    const group = asText(fields['group']);
-    const name = asText(fields['name']);
-    if ((group !== '' && group !== 'core') || fields['kind'] !== 'Service' || name === undefined) return [];
-    const port = asNumber(fields['port']);
-    const section = asText(fields['sectionName']);
-    return [
-      {
-        index,
-        name,
-        namespace: asText(fields['namespace']) ?? namespace,
-        ...(port !== undefined && { port }),
-        ...(section !== undefined && section !== '' && { section }),
-      },
-    ];
-  });
-}
 
 /** Services that backendRefs and mirrors of a route name, by `namespace/name`: the translation depends on them. */
 export function backendServices({ spec, namespace }: CustomObject): readonly string[] {
@@ -165,6 +136,7 @@ function readBackend(
     if (problems.refs.length < REF_PROBLEMS_MAX) problems.refs.push({ field, message, reason });
     return { backend: { ref, target: { kind: 'none' } }, failure: message } as const;
   };
+  if (group === POLICY_GROUP && kind === 'EgressNetwork') return readEgressBackend(ref, port, context.parent, fail);
   if ((group !== '' && group !== 'core') || kind !== 'Service') {
     return fail('InvalidKind', `backends of kind ${kind}${group === '' ? '' : `.${group}`} are not supported`);
   }
@@ -179,6 +151,23 @@ function readBackend(
   }
   const authority = `${name}.${namespace}.svc.${context.clusterDomain}:${port}`;
   return { backend: { ref, target: { kind: 'balancer', authority } } };
+}
+
+/** The address itself that was asked for; only beneath the same EgressNetwork, since nothing else knows one. */
+function readEgressBackend<T>(
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  port: number | undefined,
+  parent: Backend,
+  fail: (reason: RefProblem['reason'], message: string) => T,
+): T | { readonly backend: Backend } {
+  const { ref } = parent;
+  const isParent =
+    ref.type === 'resource' && ref.kind === 'EgressNetwork' && ref.namespace === namespace && ref.name === name;
+  if (!isParent) {
+    return fail('InvalidKind', `EgressNetwork ${namespace}/${name} can be a backend only where it is the parent`);
+  }
+  if (port === undefined || port === ref.port) return { backend: parent };
+  return fail('BackendNotFound', `connections go on to port ${ref.port}, which was asked for: leave port out`);
 }
 
 /** @param field  of the rule */

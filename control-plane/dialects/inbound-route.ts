@@ -30,6 +30,7 @@ export function isServerRouteKind({ group, kind }: { readonly group: string; rea
 
 /** Parents of a route that are Servers. Source: linkerd2 `policy-controller`, inbound route bindings. */
 export function serverParents(object: CustomObject): readonly ServerParent[] {
+  if (!isServerRouteKind(object)) return [];
   return asList(object.spec['parentRefs']).flatMap((value, index) => {
     const fields = asObject(value);
     // What is left out is of the route's own group, and a Gateway.

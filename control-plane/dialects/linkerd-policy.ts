@@ -1,6 +1,6 @@
 import { asList, asObject, asText, isObject, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { containsAddress, parseNetwork, type Network } from '#model/address.ts';
+import { containsNetwork, parseNetwork, type Network } from '#model/address.ts';
 import type { NetworkMatch } from '#model/authorization.ts';
 import { isServerRouteKind } from './inbound-route.ts';
 import { Problems, type Problem } from './problem.ts';
@@ -265,7 +265,8 @@ export function readNetworkAuthentication({ spec }: CustomObject): Reading<reado
   return reading(networks, problems);
 }
 
-function readNetworks(value: unknown, field: string, problems: Problems): readonly NetworkMatch[] {
+/** Reads networks with what is left out of them. @param field  of the list */
+export function readNetworks(value: unknown, field: string, problems: Problems): readonly NetworkMatch[] {
   return asList(value).flatMap((entry, index) => {
     const at = `${field}[${index}]`;
     const { cidr, except } = asObject(entry);
@@ -275,18 +276,14 @@ function readNetworks(value: unknown, field: string, problems: Problems): readon
       const hole = parseNetwork(asText(text) ?? '');
       const here = `${at}.except[${nth}]`;
       if (hole === undefined) problems.add(here, `${show(text)} is not a network such as 10.1.0.0/16`);
-      else if (network !== undefined && contains(hole, network))
+      else if (network !== undefined && containsNetwork(hole, network))
         problems.add(here, `${show(text)} leaves nothing of ${show(cidr)}`);
-      else if (network !== undefined && !contains(network, hole))
+      else if (network !== undefined && !containsNetwork(network, hole))
         problems.add(here, `${show(text)} is not in ${show(cidr)}`);
       return hole === undefined ? [] : [hole];
     });
     return network === undefined ? [] : [{ network, except: holes }];
   });
-}
-
-function contains(outer: Network, inner: Network): boolean {
-  return outer.prefixBits <= inner.prefixBits && containsAddress(outer, inner.address);
 }
 
 /** Reads a ServerAuthorization, the older form of an AuthorizationPolicy. */

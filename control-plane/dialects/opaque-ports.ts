@@ -4,7 +4,7 @@ import type { Problems } from './problem.ts';
 import type { Workload } from './workload.ts';
 
 /** Lists ports that carry raw bytes, on a pod or a Service: numbers, ranges and names of its ports. */
-const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
+export const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
 /** Ports of a workload that carry raw bytes. @param defaults  of workloads without the annotation */
 export function opaquePortsOf(workload: Workload, defaults: PortSet): PortSet {

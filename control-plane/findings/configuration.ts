@@ -4,6 +4,7 @@ import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import type { Subject } from '../diagnosis/diagnosis.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
+import type { EgressNetworks } from '../policy/egress-networks.ts';
 import type { OutboundIndex } from '../policy/outbound-index.ts';
 import type { PolicyStore } from '../policy/policy-store.ts';
 import type { RouteIndex } from '../policy/route-index.ts';
@@ -26,7 +27,8 @@ export type Configuration = {
   readonly routes: RouteIndex;
   readonly policies: PolicyStore;
   readonly traffic: TrafficObjects;
-  readonly outbound: OutboundIndex; // of these Services and routes
+  readonly egress: EgressNetworks;
+  readonly outbound: OutboundIndex; // of these Services, routes and EgressNetworks
   /** Objects of the kinds that the control plane reads. */
   readonly custom: readonly CustomObject[];
   readonly workloadsIn: (namespace: string) => readonly Workload[];

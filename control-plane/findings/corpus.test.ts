@@ -41,6 +41,7 @@ const CONTEXT = {
   policy: policyContextOf(VALUES),
   clusterDomain: VALUES.clusterDomain,
   opaquePorts: parsePortSet(VALUES.proxy.opaquePorts).ports,
+  globalEgressNamespace: VALUES.egress.globalEgressNetworkNamespace,
   defaultNamespace: 'default',
   isRedirectedByNode: false,
 };

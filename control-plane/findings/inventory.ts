@@ -7,6 +7,7 @@ import type { PortSet } from '#model/port-set.ts';
 import { decide, PROXY_CONTAINER } from '../../injector/decision.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
 import { allContainers, parsePod, PodError } from '../../injector/pod.ts';
+import { EgressNetworks } from '../policy/egress-networks.ts';
 import { OutboundIndex, type OutboundSettings } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
@@ -17,6 +18,7 @@ import type { Configuration, ConfigurationContext, Workload } from './configurat
 /** What objects are read with. */
 export type AnalysisContext = ConfigurationContext & {
   readonly opaquePorts: PortSet; // of Services without an annotation
+  readonly globalEgressNamespace: string; // of EgressNetworks for namespaces without one
   readonly defaultNamespace: string; // of objects that name none
   readonly isRedirectedByNode: boolean; // pods need no capability for the redirect
 };
@@ -53,6 +55,7 @@ export class Inventory implements Configuration {
   readonly policies = new PolicyStore(this.routes);
   readonly traffic: TrafficObjects;
   readonly outbound: OutboundIndex;
+  readonly egress: EgressNetworks;
   readonly namespaces = new Namespaces();
   readonly workloads: readonly Workload[];
   readonly #workloads: ReadonlyMap<string, readonly Workload[]>; // by namespace
@@ -63,7 +66,9 @@ export class Inventory implements Configuration {
   constructor(objects: readonly JsonObject[], context: AnalysisContext) {
     this.context = context;
     this.traffic = new TrafficObjects(context.clusterDomain);
-    this.outbound = new OutboundIndex(this.services, outboundSettings(context), this.routes);
+    const settings = outboundSettings(context);
+    this.egress = new EgressNetworks(settings);
+    this.outbound = new OutboundIndex(this.services, settings, this.routes, this.egress);
     this.given = objects.flatMap((object) => identify(object, context.defaultNamespace) ?? []);
     for (const { kind, group, object } of this.given) {
       if (group !== '') continue;
@@ -105,7 +110,7 @@ export class Inventory implements Configuration {
   }
 
   #keepCustom(): readonly CustomObject[] {
-    const kinds = [...this.policies.kinds, ...trafficKinds(this.traffic, this.routes)];
+    const kinds = [...this.policies.kinds, ...trafficKinds(this.traffic, this.routes, this.egress)];
     return this.given.flatMap(({ group, kind, object }) => {
       const known = kinds.find((one) => one.group === group && one.kind === kind);
       const version = known?.versions[0];
@@ -153,8 +158,10 @@ export class Inventory implements Configuration {
   }
 }
 
-function outboundSettings({ clusterDomain, policy, opaquePorts }: AnalysisContext): OutboundSettings {
-  return { clusterDomain, clusterNetworks: policy.clusterNetworks, opaquePorts, allowsRequestHeaders: false };
+function outboundSettings(context: AnalysisContext): OutboundSettings {
+  const { clusterDomain, policy, opaquePorts, globalEgressNamespace } = context;
+  const { clusterNetworks } = policy;
+  return { clusterDomain, clusterNetworks, opaquePorts, globalEgressNamespace, allowsRequestHeaders: false };
 }
 
 function hasAddress({ clusterIps }: Service, object: JsonObject): boolean {

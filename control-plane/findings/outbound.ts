@@ -1,3 +1,4 @@
+import type { IpAddress } from '#model/address.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { Profile } from '#model/profile.ts';
 import type { Configuration } from './configuration.ts';
@@ -11,6 +12,18 @@ export function outboundOf(
   clientNamespace: string,
 ): OutboundPolicy | undefined {
   using lease = outbound.watchName({ namespace, service, port }, clientNamespace);
+  const { value } = lease.slot;
+  return value.kind === 'policy' ? value.policy : undefined;
+}
+
+/** The same for an address. */
+export function outboundOfAddress(
+  { outbound }: Configuration,
+  address: IpAddress,
+  port: number,
+  clientNamespace: string,
+): OutboundPolicy | undefined {
+  using lease = outbound.watchAddress(address, port, clientNamespace);
   const { value } = lease.slot;
   return value.kind === 'policy' ? value.policy : undefined;
 }

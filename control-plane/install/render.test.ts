@@ -220,8 +220,11 @@ describe('the manifest', () => {
 
   test('the definitions of Gateway API are apart, whole, and short enough for `kubectl apply`', () => {
     const names = renderGatewayApiCrds().map(({ metadata }) => metadata.name);
-    const group = 'gateway.networking.k8s.io';
-    assert.deepEqual(names, [`grpcroutes.${group}`, `httproutes.${group}`, `referencegrants.${group}`]);
+    const plurals = ['grpcroutes', 'httproutes', 'referencegrants', 'tcproutes', 'tlsroutes'];
+    assert.deepEqual(
+      names,
+      plurals.map((plural) => `${plural}.gateway.networking.k8s.io`),
+    );
     for (const crd of renderGatewayApiCrds()) assert.ok(JSON.stringify(crd).length < 200_000);
     assert.ok(renderCrds(values).every(({ metadata }) => !names.includes(metadata.name)));
   });
@@ -279,12 +282,12 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
     'discovery.k8s.io/endpointslices: list,watch,create,update',
     'workload.linkerd.io/externalworkloads: list,watch',
     'apiextensions.k8s.io/customresourcedefinitions: list,watch',
-    'policy.linkerd.io/authorizationpolicies,httplocalratelimitpolicies,httproutes,meshtlsauthentications,networkauthentications,serverauthorizations,servers: list,watch',
+    'policy.linkerd.io/authorizationpolicies,egressnetworks,httplocalratelimitpolicies,httproutes,meshtlsauthentications,networkauthentications,serverauthorizations,servers: list,watch',
     'linkerd.io/serviceprofiles: list,watch',
     'split.smi-spec.io/trafficsplits: list,watch',
-    'gateway.networking.k8s.io/httproutes,grpcroutes: list,watch',
-    'gateway.networking.k8s.io/httproutes/status,grpcroutes/status: patch',
-    'policy.linkerd.io/authorizationpolicies/status,httplocalratelimitpolicies/status,httproutes/status,meshtlsauthentications/status,networkauthentications/status,serverauthorizations/status,servers/status: patch',
+    'gateway.networking.k8s.io/httproutes,grpcroutes,tlsroutes,tcproutes: list,watch',
+    'gateway.networking.k8s.io/httproutes/status,grpcroutes/status,tlsroutes/status,tcproutes/status: patch',
+    'policy.linkerd.io/authorizationpolicies/status,egressnetworks/status,httplocalratelimitpolicies/status,httproutes/status,meshtlsauthentications/status,networkauthentications/status,serverauthorizations/status,servers/status: patch',
     'linkerd.io/serviceprofiles/status: patch',
     'split.smi-spec.io/trafficsplits/status: patch',
   ],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { test } from 'node:test';
-import { containsAddress, formatAddress, formatNetwork, parseAddress, parseNetwork } from './address.ts';
+import { addressBeside, containsAddress, formatAddress, formatNetwork, parseAddress, parseNetwork } from './address.ts';
 
 test('addresses are printed in canonical form', () => {
   const cases: readonly (readonly [string, string])[] = [
@@ -75,4 +75,25 @@ test('a network contains what shares its prefix', () => {
   assert.equal(contains('2001:db8::/33', '2001:db8:7fff::'), true);
   assert.equal(formatNetwork(parseNetwork('10.1.2.3/16')!), '10.1.0.0/16');
   assert.equal(formatNetwork(parseNetwork('fd00::1')!), 'fd00::1/128');
+});
+
+test('an address beside other blocks is in none of them, and there is none when they hold all of it', () => {
+  const beside = (block: string, ...others: readonly string[]): string | undefined => {
+    const found = addressBeside(
+      others.map((text) => parseNetwork(text)!),
+      parseNetwork(block)!,
+    );
+    return found && formatAddress(found);
+  };
+  assert.equal(beside('10.0.0.0/8'), '10.0.0.0');
+  assert.equal(beside('10.0.0.0/8', '11.0.0.0/8', 'fd00::/8'), '10.0.0.0');
+  assert.equal(beside('10.0.0.0/8', '10.0.0.0/9'), '10.128.0.0');
+  assert.equal(beside('10.0.0.0/8', '10.0.0.0/9', '10.128.0.0/10', '10.192.0.0/11'), '10.224.0.0');
+  assert.equal(beside('10.0.0.0/30', '10.0.0.0/32', '10.0.0.1/32', '10.0.0.2/32'), '10.0.0.3');
+  assert.equal(beside('0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1'), undefined);
+  assert.equal(beside('10.0.0.0/8', '0.0.0.0/0'), undefined);
+  assert.equal(beside('10.0.0.0/31', '10.0.0.0/32', '10.0.0.1/32'), undefined);
+  assert.equal(beside('10.0.0.1/32', '10.0.0.1/32'), undefined);
+  assert.equal(beside('2001:db8::/32', '2001:db8::/33', '2001:db8:8000::/34'), '2001:db8:c000::');
+  assert.equal(beside('2001:db8::/127', '2001:db8::/128'), '2001:db8::1');
 });

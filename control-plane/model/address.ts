@@ -121,6 +121,35 @@ export function containsAddress(block: Network, address: IpAddress): boolean {
   return true;
 }
 
+/** Whether a block is the other or a part of it. */
+export function containsNetwork(outer: Network, inner: Network): boolean {
+  return outer.prefixBits <= inner.prefixBits && containsAddress(outer, inner.address);
+}
+
+/** The two halves of a block; none of a single address. */
+function halves({ address, prefixBits }: Network): readonly Network[] {
+  if (prefixBits === address.length * 32) return [];
+  const upper = address.map((word, index) => {
+    const bit = prefixBits - index * 32;
+    return bit >= 0 && bit < 32 ? (word | (1 << (31 - bit))) >>> 0 : word;
+  });
+  const [first = 0, second = 0, third = 0, fourth = 0] = upper;
+  const other: IpAddress = address.length === 1 ? [first] : [first, second, third, fourth];
+  return [address, other].map((half) => network(half, prefixBits + 1));
+}
+
+/** @returns an address of a block that is in none of several others; nothing when they hold all of it */
+export function addressBeside(others: readonly Network[], block: Network): IpAddress | undefined {
+  if (others.some((other) => containsNetwork(other, block))) return undefined;
+  const within = others.filter((other) => containsNetwork(block, other));
+  if (within.length === 0) return block.address;
+  for (const half of halves(block)) {
+    const address = addressBeside(within, half);
+    if (address !== undefined) return address;
+  }
+  return undefined;
+}
+
 /** Bits of word `index` that belong to a prefix. */
 function wordMask(prefixBits: number, index: number): number {
   const bits = Math.min(32, Math.max(0, prefixBits - index * 32));

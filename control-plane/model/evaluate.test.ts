@@ -225,3 +225,34 @@ test('where a verdict is said to be uniform, no request changes it', () => {
   }
   assert.ok(uniform > 300, `${uniform} uniform policies were tried`);
 });
+
+test('a route that is built in is named with what it is of', () => {
+  const egress: ResourceRef = { ...(object('EgressNetwork', 'all') as object), port: 443 } as ResourceRef;
+  const forward: Backend = {
+    ref: egress,
+    target: { kind: 'forward', endpoint: { address: '203.0.113.1', port: 443, weight: 1, labels: {} } },
+  };
+  const distribution = { kind: 'first-available', backends: [{ backend: forward, filters: [] }] } as const;
+  const allowed = object('TLSRoute', 'allowed');
+  const protocol: OutboundPolicy['protocol'] = {
+    kind: 'tls',
+    routes: [
+      { ref: allowed, serverNames: [{ kind: 'exact', host: 'a.test' }], filters: [], distribution },
+      {
+        ref: { type: 'default', name: 'tls-egress-deny' },
+        serverNames: [],
+        filters: [{ kind: 'forbidden' }],
+        distribution,
+      },
+    ],
+  };
+  const known = { policy: { ref: egress, protocol } };
+  const ofName = (name?: string) => {
+    const verdict = evaluateConnection(known, name);
+    return verdict.kind === 'routed' ? [verdict.decider, verdict.filters] : verdict.kind;
+  };
+  assert.deepEqual(ofName('a.test'), [{ ref: allowed }, []]);
+  const deny = { ref: { type: 'default', name: 'tls-egress-deny' }, target: egress };
+  assert.deepEqual(ofName('b.test'), [deny, [{ kind: 'forbidden' }]]);
+  assert.equal(ofName(), 'no-route');
+});

@@ -23,6 +23,7 @@ import type { Timeouts } from './timeouts.ts';
 export type Decider = {
   readonly ref: ResourceRef;
   readonly rule?: number; // of spec.rules or spec.routes; absent: the whole object, or not known
+  readonly target?: ResourceRef; // whose built-in route decides; absent where the route is of an object
 };
 
 /** What the proxy of a server does with a connection or a request. */
@@ -92,7 +93,7 @@ export function evaluateOutbound(known: OutboundKnowledge, request: RequestHead)
   if (policy === undefined) return { ...UNROUTED, ...fallback(profile) };
   const { protocol } = policy;
   if (protocol.kind === 'opaque' || protocol.kind === 'tls') return evaluateConnection(known);
-  const found = mostSpecific(candidatesOf(protocol), request);
+  const found = mostSpecific(candidatesOf(policy.ref, protocol), request);
   if (found !== undefined) return found.outcome;
   const reason = `no route of ${formatResourceRef(policy.ref)} matches ${request.method} ${request.path}`;
   return { kind: 'no-route', decider: { ref: policy.ref }, reason };
@@ -112,14 +113,16 @@ export function evaluateConnection({ profile, policy }: OutboundKnowledge, serve
   if (policy === undefined || protocol === undefined) return { ...UNROUTED, ...fallback(profile) };
   if (protocol.kind === 'tls') {
     const route = serverName && mostSpecificHost(protocol.routes, ({ serverNames }) => serverNames, serverName);
-    if (route) return ofConnectionRoute(route);
+    if (route) return ofConnectionRoute(policy.ref, route);
     const reason = serverName
       ? `no route matches the server name ${serverName}`
       : 'the routes go by the server name of TLS (SNI), and the client has shown none';
     return { kind: 'no-route', decider: { ref: policy.ref }, reason };
   }
   // A port that is declared HTTP is not looked into either: what is not HTTP goes to the Service itself.
-  return 'opaque' in protocol ? ofConnectionRoute(protocol.opaque) : { ...UNROUTED, ...fallback(profile, policy) };
+  return 'opaque' in protocol
+    ? ofConnectionRoute(policy.ref, protocol.opaque)
+    : { ...UNROUTED, ...fallback(profile, policy) };
 }
 
 const UNROUTED = { kind: 'routed', filters: [], shares: [], timeouts: {} } as const;
@@ -150,24 +153,28 @@ function targetShares(profile: Profile): readonly Share[] {
   return shares(targets.map(({ ref, weight }) => ({ ref: ref ?? parent, weight })));
 }
 
-function candidatesOf(protocol: Exclude<OutboundProtocol, { readonly kind: 'opaque' | 'tls' }>): readonly Candidate[] {
+function candidatesOf(
+  target: ResourceRef,
+  protocol: Exclude<OutboundProtocol, { readonly kind: 'opaque' | 'tls' }>,
+): readonly Candidate[] {
   if (protocol.kind === 'grpc') {
     return protocol.routes.flatMap(({ ref, hosts, rules }) =>
       rules.map((rule) => ({
         score: (request: RequestHead) => withHost(hosts, request, bestGrpcMatch(rule.matches, request)),
-        outcome: ofRule(ref, rule),
+        outcome: ofRule(target, ref, rule),
       })),
     );
   }
   return protocol.routes.flatMap(({ ref, hosts, rules }) =>
     rules.map((rule) => ({
       score: (request: RequestHead) => withHost(hosts, request, bestMatch(rule.matches, request)),
-      outcome: ofRule(ref, rule),
+      outcome: ofRule(target, ref, rule),
     })),
   );
 }
 
 function ofRule(
+  target: ResourceRef,
   ref: ResourceRef,
   rule: {
     readonly index?: number;
@@ -178,7 +185,7 @@ function ofRule(
   },
 ): Candidate['outcome'] {
   const { index, filters, distribution, timeouts, retry } = rule;
-  const decider = { ref, ...(index !== undefined && { rule: index }) };
+  const decider = { ...decidedBy(target, ref), ...(index !== undefined && { rule: index }) };
   return {
     kind: 'routed',
     decider,
@@ -189,13 +196,21 @@ function ofRule(
   };
 }
 
-function ofConnectionRoute(route: {
-  readonly ref: ResourceRef;
-  readonly filters: readonly OpaqueFilter[];
-  readonly distribution: Distribution<OpaqueFilter>;
-}): OutboundVerdict {
+function ofConnectionRoute(
+  target: ResourceRef,
+  route: {
+    readonly ref: ResourceRef;
+    readonly filters: readonly OpaqueFilter[];
+    readonly distribution: Distribution<OpaqueFilter>;
+  },
+): OutboundVerdict {
   const { ref, filters, distribution } = route;
-  return { ...UNROUTED, decider: { ref }, filters, shares: distributed(distribution) };
+  return { ...UNROUTED, decider: decidedBy(target, ref), filters, shares: distributed(distribution) };
+}
+
+/** A route that is built in says little without what it is of, such as an EgressNetwork that denies. */
+function decidedBy(target: ResourceRef, ref: ResourceRef): Decider {
+  return ref.type === 'default' && target.type === 'resource' ? { ref, target } : { ref };
 }
 
 /** What share each backend of a rule gets. Of backends that are tried in order the first gets everything, as long as it can answer. */

@@ -16,6 +16,7 @@ import { Patterns } from '#runtime/pattern.ts';
 import { InboundIndex } from './inbound-index.ts';
 import { policyContext, type InboundSettings } from './inbound-policy.ts';
 import { PolicyStore } from './policy-store.ts';
+import { EgressNetworks } from './egress-networks.ts';
 import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
 import { routeStatusSources } from './route-status-source.ts';
 
@@ -193,7 +194,8 @@ describe('routes of a Server', () => {
 test('the status of a route follows its Server, beside what it is for Services', () => {
   const cluster = new Cluster();
   const { services, routes, policies } = cluster;
-  const context = { services, routes, clusterDomain: 'cluster.local' };
+  const egress = new EgressNetworks({ clusterNetworks: [], globalEgressNamespace: '' });
+  const context = { services, routes, egress, clusterDomain: 'cluster.local' };
   const [source] = routeStatusSources(context, policies, policyContext(SETTINGS));
   assert.ok(source);
   const told: string[] = [];

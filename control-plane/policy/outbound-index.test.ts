@@ -15,6 +15,7 @@ const SETTINGS = {
   clusterNetworks: [parseNetwork('10.0.0.0/8')!],
   opaquePorts: { ranges: [[6379, 6379]] as const },
   allowsRequestHeaders: false,
+  globalEgressNamespace: 'linkerd-egress',
 };
 
 function setUp() {

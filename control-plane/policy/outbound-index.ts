@@ -1,6 +1,13 @@
 import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
-import { containsAddress, formatAddress, parseAddress, type IpAddress, type Network } from '#model/address.ts';
+import {
+  containsAddress,
+  formatAddress,
+  formatSocketAddress,
+  parseAddress,
+  type IpAddress,
+  type Network,
+} from '#model/address.ts';
 import type { Backend } from '#model/backend.ts';
 import { DEFAULT_WEIGHT } from '#model/endpoint.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
@@ -11,9 +18,12 @@ import { MultiMap } from '#runtime/multi-map.ts';
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Service } from '#k8s/resources/service.ts';
+import { isOpaqueEgress, type EgressNetwork } from '../dialects/egress-network.ts';
 import { opaquePortsOfService } from '../dialects/opaque-ports.ts';
+import { egressRoutes, plainProtocol, serviceRoutes, UNDEFINED_PORT } from './built-in-routes.ts';
+import { EgressNetworks } from './egress-networks.ts';
 import { RouteIndex } from './route-index.ts';
-import { plainProtocol, serviceProtocol, UNDEFINED_PORT } from './service-protocol.ts';
+import { DETECT_TIMEOUT_MS, targetProtocol } from './target-protocol.ts';
 
 /** What policies depend on besides the objects of the cluster. */
 export type OutboundSettings = {
@@ -21,6 +31,7 @@ export type OutboundSettings = {
   readonly clusterNetworks: readonly Network[];
   readonly opaquePorts: PortSet; // of Services without an annotation
   readonly allowsRequestHeaders: boolean; // requests on routes may override timeouts and retries
+  readonly globalEgressNamespace: string; // of EgressNetworks for namespaces without one
 };
 
 /** The policy of a target now, or why there is none. */
@@ -33,16 +44,28 @@ export class OutboundIndex {
   readonly #services: ResourceStore<Service>;
   readonly #settings: OutboundSettings;
   readonly #routes: RouteIndex;
+  readonly #egress: EgressNetworks;
   readonly #values = new DerivedValues<OutboundState>();
   readonly #servicesByIp = new MultiMap<string, string>();
 
   /** @param routes  of the same Services */
-  constructor(services: ResourceStore<Service>, settings: OutboundSettings, routes = new RouteIndex(services)) {
+  constructor(
+    services: ResourceStore<Service>,
+    settings: OutboundSettings,
+    routes = new RouteIndex(services),
+    egress = new EgressNetworks(settings),
+  ) {
     this.#services = services;
     this.#routes = routes;
+    this.#egress = egress;
     this.#settings = settings;
     services.onChange((next, previous) => this.#indexService(next, previous));
-    routes.onChange((key) => this.#touch(key, this.#services.getByKey(key)));
+    routes.onChange(({ kind, namespace, name }) => {
+      const key = keyOf(namespace, name);
+      if (kind === 'Service') this.#touch(key, this.#services.getByKey(key));
+      else this.#values.touch(egressTopic(namespace));
+    });
+    egress.onChange((namespace) => this.#values.touch(egressTopic(namespace)));
   }
 
   get watchedCount(): number {
@@ -53,7 +76,8 @@ export class OutboundIndex {
   watchAddress(address: IpAddress, port: number, clientNamespace?: string): Lease<OutboundState> {
     const ip = formatAddress(address);
     const key = JSON.stringify([ip, port, clientNamespace]);
-    return this.#values.acquire(key, [ip], () => this.#ofAddress(address, port, clientNamespace));
+    const topics = [ip, ...this.#egress.namespacesFor(clientNamespace).map(egressTopic)];
+    return this.#values.acquire(key, topics, () => this.#ofAddress(address, port, clientNamespace));
   }
 
   /** Of an instance of a headless Service there is none: what its profile says counts. */
@@ -80,13 +104,38 @@ export class OutboundIndex {
     const [service, other] = [...this.#servicesByIp.get(ip)].map((key) => this.#services.getByKey(key));
     if (other !== undefined) return failed(status.FAILED_PRECONDITION, `more than one Service has the address ${ip}`);
     if (service !== undefined) return this.#ofService(service, port, clientNamespace);
+    const network = this.#egress.find(address, clientNamespace);
+    if (network !== undefined) return this.#ofEgress(network, ip, port, clientNamespace);
     // A pod or a node: the proxy goes by what the profile says.
     if (this.#settings.clusterNetworks.some((block) => containsAddress(block, address))) {
       return failed(status.NOT_FOUND, `${ip} is no address of a Service`);
     }
     const endpoint = { address: ip, port, weight: DEFAULT_WEIGHT, labels: {} };
     const ref = { type: 'default', name: 'egress-fallback' } as const;
-    return { kind: 'policy', policy: { ref, protocol: plainProtocol({ ref, target: { kind: 'forward', endpoint } }) } };
+    return {
+      kind: 'policy',
+      policy: { ref, protocol: plainProtocol({ ref, target: { kind: 'forward', endpoint } }, DETECT_TIMEOUT_MS) },
+    };
+  }
+
+  #ofEgress(network: EgressNetwork, ip: string, port: number, clientNamespace: string | undefined): OutboundState {
+    const { namespace, name, annotations, group, kind } = network.object;
+    const { clusterDomain, opaquePorts, allowsRequestHeaders } = this.#settings;
+    const ref = { type: 'resource', group, kind, name, namespace, port } as const;
+    const endpoint = { address: ip, port, weight: DEFAULT_WEIGHT, labels: {} };
+    const parent: Backend = { ref, target: { kind: 'forward', endpoint } };
+    const target = `${kind} ${namespace}/${name}`;
+    const denial = network.isAllowed ? undefined : `${target} denies ${formatSocketAddress(ip, port)}`;
+    const protocol = targetProtocol({
+      namespace,
+      annotations,
+      isOpaque: isOpaqueEgress(network, port, opaquePorts),
+      routes: this.#routes.attachedToEgress(network.object, port),
+      clientNamespace,
+      context: { parent, clusterDomain, allowsRequestHeaders, serviceOf: (ns, one) => this.#services.get(ns, one) },
+      builtIn: (read) => egressRoutes(parent, read, denial),
+    });
+    return { kind: 'policy', policy: { ref, protocol } };
   }
 
   #ofService(service: Service, portNumber: number, clientNamespace: string | undefined): OutboundState {
@@ -99,18 +148,15 @@ export class OutboundIndex {
     }
     const authority = `${name}.${namespace}.svc.${clusterDomain}:${portNumber}`;
     const parent: Backend = { ref, target: { kind: 'balancer', authority } };
-    const protocol = serviceProtocol({
-      service,
-      port,
+    const protocol = targetProtocol({
+      namespace,
+      annotations: service.annotations,
+      ...(port.appProtocol !== undefined && { appProtocol: port.appProtocol }),
       isOpaque: hasPort(opaquePortsOfService(service, opaquePorts), portNumber),
       routes: this.#routes.attached(service, port),
       clientNamespace,
-      context: {
-        parent,
-        clusterDomain,
-        allowsRequestHeaders,
-        serviceOf: (ns, backend) => this.#services.get(ns, backend),
-      },
+      context: { parent, clusterDomain, allowsRequestHeaders, serviceOf: (ns, one) => this.#services.get(ns, one) },
+      builtIn: (read) => serviceRoutes(parent, read),
     });
     return { kind: 'policy', policy: { ref, protocol } };
   }
@@ -142,6 +188,10 @@ function addressesOf(service: Service | undefined): readonly string[] {
     const address = parseAddress(text);
     return address === undefined ? [] : [formatAddress(address)];
   });
+}
+
+function egressTopic(namespace: string): string {
+  return `egress ${namespace}`;
 }
 
 function failed(code: status, details: string): OutboundState {

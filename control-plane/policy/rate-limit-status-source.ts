@@ -1,8 +1,7 @@
-import { asList, asObject } from '#k8s/json.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { judgeRateLimit } from '../dialects/linkerd-servers.ts';
 import type { PolicyStore } from './policy-store.ts';
-import { dated, type StatusSource } from './status-writer.ts';
+import { withCondition, type StatusSource } from './status-writer.ts';
 
 const KIND = 'HTTPLocalRateLimitPolicy';
 
@@ -21,10 +20,9 @@ export function rateLimitStatusSource(policies: PolicyStore, context: PolicyCont
     },
     statusOf(object, now) {
       const { isAccepted, reason, message } = judgeRateLimit(object, policies, context);
-      const before = asList(object.status['conditions']);
-      const others = before.filter((one) => asObject(one)['type'] !== 'Accepted');
-      const condition = { type: 'Accepted', status: isAccepted ? 'True' : 'False', reason, message } as const;
-      return { targetRef: object.spec['targetRef'], conditions: [...others, dated(condition, object, before, now)] };
+      const status = isAccepted ? 'True' : 'False';
+      const conditions = withCondition(object, { type: 'Accepted', status, reason, message }, now);
+      return { targetRef: object.spec['targetRef'], conditions };
     },
   };
 }

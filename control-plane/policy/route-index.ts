@@ -1,12 +1,13 @@
 import { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { keyOf } from '#k8s/resources/metadata.ts';
+import { keyOf, type Metadata } from '#k8s/resources/metadata.ts';
 import type { Service, ServicePort } from '#k8s/resources/service.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
 import { serverParents } from '../dialects/inbound-route.ts';
-import { backendServices, serviceParents, type ServiceParent } from '../dialects/gateway-api.ts';
+import { backendServices } from '../dialects/gateway-api.ts';
+import { outboundParents, type OutboundParent } from '../dialects/outbound-parents.ts';
 
-/** Kinds of routes that can be attached to a Service or a Server, with the versions that are read. */
+/** Kinds of routes that can be attached to a Service, an EgressNetwork or a Server, with the versions that are read. */
 export const ROUTE_KINDS = [
   { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', plural: 'httproutes', versions: ['v1'] },
   { group: 'gateway.networking.k8s.io', kind: 'GRPCRoute', plural: 'grpcroutes', versions: ['v1'] },
@@ -16,15 +17,25 @@ export const ROUTE_KINDS = [
     plural: 'httproutes',
     versions: ['v1beta3', 'v1beta2', 'v1beta1'],
   },
+  {
+    group: 'gateway.networking.k8s.io',
+    kind: 'TLSRoute',
+    plural: 'tlsroutes',
+    versions: ['v1', 'v1alpha3', 'v1alpha2'],
+  },
+  { group: 'gateway.networking.k8s.io', kind: 'TCPRoute', plural: 'tcproutes', versions: ['v1', 'v1alpha2'] },
 ] as const;
 
-/** Told of a Service whose routes, or what these depend on, have changed: `namespace/name`. */
-type ParentListener = (serviceKey: string) => void;
+/** What routes on the side of clients are attached to. */
+export type RouteParent = Pick<OutboundParent, 'kind' | 'namespace' | 'name'>;
+
+/** Told of a parent whose routes, or what these depend on, have changed. */
+type ParentListener = (parent: RouteParent) => void;
 
 /** Told of a namespace in which routes of Servers have changed. */
 type ServerRouteListener = (namespace: string) => void;
 
-/** Routes by the Services and Servers that they are attached to. As large as the cluster has routes. */
+/** Routes by what they are attached to. As large as the cluster has routes. */
 export class RouteIndex {
   /** One for each of `ROUTE_KINDS`, in the same order. */
   readonly stores: readonly ResourceStore<CustomObject>[];
@@ -51,15 +62,27 @@ export class RouteIndex {
     this.#listeners.push(listener);
   }
 
-  /** Routes that name a Service as parent. */
-  ofService(serviceKey: string): ReadonlySet<CustomObject> {
-    return this.#byParent.get(serviceKey);
+  /** Routes that name something as parent. */
+  ofParent(parent: RouteParent): ReadonlySet<CustomObject> {
+    return this.#byParent.get(parentKey(parent));
   }
 
   /** Routes of a Service that hold for one of its ports. */
   attached(service: Service, port: ServicePort): readonly CustomObject[] {
-    const routes = [...this.ofService(keyOf(service.namespace, service.name))];
-    return routes.filter((route) => serviceParents(route).some((parent) => isAttached(parent, service, port)));
+    return this.#holding({ kind: 'Service', ...service }, (parent) => isAttached(parent, service, port));
+  }
+
+  /** Routes of an EgressNetwork that hold for a port. */
+  attachedToEgress({ namespace, name }: Pick<Metadata, 'namespace' | 'name'>, port: number): readonly CustomObject[] {
+    return this.#holding({ kind: 'EgressNetwork', namespace, name }, (parent) => {
+      return parent.problem === undefined && parent.port === port;
+    });
+  }
+
+  #holding(of: RouteParent, holds: (parent: OutboundParent) => boolean): readonly CustomObject[] {
+    const key = parentKey(of);
+    const isOne = (parent: OutboundParent): boolean => parentKey(parent) === key && holds(parent);
+    return [...this.ofParent(of)].filter((route) => outboundParents(route).some(isOne));
   }
 
   /** Routes of a namespace that name Servers as parents. */
@@ -79,12 +102,12 @@ export class RouteIndex {
 
   #indexRoute(next: CustomObject | undefined, previous: CustomObject | undefined): void {
     if (previous !== undefined) {
-      for (const key of parentKeys(previous)) this.#byParent.delete(key, previous);
+      for (const key of parentsOf(previous).keys()) this.#byParent.delete(key, previous);
       for (const key of backendServices(previous)) this.#byBackend.delete(key, previous);
       this.#ofServers.delete(previous.namespace, previous);
     }
     if (next !== undefined) {
-      for (const key of parentKeys(next)) this.#byParent.add(key, next);
+      for (const key of parentsOf(next).keys()) this.#byParent.add(key, next);
       for (const key of backendServices(next)) this.#byBackend.add(key, next);
       if (serverParents(next).length > 0) this.#ofServers.add(next.namespace, next);
     }
@@ -95,12 +118,14 @@ export class RouteIndex {
   }
 
   #notify(route: CustomObject): void {
-    for (const key of parentKeys(route)) for (const listener of this.#listeners) listener(key);
+    for (const parent of parentsOf(route).values()) for (const listener of this.#listeners) listener(parent);
   }
 }
 
-export function isAttached(parent: ServiceParent, service: Service, port: ServicePort): boolean {
+/** Whether a parent is a port of a Service. */
+export function isAttached(parent: OutboundParent, service: Service, port: ServicePort): boolean {
   return (
+    parent.kind === 'Service' &&
     parent.namespace === service.namespace &&
     parent.name === service.name &&
     (parent.port === undefined || parent.port === port.port) &&
@@ -108,6 +133,11 @@ export function isAttached(parent: ServiceParent, service: Service, port: Servic
   );
 }
 
-function parentKeys(route: CustomObject): ReadonlySet<string> {
-  return new Set(serviceParents(route).map(({ namespace, name }) => keyOf(namespace, name)));
+function parentKey({ kind, namespace, name }: RouteParent): string {
+  return `${kind} ${keyOf(namespace, name)}`;
+}
+
+/** Each parent once, by its key. */
+function parentsOf(route: CustomObject): ReadonlyMap<string, RouteParent> {
+  return new Map(outboundParents(route).map((parent) => [parentKey(parent), parent]));
 }

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { asList, asObject, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { keyOf } from '#k8s/resources/metadata.ts';
+import { keyOf, type Metadata } from '#k8s/resources/metadata.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import type { PolicyStore } from './policy-store.ts';
+import type { RouteParent } from './route-index.ts';
 import { judgeRoute, judgeRouteOnServers, type RouteCondition, type StatusContext } from './route-status.ts';
 import { CONTROLLER_NAME, dated, type StatusSource } from './status-writer.ts';
 
@@ -13,29 +14,33 @@ export function routeStatusSources(
   policies: PolicyStore,
   policyContext: PolicyContext,
 ): readonly StatusSource[] {
-  const { services, routes } = context;
+  const { services, routes, egress } = context;
   return routes.stores.map((store) => ({
     keys: () => [...store.values()].map(({ namespace, name }) => keyOf(namespace, name)),
     get: (key) => store.getByKey(key),
     onChange(listener) {
-      const ofService = (serviceKey: string): void => {
-        for (const { namespace, name, uid } of routes.ofService(serviceKey)) {
+      const ofParent = (parent: RouteParent): void => {
+        for (const { namespace, name, uid } of routes.ofParent(parent)) {
           if (store.get(namespace, name)?.uid === uid) listener(keyOf(namespace, name));
         }
       };
       store.onChange((next) => {
         if (next !== undefined) listener(keyOf(next.namespace, next.name));
       });
-      routes.onChange(ofService);
+      routes.onChange(ofParent);
       policies.onChange((namespace) => {
         for (const { name, uid } of routes.ofServers(namespace)) {
           if (store.get(namespace, name)?.uid === uid) listener(keyOf(namespace, name));
         }
       });
-      services.onChange((next, previous) => {
-        const { namespace = '', name = '' } = next ?? previous ?? {};
-        ofService(keyOf(namespace, name));
-      });
+      const ofKind =
+        (kind: RouteParent['kind']) =>
+        (next: Metadata | undefined, previous: Metadata | undefined): void => {
+          const { namespace = '', name = '' } = next ?? previous ?? {};
+          ofParent({ kind, namespace, name });
+        };
+      services.onChange(ofKind('Service'));
+      egress.store.onChange(ofKind('EgressNetwork'));
     },
     statusOf(object, now) {
       const verdicts = [...judgeRoute(object, context), ...judgeRouteOnServers(object, policies, policyContext)];

@@ -2,15 +2,18 @@ import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import type { Backend } from '#model/backend.ts';
-import type { GrpcRoute, HttpRoute } from '#model/route.ts';
-import type { CompiledRoute, RouteContext, ServiceParent } from '../dialects/gateway-api.ts';
-import { serviceParents } from '../dialects/gateway-api.ts';
+import type { GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
+import { compileTcpRoute, compileTlsRoute } from '../dialects/connection-route.ts';
+import { judgeEgressNetwork } from '../dialects/egress-network.ts';
+import type { CompiledRoute, RouteContext } from '../dialects/gateway-api.ts';
+import { outboundParents, POLICY_GROUP, type OutboundParent } from '../dialects/outbound-parents.ts';
 import { serverParents, type ServerParent } from '../dialects/inbound-route.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { judgeServerRoute, type ServerRouteObjects } from '../dialects/server-routes.ts';
 import { compileGrpcRoute } from '../dialects/grpc-route.ts';
 import { compileHttpRoute } from '../dialects/http-route.ts';
 import { formatProblems } from '../dialects/problem.ts';
+import type { EgressNetworks } from './egress-networks.ts';
 import { isAttached, type RouteIndex } from './route-index.ts';
 import type { Condition } from './status-writer.ts';
 
@@ -18,21 +21,21 @@ import type { Condition } from './status-writer.ts';
 export type RouteCondition = Condition & { readonly type: 'Accepted' | 'ResolvedRefs' };
 
 /** What became of a route on one of its parents. */
-export type ParentVerdict = { readonly parent: ServiceParent; readonly conditions: readonly RouteCondition[] };
+export type ParentVerdict = { readonly parent: OutboundParent; readonly conditions: readonly RouteCondition[] };
 
 export type StatusContext = {
   readonly services: ResourceStore<Service>;
   readonly routes: RouteIndex;
+  readonly egress: EgressNetworks;
   readonly clusterDomain: string;
 };
 
-/** Judges a route for each Service that it names as parent; nothing for other parents. */
+/** Judges a route for each Service and EgressNetwork that it names as parent; nothing for other parents. */
 export function judgeRoute(object: CustomObject, context: StatusContext): readonly ParentVerdict[] {
-  const parents = serviceParents(object);
-  if (parents.length === 0) return [];
-  const compiled = readRoute(object, context);
-  const resolved = judgeRefs(compiled);
-  return parents.map((parent) => ({ parent, conditions: [judgeParent(object, parent, compiled, context), resolved] }));
+  return outboundParents(object).map((parent) => {
+    const compiled = readRoute(object, parent, context);
+    return { parent, conditions: [judgeParent(object, parent, compiled, context), judgeRefs(compiled)] };
+  });
 }
 
 /** Judges a route for each Server that it names as parent. */
@@ -51,47 +54,83 @@ export function judgeRouteOnServers(
   });
 }
 
-/** A route as it is read for whatever parent it has. */
+/** A route as it is read for one of its parents. */
 export function readRoute(
   object: CustomObject,
-  { services, clusterDomain }: StatusContext,
-): CompiledRoute<HttpRoute | GrpcRoute> {
-  // What becomes of rules without backends, and what requests may ask for, does not matter here.
-  const parent: Backend = { ref: { type: 'default', name: 'parent' }, target: { kind: 'none' } };
-  const serviceOf = (namespace: string, name: string): Service | undefined => services.get(namespace, name);
+  { kind, namespace, name, port }: Pick<OutboundParent, 'kind' | 'namespace' | 'name' | 'port'>,
+  { services, clusterDomain }: Pick<StatusContext, 'services' | 'clusterDomain'>,
+): CompiledRoute<HttpRoute | GrpcRoute | OpaqueRoute | TlsRoute> {
+  const group = kind === 'Service' ? 'core' : POLICY_GROUP;
+  const ref = { type: 'resource', group, kind, name, namespace, ...(port !== undefined && { port }) } as const;
+  // Where rules without backends lead, and what requests may ask for, does not matter here.
+  const parent: Backend = { ref, target: { kind: 'none' } };
+  const serviceOf = (inNamespace: string, service: string): Service | undefined => services.get(inNamespace, service);
   const context: RouteContext = { parent, clusterDomain, allowsRequestHeaders: false, serviceOf };
-  return object.kind === 'GRPCRoute' ? compileGrpcRoute(object, context) : compileHttpRoute(object, context);
+  switch (object.kind) {
+    case 'GRPCRoute':
+      return compileGrpcRoute(object, context);
+    case 'TLSRoute':
+      return compileTlsRoute(object, context);
+    case 'TCPRoute':
+      return compileTcpRoute(object, context);
+    default:
+      return compileHttpRoute(object, context);
+  }
 }
+
+/** Kinds of routes, the one first that acts where there are several. Source: GEP-1294. */
+const PRECEDENCE = ['GRPCRoute', 'HTTPRoute', 'TLSRoute', 'TCPRoute'];
 
 /** In the order of what a user has to put right first. */
 function judgeParent(
   object: CustomObject,
-  parent: ServiceParent,
+  parent: OutboundParent,
   { problems }: CompiledRoute<unknown>,
   context: StatusContext,
 ): RouteCondition {
-  const { services, routes } = context;
-  const name = `${parent.namespace}/${parent.name}`;
-  const service = services.get(parent.namespace, parent.name);
-  if (service === undefined) return refused('NoMatchingParent', `Service ${name} not found`);
-  if (service.clusterIps.length === 0) {
-    return refused('NoMatchingParent', `Service ${name} has no cluster IP: routes act on requests to it`);
-  }
-  const ports = service.ports.filter((port) => isAttached(parent, service, port));
-  if (ports.length === 0) {
-    return refused('NoMatchingParent', `Service ${name} has no port ${parent.port ?? `named "${parent.section}"`}`);
-  }
+  const { kind, namespace, name } = parent;
+  const place = parent.kind === 'Service' ? portsOfService(parent, context) : portOfNetwork(parent, context);
+  if (typeof place === 'string') return refused('NoMatchingParent', place);
   if (problems.length > 0) return refused('UnsupportedValue', formatProblems(problems));
   const isWinner = (other: CustomObject): boolean =>
-    object.kind === 'HTTPRoute' &&
-    other.kind === 'GRPCRoute' &&
+    PRECEDENCE.indexOf(other.kind) < PRECEDENCE.indexOf(object.kind) &&
     other.namespace === object.namespace &&
-    readRoute(other, context).problems.length === 0;
-  const winner = ports.flatMap((port) => routes.attached(service, port)).find(isWinner);
-  if (winner !== undefined) {
-    return refused('RouteReasonConflicted', `GRPCRoute ${winner.namespace}/${winner.name} takes Service ${name}`);
+    readRoute(other, parent, context).problems.length === 0;
+  const winners = place.map((routesOfPort) => routesOfPort.find(isWinner));
+  const [winner] = winners;
+  // A route that acts on one port of several is in effect.
+  if (winner !== undefined && !winners.includes(undefined)) {
+    const by = `${winner.kind} ${winner.namespace}/${winner.name}`;
+    return refused('RouteReasonConflicted', `${by} takes ${kind} ${namespace}/${name}`);
   }
-  return { type: 'Accepted', status: 'True', reason: 'Accepted', message: `in effect on Service ${name}` };
+  return { type: 'Accepted', status: 'True', reason: 'Accepted', message: `in effect on ${kind} ${namespace}/${name}` };
+}
+
+/** The routes of each port of a Service that a parent is about, or why there are none. */
+function portsOfService(
+  parent: OutboundParent,
+  { services, routes }: StatusContext,
+): readonly (readonly CustomObject[])[] | string {
+  const service = services.get(parent.namespace, parent.name);
+  const name = `Service ${parent.namespace}/${parent.name}`;
+  if (service === undefined) return `${name} not found`;
+  if (service.clusterIps.length === 0) return `${name} has no cluster IP: routes act on requests to it`;
+  const ports = service.ports.filter((port) => isAttached(parent, service, port));
+  if (ports.length === 0) return `${name} has no port ${parent.port ?? `named "${parent.section}"`}`;
+  return ports.map((port) => routes.attached(service, port));
+}
+
+function portOfNetwork(
+  parent: OutboundParent,
+  { egress, routes }: StatusContext,
+): readonly (readonly CustomObject[])[] | string {
+  if (parent.problem !== undefined) return formatProblems([parent.problem]);
+  const object = egress.store.get(parent.namespace, parent.name);
+  const name = `EgressNetwork ${parent.namespace}/${parent.name}`;
+  if (object === undefined) return `${name} not found`;
+  const { isAccepted, message } = judgeEgressNetwork(object, egress.settings.clusterNetworks);
+  if (!isAccepted) return `${name} is not in effect: ${message}`;
+  return parent.port === undefined ? [] : [routes.attachedToEgress(object, parent.port)];
 }
 
 function refused(reason: string, message: string): RouteCondition {

@@ -20,7 +20,7 @@ function route(parents: readonly unknown[], generation = 1) {
 }
 
 function verdict(status: 'True' | 'False', reason: string): readonly ParentVerdict[] {
-  const parent = { index: 0, namespace: 'shop', name: 'web' };
+  const parent = { kind: 'Service', index: 0, namespace: 'shop', name: 'web' } as const;
   return [{ parent, conditions: [{ type: 'Accepted', status, reason, message: reason }] }];
 }
 

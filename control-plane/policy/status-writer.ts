@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeClient } from '#k8s/client.ts';
-import { asObject, type JsonObject } from '#k8s/json.ts';
+import { asList, asObject, type JsonObject } from '#k8s/json.ts';
 import { KubeError } from '#k8s/kube-error.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Clock } from '#runtime/clock.ts';
@@ -97,4 +97,12 @@ export function dated(condition: Condition, object: CustomObject, before: readon
   const old = before.map(asObject).find(({ type }) => type === condition.type);
   const lastTransitionTime = old?.['status'] === condition.status ? old['lastTransitionTime'] : now;
   return { ...condition, observedGeneration: object.generation, lastTransitionTime };
+}
+
+/** `status.conditions` with one of ours in the place that it had; conditions of other types are as they were. */
+export function withCondition(object: CustomObject, condition: Condition, now: string): readonly unknown[] {
+  const before = asList(object.status['conditions']);
+  const own = dated(condition, object, before, now);
+  const index = before.findIndex((one) => asObject(one)['type'] === condition.type);
+  return index === -1 ? [...before, own] : before.with(index, own);
 }

@@ -2,10 +2,12 @@ import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Service } from '#k8s/resources/service.ts';
+import { egressAnnotationProblems } from '../dialects/egress-network.ts';
 import { formatProblems } from '../dialects/problem.ts';
+import type { EgressNetworks } from './egress-networks.ts';
 import { serviceProblems, trafficProblems, type TrafficObjects } from './traffic-objects.ts';
 
-/** What is wrong with objects that have no status of their own: ServiceProfiles, TrafficSplits, annotations of Services. */
+/** What is wrong with objects and no status says: ServiceProfiles, TrafficSplits, annotations of Services and EgressNetworks. */
 export class TrafficFindings {
   readonly #found = new Map<string, string>();
   readonly #report: (object: string, problem: string) => void;
@@ -14,6 +16,7 @@ export class TrafficFindings {
   constructor(
     services: ResourceStore<Service>,
     objects: TrafficObjects,
+    egress: EgressNetworks,
     clusterDomain: string,
     report: (object: string, problem: string) => void,
   ) {
@@ -25,6 +28,11 @@ export class TrafficFindings {
     };
     objects.profiles.onChange(judge);
     objects.splits.onChange(judge);
+    egress.store.onChange((next, previous) => {
+      const { namespace = '', name = '' } = next ?? previous ?? {};
+      const problems = next === undefined ? [] : egressAnnotationProblems(next);
+      this.#set(`EgressNetwork ${keyOf(namespace, name)}`, formatProblems(problems));
+    });
     services.onChange((next, previous) => {
       const { namespace = '', name = '' } = next ?? previous ?? {};
       const problems = next === undefined ? [] : serviceProblems(next);

@@ -14,6 +14,7 @@ import { byAge } from '../dialects/precedence.ts';
 import { Problems, type Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit, splitService } from '../dialects/smi.ts';
+import { EGRESS_NETWORKS, type EgressNetworks } from './egress-networks.ts';
 import { ROUTE_KINDS, type RouteIndex } from './route-index.ts';
 
 const PROFILES = {
@@ -117,8 +118,13 @@ export function serviceProblems(service: Service): readonly Problem[] {
 }
 
 /** The kinds that say where requests go, each read while its definition is there. */
-export function trafficKinds(objects: TrafficObjects, routes: RouteIndex): readonly OptionalKind[] {
+export function trafficKinds(
+  objects: TrafficObjects,
+  routes: RouteIndex,
+  egress: EgressNetworks,
+): readonly OptionalKind[] {
   return [
+    { ...EGRESS_NETWORKS, index: egress.store },
     { ...PROFILES, index: objects.profiles },
     { ...SPLITS, index: objects.splits },
     ...ROUTE_KINDS.flatMap((kind, nth) => {

@@ -18,6 +18,7 @@ import { remoteOf } from '../tap/origin.ts';
 import type { TapExchange, TapOrigin } from '../tap/hub.ts';
 import { Connection } from '../transport/connection.ts';
 import { splice } from '../transport/copy.ts';
+import type { ConnectionPlan } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
 import { Mirrors } from './mirror.ts';
 import { Deadlines } from './deadlines.ts';
@@ -157,7 +158,7 @@ export class Outbound implements Disposable {
       pauseMs,
       silenceMs: this.#options.silenceMs,
       timeoutMs: this.#options.detectTimeoutMs,
-      openServer: () => this.#connect(target),
+      openServer: async () => this.#connect(target.routeConnection(undefined)),
     });
     if (opening.kind === 'closed') return;
     if (opening.kind === 'tunnel') await this.#tunnel(connection, target, opening.bytes, opening.server);
@@ -215,8 +216,7 @@ export class Outbound implements Disposable {
   }
 
   /** @throws ProxyError */
-  async #connect(target: Target, serverName?: string): Promise<Connection> {
-    const { choose, metrics } = target.routeConnection(serverName);
+  async #connect({ choose, metrics }: ConnectionPlan): Promise<Connection> {
     metrics?.opened();
     try {
       const server = await connectOpaque(choose(), this.#options);
@@ -239,12 +239,14 @@ export class Outbound implements Disposable {
       splice(client, opened.connection, [early, opened.bytes], () => {});
       return;
     }
+    let plan: ConnectionPlan | undefined;
     try {
-      const server = await this.#connect(target, serverName);
+      plan = target.routeConnection(serverName);
+      const server = await this.#connect(plan);
       splice(client, server, [early, undefined], () => {});
     } catch (error) {
       const { code, message } = toProxyError(error, 'connect-failed');
-      this.#options.decisions.connection(originOf(client.socket, target), code, message);
+      this.#options.decisions.connection(originOf(client.socket, target), code, message, plan?.refs);
       client.reset();
     }
   }

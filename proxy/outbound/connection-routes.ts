@@ -16,6 +16,8 @@ export type ConnectionPlan = {
   readonly choose: () => Way['destination'];
   /** Absent: of a split, which has no route. */
   readonly metrics: ConnectionRouteMetrics | undefined;
+  /** What decides, from the general to the particular. */
+  readonly refs: readonly ResourceRef[];
 };
 
 type NamedPlan = { readonly serverNames: TlsRoute['serverNames']; readonly plan: ConnectionPlan };
@@ -27,15 +29,19 @@ export class ConnectionRoutes implements Disposable {
   /** The routes go by the server name of a ClientHello. */
   readonly isByServerName: boolean;
   readonly #routes: readonly NamedPlan[];
+  readonly #subject: string; // of the routes, for people
 
-  private constructor(isByServerName: boolean, routes: readonly NamedPlan[]) {
+  private constructor(subject: string, isByServerName: boolean, routes: readonly NamedPlan[]) {
+    this.#subject = subject;
     this.isByServerName = isByServerName;
     this.#routes = routes;
   }
 
-  static ofSplit(choose: Plan['choose']): ConnectionRoutes {
-    const plan = { choose: () => destinationOf(choose()), metrics: undefined };
-    return new ConnectionRoutes(false, [{ serverNames: [], plan }]);
+  /** @param ref  of the object that splits */
+  static ofSplit(subject: string, choose: Plan['choose'], ref: ResourceRef | undefined): ConnectionRoutes {
+    const refs = ref === undefined ? [] : [ref];
+    const plan = { choose: () => destinationOf(choose()), metrics: undefined, refs };
+    return new ConnectionRoutes(subject, false, [{ serverNames: [], plan }]);
   }
 
   /** @returns nothing when the policy says nothing about connections */
@@ -47,8 +53,8 @@ export class ConnectionRoutes implements Disposable {
   ): ConnectionRoutes | undefined {
     const { outboundTcpRoutes, outboundTlsRoutes } = context.metrics;
     const planOf = (route: OpaqueRoute, families: typeof outboundTcpRoutes): ConnectionPlan => {
-      const filters = refusals(route.filters, route.ref);
-      const choose = distribute(route.distribution, (own) => refusals(own, route.ref), backends, context.random);
+      const filters = refusals(route.filters, route.ref, ref);
+      const choose = distribute(route.distribution, (own) => refusals(own, route.ref, ref), backends, context.random);
       const metrics = new ConnectionRouteMetrics(families, ref, route.ref, target);
       return {
         choose() {
@@ -56,17 +62,21 @@ export class ConnectionRoutes implements Disposable {
           return destinationOf(choose());
         },
         metrics,
+        refs: [ref, route.ref],
       };
     };
+    const subject = formatResourceRef(ref);
     if (protocol.kind === 'tls') {
       const routes = protocol.routes.map((route) => ({
         serverNames: route.serverNames,
         plan: planOf(route, outboundTlsRoutes),
       }));
-      return new ConnectionRoutes(true, routes);
+      return new ConnectionRoutes(subject, true, routes);
     }
     if (!('opaque' in protocol)) return undefined;
-    return new ConnectionRoutes(false, [{ serverNames: [], plan: planOf(protocol.opaque, outboundTcpRoutes) }]);
+    return new ConnectionRoutes(subject, false, [
+      { serverNames: [], plan: planOf(protocol.opaque, outboundTcpRoutes) },
+    ]);
   }
 
   /**
@@ -75,10 +85,12 @@ export class ConnectionRoutes implements Disposable {
    */
   find(serverName: string | undefined): ConnectionPlan {
     if (this.isByServerName && serverName === undefined) {
-      throw new ProxyError('no-route', 'the routes go by the server name of TLS (SNI), and the client has shown none');
+      const reason = 'go by the server name of TLS (SNI), and the client has shown none';
+      throw new ProxyError('no-route', `the routes of ${this.#subject} ${reason}`);
     }
     const best = mostSpecificHost(this.#routes, ({ serverNames }) => serverNames, serverName ?? '');
-    if (best === undefined) throw new ProxyError('no-route', `no route matches the server name ${serverName}`);
+    if (best === undefined)
+      throw new ProxyError('no-route', `no route of ${this.#subject} matches the server name ${serverName}`);
     return best.plan;
   }
 
@@ -87,12 +99,23 @@ export class ConnectionRoutes implements Disposable {
   }
 }
 
-/** What filters of a connection mean for a request. @param route  that has them */
-export function refusals(filters: readonly OpaqueFilter[], route: ResourceRef): readonly PlanFilter[] {
+/**
+ * What filters of a connection mean for a request.
+ *
+ * @param route   that has them
+ * @param target  that the route is of: it says more than the name of a route that is built in
+ */
+export function refusals(
+  filters: readonly OpaqueFilter[],
+  route: ResourceRef,
+  target: ResourceRef,
+): readonly PlanFilter[] {
+  const isBuiltIn = route.type === 'default' && target.type === 'resource';
+  const name = isBuiltIn ? `${formatResourceRef(target)} (${formatResourceRef(route)})` : formatResourceRef(route);
   return filters.map((filter) =>
     filter.kind === 'forbidden'
-      ? { kind: 'failure', status: FORBIDDEN, message: `${formatResourceRef(route)} forbids it` }
-      : { kind: 'failure', status: 500, message: `${formatResourceRef(route)} is invalid: ${filter.message}` },
+      ? { kind: 'failure', status: FORBIDDEN, message: `${name} forbids it` }
+      : { kind: 'failure', status: 500, message: `${name} is invalid: ${filter.message}` },
   );
 }
 

@@ -98,7 +98,7 @@ export class RouteTable implements Disposable {
       };
     };
     const rules = scoredRoutes(routes).map(({ route, score }) => ({ score, plan: planOf(route) }));
-    const connections = profile.targets === undefined ? undefined : ConnectionRoutes.ofSplit(choose);
+    const connections = profile.targets === undefined ? undefined : ConnectionRoutes.ofSplit(name, choose, profile.ref);
     return new RouteTable(name, backends, rules, all, planOf(undefined), connections);
   }
 
@@ -127,7 +127,7 @@ export class RouteTable implements Disposable {
       // Of connections that were served as HTTP when the policy became this one.
       const otherwise: Plan = {
         ref: protocol.opaque.ref,
-        filters: refusals(protocol.opaque.filters, protocol.opaque.ref),
+        filters: refusals(protocol.opaque.filters, protocol.opaque.ref, policy.ref),
         timeouts: {},
         retry: undefined,
         budget,
@@ -136,7 +136,7 @@ export class RouteTable implements Disposable {
         overrideBudget: undefined,
         choose: distribute(
           protocol.opaque.distribution,
-          (filters) => refusals(filters, protocol.opaque.ref),
+          (filters) => refusals(filters, protocol.opaque.ref, policy.ref),
           backends,
           context.random,
         ),

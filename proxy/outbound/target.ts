@@ -37,7 +37,7 @@ export class Target implements CacheValue {
   #single: { readonly fingerprint: string; readonly endpoint: SingleEndpoint } | undefined;
   #stream: Disposable | undefined;
   #isSettled = false;
-  readonly #unrouted: ConnectionPlan = { choose: () => this.destination, metrics: undefined };
+  readonly #unrouted: ConnectionPlan = { choose: () => this.destination, metrics: undefined, refs: [] };
   readonly #routes: TargetRoutes;
 
   constructor(

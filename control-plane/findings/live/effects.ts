@@ -4,6 +4,7 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import type { Clock } from '#runtime/clock.ts';
+import type { EgressNetworks } from '../../policy/egress-networks.ts';
 import type { OutboundIndex } from '../../policy/outbound-index.ts';
 import type { PolicyStore } from '../../policy/policy-store.ts';
 import type { RouteIndex } from '../../policy/route-index.ts';
@@ -21,6 +22,7 @@ export type EffectsOptions = {
   readonly routes: RouteIndex;
   readonly policies: PolicyStore;
   readonly traffic: TrafficObjects;
+  readonly egress: EgressNetworks;
   readonly outbound: OutboundIndex;
   readonly clock: Clock;
   /** Whether anybody wants to know: of several processes one writes statuses. */
@@ -58,7 +60,7 @@ export class Effects implements Disposable {
 
   constructor(options: EffectsOptions) {
     this.#options = options;
-    const { services, pods, routes, policies, traffic } = options;
+    const { services, pods, routes, policies, traffic, egress } = options;
     const dirty = (): void => {
       this.#isDirty = true;
       this.request();
@@ -69,7 +71,7 @@ export class Effects implements Disposable {
     });
     // Whether these have changed in what the rules look at is found out when they are looked at.
     const request = (): void => this.request();
-    for (const store of [...routes.stores, traffic.profiles, traffic.splits]) store.onChange(request);
+    for (const store of [...routes.stores, traffic.profiles, traffic.splits, egress.store]) store.onChange(request);
     policies.onChange(request);
   }
 
@@ -132,12 +134,13 @@ export class Effects implements Disposable {
   }
 
   async #changes(): Promise<ReadonlySet<string>> {
-    const { policies, routes, traffic, clock, onLooked } = this.#options;
+    const { policies, routes, traffic, egress, clock, onLooked } = this.#options;
     const custom = [
       ...policies.all(),
       ...routes.stores.flatMap((store) => [...store.values()]),
       ...traffic.profiles.values(),
       ...traffic.splits.values(),
+      ...egress.store.values(),
     ];
     if (!this.#isDirty && isSameAsBefore(custom, this.#looked)) return new Set();
     this.#isDirty = false;

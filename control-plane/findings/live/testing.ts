@@ -5,6 +5,7 @@ import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { ManualClock } from '#runtime/clock.ts';
+import { EgressNetworks } from '../../policy/egress-networks.ts';
 import { OutboundIndex } from '../../policy/outbound-index.ts';
 import { PolicyStore } from '../../policy/policy-store.ts';
 import { RouteIndex } from '../../policy/route-index.ts';
@@ -18,6 +19,14 @@ const POLICY = {
   identitySuffix: 'serviceaccount.identity.tulle.cluster.local',
 };
 
+const OUTBOUND = {
+  clusterDomain: CLUSTER_DOMAIN,
+  clusterNetworks: [],
+  opaquePorts: { ranges: [] },
+  allowsRequestHeaders: false,
+  globalEgressNamespace: 'linkerd-egress',
+};
+
 /** The stores of a control plane, with what the rules say about them; time stands still until it is moved. */
 export class LiveCluster {
   readonly clock = new ManualClock();
@@ -26,11 +35,8 @@ export class LiveCluster {
   readonly routes = new RouteIndex(this.services);
   readonly policies = new PolicyStore(this.routes);
   readonly traffic = new TrafficObjects(CLUSTER_DOMAIN);
-  readonly outbound = new OutboundIndex(
-    this.services,
-    { clusterDomain: CLUSTER_DOMAIN, clusterNetworks: [], opaquePorts: { ranges: [] }, allowsRequestHeaders: false },
-    this.routes,
-  );
+  readonly egress = new EgressNetworks(OUTBOUND);
+  readonly outbound = new OutboundIndex(this.services, OUTBOUND, this.routes, this.egress);
   /** How long the rules took, each time that they were asked. */
   readonly looked: number[] = [];
   isWanted = true;
@@ -40,6 +46,7 @@ export class LiveCluster {
     routes: this.routes,
     policies: this.policies,
     traffic: this.traffic,
+    egress: this.egress,
     outbound: this.outbound,
     clock: this.clock,
     context: { policy: POLICY, clusterDomain: CLUSTER_DOMAIN },
@@ -77,7 +84,7 @@ export class LiveCluster {
   }
 
   object(group: string, kind: string, namespace: string, name: string, spec: JsonObject, more = {}): CustomObject {
-    const known = [...this.policies.kinds, ...trafficKinds(this.traffic, this.routes)].find(
+    const known = [...this.policies.kinds, ...trafficKinds(this.traffic, this.routes, this.egress)].find(
       (one) => one.group === group && one.kind === kind,
     );
     assert.ok(known, kind);

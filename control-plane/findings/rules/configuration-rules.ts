@@ -1,10 +1,12 @@
 import type { Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
 import { authorizationFindings } from './authorizations.ts';
+import { egressFindings } from './egress.ts';
 import { ownFindings } from './objects.ts';
 import { probeFindings } from './probes.ts';
 import { routeFindings } from './routes.ts';
 import { serverFindings } from './servers.ts';
+import { shadowedConnections } from './shadowed-connections.ts';
 import { shadowedRules } from './shadowed-rules.ts';
 import { trafficFindings } from './traffic.ts';
 
@@ -13,6 +15,8 @@ export const CONFIGURATION_RULES: readonly ((configuration: Configuration) => re
   ownFindings,
   routeFindings,
   shadowedRules,
+  shadowedConnections,
+  egressFindings,
   serverFindings,
   probeFindings,
   authorizationFindings,

@@ -57,7 +57,10 @@ function field(annotation: string): string {
 function withoutInjection(about: Subject, inventory: Inventory): readonly Diagnosis[] {
   const { namespaces, custom } = inventory;
   const policies = custom.filter(({ namespace, group }) => namespace === about.name && group === 'policy.linkerd.io');
-  const servers = policies.filter(({ kind }) => kind !== 'HTTPRoute');
+  // Global EgressNetworks are about clients elsewhere.
+  const isElsewhere = (kind: string): boolean =>
+    kind === 'EgressNetwork' && about.name === inventory.context.globalEgressNamespace;
+  const servers = policies.filter(({ kind }) => kind !== 'HTTPRoute' && !isElsewhere(kind));
   const value = namespaces.find(about.name)?.annotations[INJECT_ANNOTATION];
   const isInjected = value === 'enabled' || value === 'ingress';
   if (servers.length === 0 || isInjected || inventory.workloadsIn(about.name).some(({ isMeshed }) => isMeshed))

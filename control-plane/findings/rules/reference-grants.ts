@@ -30,9 +30,10 @@ function ofRoute(route: CustomObject, { given }: Inventory): readonly Diagnosis[
     });
   return asList(route.spec['rules']).flatMap((rule, nth) =>
     asList(asObject(rule)['backendRefs']).flatMap((value, index) => {
-      const { namespace, name } = asObject(value);
+      const { namespace, name, kind = 'Service' } = asObject(value);
       const [there, service] = [asText(namespace), asText(name) ?? ''];
-      if (there === undefined || there === route.namespace || isGranted(there, service)) return [];
+      if (there === undefined || kind !== 'Service') return [];
+      if (there === route.namespace || isGranted(there, service)) return [];
       const message = `Service ${there}/${service} is used without a ReferenceGrant in ${there}`;
       return [diagnose('TL0108', route, `spec.rules[${nth}].backendRefs[${index}]`, message)];
     }),

@@ -1,13 +1,14 @@
-import { asList, asObject, asText } from '#k8s/json.ts';
+import { asList, asObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { serviceParents } from '../../dialects/gateway-api.ts';
-import { serverParents } from '../../dialects/inbound-route.ts';
-import { ROUTE_KINDS, isAttached } from '../../policy/route-index.ts';
-import { judgeRoute, judgeRouteOnServers, readRoute } from '../../policy/route-status.ts';
+import { isConnectionRoute } from '../../dialects/connection-route.ts';
+import { isServerRouteKind, serverParents } from '../../dialects/inbound-route.ts';
+import { outboundParents } from '../../dialects/outbound-parents.ts';
+import { ROUTE_KINDS } from '../../policy/route-index.ts';
+import { judgeRoute, judgeRouteOnServers, readRoute, type StatusContext } from '../../policy/route-status.ts';
 import type { Code } from '../../diagnosis/codes.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
-import { outboundOf } from '../outbound.ts';
+import { targetsOfParent, type Target } from '../targets.ts';
 
 /** Reasons of the condition Accepted, as codes. */
 const REFUSALS: Readonly<Record<string, Code>> = {
@@ -29,9 +30,8 @@ export function routeFindings(configuration: Configuration): readonly Diagnosis[
 }
 
 function parentFindings(route: CustomObject, configuration: Configuration): readonly Diagnosis[] {
-  const { services, routes, policies, traffic, context } = configuration;
-  const { clusterDomain } = context;
-  const verdicts = judgeRoute(route, { services, routes, clusterDomain });
+  const { policies, context } = configuration;
+  const verdicts = judgeRoute(route, statusContext(configuration));
   const onServers = judgeRouteOnServers(route, policies, context.policy);
   const ofStatus = [...verdicts, ...onServers].flatMap(({ parent, conditions }) =>
     conditions.flatMap(({ reason, status, message }) => {
@@ -39,65 +39,83 @@ function parentFindings(route: CustomObject, configuration: Configuration): read
       return code === undefined ? [] : [diagnose(code, route, `spec.parentRefs[${parent.index}]`, message)];
     }),
   );
-  const others = asList(route.spec['parentRefs']).flatMap((value, index) => {
-    const { kind, group } = asObject(value);
-    const isKnown = kind === 'EgressNetwork';
-    const message = `${String(kind)} of ${asText(group) ?? 'the core group'} as a parent has no effect in this version`;
-    return isKnown ? [diagnose('TL0109', route, `spec.parentRefs[${index}]`, message)] : [];
-  });
+  const others = isServerRouteKind(route)
+    ? []
+    : asList(route.spec['parentRefs']).flatMap((value, index) => {
+        if (asObject(value)['kind'] !== 'Server') return [];
+        const message = `a Server lets in by routes of HTTP and gRPC alone, not by a ${route.kind}`;
+        return [diagnose('TL0109', route, `spec.parentRefs[${index}]`, message)];
+      });
   const accepted = verdicts.filter(({ conditions }) =>
     conditions.every(({ type, status }) => type !== 'Accepted' || status === 'True'),
   );
-  const overruled = accepted.flatMap(({ parent }) => {
-    const service = services.get(parent.namespace, parent.name);
-    const ports = service?.ports.filter((port) => isAttached(parent, service, port)) ?? [];
-    const field = `spec.parentRefs[${parent.index}]`;
-    const found = ports.flatMap(({ port }): readonly (readonly [Code, string])[] => {
-      const { ref, routes: own, targets } = traffic.ofService(parent.namespace, parent.name, port, route.namespace);
-      if (own !== undefined || targets !== undefined) {
-        const name = ref?.type === 'resource' ? `${ref.kind} ${ref.namespace}/${ref.name}` : 'another object';
-        return [['TL0402', `${name} decides about Service ${parent.namespace}/${parent.name}`]];
-      }
-      const policy = outboundOf(configuration, parent.namespace, parent.name, port, route.namespace);
-      return policy?.protocol.kind === 'opaque'
-        ? [['TL0106', `port ${port} of Service ${parent.namespace}/${parent.name} is opaque`]]
-        : [];
-    });
-    return [
-      ...new Map(
-        found.map(([code, message]) => [`${code} ${message}`, diagnose(code, route, field, message)]),
-      ).values(),
-    ];
-  });
+  const overruled = accepted.flatMap(({ parent }) =>
+    targetsOfParent(configuration, parent, [route.namespace]).flatMap((target) => {
+      const found = overruling(route, target, configuration);
+      return found === undefined
+        ? []
+        : [diagnose(found.code, route, `spec.parentRefs[${parent.index}]`, found.message)];
+    }),
+  );
   return [...ofStatus, ...others, ...overruled];
 }
 
-function ruleFindings(route: CustomObject, { services, routes, context }: Configuration): readonly Diagnosis[] {
-  // Of routes that only Servers have, the webhook's judgement says it all.
-  if (serverParents(route).length > 0 && serviceParents(route).length === 0) return [];
-  const { clusterDomain } = context;
-  const { route: read, problems, refProblems } = readRoute(route, { services, routes, clusterDomain });
-  const weightless = read.rules.flatMap(({ index, distribution }) => {
-    const rule = asObject(asList(route.spec['rules'])[index ?? 0]);
+/** Why a route that is accepted has no effect on a port. */
+function overruling(
+  route: CustomObject,
+  { parent, port, policy }: Target,
+  { traffic }: Configuration,
+): { readonly code: Code; readonly message: string } | undefined {
+  const name = `${parent.kind} ${parent.namespace}/${parent.name}`;
+  if (parent.kind === 'Service') {
+    const { ref, routes, targets } = traffic.ofService(parent.namespace, parent.name, port, route.namespace);
+    if (routes !== undefined || targets !== undefined) {
+      const decider = ref?.type === 'resource' ? `${ref.kind} ${ref.namespace}/${ref.name}` : 'another object';
+      return { code: 'TL0402', message: `${decider} decides about ${name}` };
+    }
+  }
+  const { kind } = policy.protocol;
+  if (kind === 'opaque' && route.kind !== 'TCPRoute') {
+    return { code: 'TL0106', message: `port ${port} of ${name} is opaque` };
+  }
+  if ((kind === 'http1' || kind === 'http2') && isConnectionRoute(route)) {
+    return { code: 'TL0110', message: `port ${port} of ${name} is declared ${kind === 'http1' ? 'HTTP/1' : 'HTTP/2'}` };
+  }
+  return undefined;
+}
+
+function statusContext({ services, routes, egress, context }: Configuration): StatusContext {
+  return { services, routes, egress, clusterDomain: context.clusterDomain };
+}
+
+function ruleFindings(route: CustomObject, configuration: Configuration): readonly Diagnosis[] {
+  const parents = outboundParents(route);
+  // Of routes of connections, and of those that only Servers have, the webhook's judgement says it all.
+  if (serverParents(route).length > 0 && parents.length === 0) return [];
+  const nobody = { kind: 'Service', namespace: route.namespace, name: '' } as const;
+  return (parents.length > 0 ? parents : [nobody]).flatMap((parent) => {
+    const { route: read, problems, refProblems } = readRoute(route, parent, statusContext(configuration));
+    return [
+      ...(isConnectionRoute(route) ? [] : problems).map(({ field, message }) =>
+        diagnose('TL0101', route, annotationField(field), message),
+      ),
+      ...refProblems.map(({ field, message }) => diagnose('TL0103', route, field, message)),
+      ...weightless(route, read),
+    ];
+  });
+}
+
+function weightless(route: CustomObject, read: ReturnType<typeof readRoute>['route']): readonly Diagnosis[] {
+  const rules = 'rules' in read ? read.rules : [{ index: 0, distribution: read.distribution }];
+  return rules.flatMap(({ index = 0, distribution }) => {
+    const rule = asObject(asList(route.spec['rules'])[index]);
     const isRedirected = asList(rule['filters']).some((filter) => asObject(filter)['type'] === 'RequestRedirect');
     const isEmpty = distribution.kind === 'empty' && !isRedirected;
     return isEmpty ? [diagnose('TL0107', route, `spec.rules[${index}].backendRefs`, 'every weight is 0')] : [];
   });
-  return [
-    ...problems.map(({ field, message }) => diagnose('TL0101', route, annotationField(field), message)),
-    ...refProblems.map(({ field, message }) => diagnose('TL0103', route, field, message)),
-    ...weightless,
-  ];
 }
 
 /** Problems of annotations have the name of the annotation. */
 export function annotationField(field: string): string {
   return /^[a-z.]+\.linkerd\.io\//.test(field) ? `metadata.annotations[${field}]` : field;
-}
-
-/** Namespaces from which a Service is looked at differently: its own, and those with routes for it. */
-export function clientNamespaces(configuration: Configuration, namespace: string, name: string): readonly string[] {
-  const attached = [...configuration.routes.ofService(`${namespace}/${name}`)];
-  const consumers = attached.filter((route) => serviceParents(route).length > 0).map((route) => route.namespace);
-  return [...new Set([namespace, ...consumers])];
 }

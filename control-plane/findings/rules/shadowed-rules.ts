@@ -1,4 +1,3 @@
-import { keyOf } from '#k8s/resources/metadata.ts';
 import { evaluateOutbound } from '#model/evaluate.ts';
 import type { GrpcMatch, HostMatch, HttpMatch, RequestHead } from '#model/match.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
@@ -6,11 +5,10 @@ import type { ResourceRef } from '#model/resource-ref.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
-import { outboundOf } from '../outbound.ts';
-import { clientNamespaces } from './routes.ts';
+import { targetsOf } from '../targets.ts';
 
 /** What no rule names, so that only a rule for more than that can match it. */
-const FRESH = 'tulle-probe-8c1f';
+export const FRESH = 'tulle-probe-8c1f';
 const PATTERNS_MAX = 256;
 
 type Place = { readonly ref: Extract<ResourceRef, { readonly type: 'resource' }>; readonly index: number };
@@ -24,46 +22,39 @@ export function shadowedRules(configuration: Configuration): readonly Diagnosis[
   const found = new Map<string, Diagnosis>();
   const alive = new Set<string>();
   const patterns = new Patterns(PATTERNS_MAX);
-  for (const service of configuration.services.values()) {
-    if (configuration.routes.ofService(keyOf(service.namespace, service.name)).size === 0) continue;
-    for (const { port } of service.ports) {
-      for (const client of clientNamespaces(configuration, service.namespace, service.name)) {
-        const policy = outboundOf(configuration, service.namespace, service.name, port, client);
-        for (const { place, probes } of probesOf(policy, patterns)) {
-          const key = JSON.stringify(place);
-          const winners = probes.map((probe) => winnerOf(policy, probe));
-          const isShadowed =
-            probes.length > 0 && winners.every((winner) => winner !== undefined && JSON.stringify(winner) !== key);
-          const [winner] = winners;
-          if (!isShadowed || winner === undefined) alive.add(key);
-          else {
-            const by = `rule ${winner.index} of ${winner.ref.kind} ${winner.ref.namespace}/${winner.ref.name}`;
-            const about = { ...place.ref, namespace: place.ref.namespace ?? '' };
-            found.set(
-              key,
-              diagnose('TL0105', about, `spec.rules[${place.index}]`, `${by} decides about all that it matches`),
-            );
-          }
-        }
+  for (const { policy } of targetsOf(configuration)) {
+    for (const { place, probes } of probesOf(policy, patterns)) {
+      const key = JSON.stringify(place);
+      const winners = probes.map((probe) => winnerOf(policy, probe));
+      const isShadowed =
+        probes.length > 0 && winners.every((winner) => winner !== undefined && JSON.stringify(winner) !== key);
+      const [winner] = winners;
+      if (!isShadowed || winner === undefined) alive.add(key);
+      else {
+        const by = `rule ${winner.index} of ${winner.ref.kind} ${winner.ref.namespace}/${winner.ref.name}`;
+        const about = { ...place.ref, namespace: place.ref.namespace ?? '' };
+        found.set(
+          key,
+          diagnose('TL0105', about, `spec.rules[${place.index}]`, `${by} decides about all that it matches`),
+        );
       }
     }
   }
   return [...found].filter(([key]) => !alive.has(key)).map(([, diagnosis]) => diagnosis);
 }
 
-function winnerOf(policy: OutboundPolicy | undefined, request: RequestHead): Place | undefined {
-  const verdict = evaluateOutbound(policy === undefined ? {} : { policy }, request);
+function winnerOf(policy: OutboundPolicy, request: RequestHead): Place | undefined {
+  const verdict = evaluateOutbound({ policy }, request);
   const { ref, rule } = verdict.kind === 'routed' && verdict.decider !== undefined ? verdict.decider : {};
   return ref?.type === 'resource' && rule !== undefined ? { ref, index: rule } : undefined;
 }
 
 /** Every rule of a policy with requests that it matches; none where no such request can be made up. */
 function probesOf(
-  policy: OutboundPolicy | undefined,
+  { protocol }: OutboundPolicy,
   patterns: Patterns,
 ): readonly { readonly place: Place; readonly probes: readonly RequestHead[] }[] {
-  const protocol = policy?.protocol;
-  if (protocol === undefined || !('routes' in protocol) || protocol.kind === 'tls') return [];
+  if (!('routes' in protocol) || protocol.kind === 'tls') return [];
   const byRule = new Map<string, { place: Place; probes: RequestHead[]; isKnown: boolean }>();
   const isGrpc = protocol.kind === 'grpc';
   for (const { ref, hosts, rules } of protocol.routes) {
@@ -130,6 +121,7 @@ function requests(
   );
 }
 
-function nameOf(match: HostMatch): string {
+/** A host that a match holds. */
+export function nameOf(match: HostMatch): string {
   return match.kind === 'exact' ? match.host : [...match.reverseLabels, FRESH].toReversed().join('.');
 }

@@ -33,6 +33,7 @@ export function destinationComponent(values: Values): Component {
         apiGroups: ['policy.linkerd.io'],
         resources: [
           'authorizationpolicies',
+          'egressnetworks',
           'httplocalratelimitpolicies',
           'httproutes',
           'meshtlsauthentications',
@@ -46,18 +47,19 @@ export function destinationComponent(values: Values): Component {
       { apiGroups: ['split.smi-spec.io'], resources: ['trafficsplits'], verbs: ['list', 'watch'] },
       {
         apiGroups: ['gateway.networking.k8s.io'],
-        resources: ['httproutes', 'grpcroutes'],
+        resources: ['httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'],
         verbs: ['list', 'watch'],
       },
       {
         apiGroups: ['gateway.networking.k8s.io'],
-        resources: ['httproutes/status', 'grpcroutes/status'],
+        resources: ['httproutes/status', 'grpcroutes/status', 'tlsroutes/status', 'tcproutes/status'],
         verbs: ['patch'],
       },
       {
         apiGroups: ['policy.linkerd.io'],
         resources: [
           'authorizationpolicies/status',
+          'egressnetworks/status',
           'httplocalratelimitpolicies/status',
           'httproutes/status',
           'meshtlsauthentications/status',
@@ -91,6 +93,7 @@ export function destinationComponent(values: Values): Component {
       { name: 'TULLE_CLUSTER_NETWORKS', value: values.clusterNetworks.join(',') },
       { name: 'TULLE_DEFAULT_INBOUND_POLICY', value: values.proxy.defaultInboundPolicy },
       { name: 'TULLE_OPAQUE_PORTS', value: values.proxy.opaquePorts },
+      { name: 'TULLE_GLOBAL_EGRESS_NAMESPACE', value: values.egress.globalEgressNetworkNamespace },
       { name: 'TULLE_ALLOW_L5D_REQUEST_HEADERS', value: String(values.allowL5dRequestHeaders) },
     ],
     configMaps: [],

@@ -140,6 +140,7 @@ function policyWebhookConfiguration(values: Values): Manifest {
             apiVersions: ['*'],
             resources: [
               'authorizationpolicies',
+              'egressnetworks',
               'httplocalratelimitpolicies',
               'httproutes',
               'meshtlsauthentications',
@@ -153,7 +154,7 @@ function policyWebhookConfiguration(values: Values): Manifest {
             operations: ['CREATE', 'UPDATE'],
             apiGroups: ['gateway.networking.k8s.io'],
             apiVersions: ['*'],
-            resources: ['httproutes', 'grpcroutes'],
+            resources: ['httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'],
             scope: 'Namespaced',
           },
           {
