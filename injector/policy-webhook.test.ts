@@ -5,6 +5,7 @@ import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { webhookManifests } from '../control-plane/install/manifests/injector.ts';
 import { PolicyStore } from '../control-plane/policy/policy-store.ts';
+import { EXTERNAL_WORKLOADS } from '../control-plane/dialects/external-workload.ts';
 import { ROUTE_KINDS } from '../control-plane/policy/route-index.ts';
 import { TRAFFIC_KINDS } from '../control-plane/policy/traffic-objects.ts';
 import { selectServer, type PolicyObjects } from '../control-plane/dialects/linkerd-servers.ts';
@@ -290,7 +291,7 @@ describe('an object that can never work is refused with the field that is wrong,
     const asked = only?.rules.flatMap(({ apiGroups, resources }) =>
       apiGroups.flatMap((group) => resources.map((resource) => `${resource}.${group}`)),
     );
-    const kinds = [...new PolicyStore().kinds, ...TRAFFIC_KINDS, ...ROUTE_KINDS];
+    const kinds = [...new PolicyStore().kinds, ...TRAFFIC_KINDS, ...ROUTE_KINDS, EXTERNAL_WORKLOADS];
     assert.deepEqual(
       kinds.map(({ plural, group }) => `${plural}.${group}`).filter((name) => !asked?.includes(name)),
       [],

@@ -5,15 +5,8 @@ import { ENDPOINT_SLICES, type EndpointSlice } from '#k8s/resources/endpoint-sli
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Clock } from '#runtime/clock.ts';
 import { WorkQueue } from '#runtime/work-queue.ts';
-import type { ExternalWorkload } from '../dialects/external-workload.ts';
-import {
-  emptySlice,
-  externalSlices,
-  MANAGED_BY,
-  MANAGED_BY_LABEL,
-  selectsWorkload,
-  type SliceObject,
-} from './external-slices.ts';
+import { selectsWorkload, type ExternalWorkload } from '../dialects/external-workload.ts';
+import { emptySlice, externalSlices, MANAGED_BY, MANAGED_BY_LABEL, type SliceObject } from './external-slices.ts';
 import { serviceKey } from './service-slices.ts';
 import type { Stores } from './stores.ts';
 

@@ -1,6 +1,6 @@
 import type { Service, ServicePort } from '#k8s/resources/service.ts';
 import type { EndpointSlice, SlicePort } from '#k8s/resources/endpoint-slice.ts';
-import type { ExternalWorkload } from '../dialects/external-workload.ts';
+import { selectsWorkload, type ExternalWorkload } from '../dialects/external-workload.ts';
 
 /** Whose slices are ours. Not Linkerd's name: two installations side by side must not write over each other. */
 export const MANAGED_BY = 'external-workloads.tulle.dev';
@@ -79,14 +79,6 @@ function sliceOf(
     addressType,
     ...content,
   };
-}
-
-/** Whether a workload belongs to a Service. One without a selector has endpoints that somebody else writes. */
-export function selectsWorkload(service: Service, workload: ExternalWorkload): boolean {
-  const selector = Object.entries(service.selector);
-  if (selector.length === 0 || service.type === 'ExternalName' || service.namespace !== workload.namespace)
-    return false;
-  return selector.every(([key, value]) => workload.labels[key] === value);
 }
 
 /** @returns nothing when the workload lacks one of the ports */

@@ -7,11 +7,12 @@ import { OutboundIndex } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
 import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
+import { externalWorkloadKind } from '../dialects/external-workload.ts';
 import type { DestinationConfig } from './config.ts';
 import { EndpointIndex } from './endpoint-index.ts';
 import { ProfileIndex } from './profile-index.ts';
 import { PortKinds } from './port-kinds.ts';
-import { createStores, externalWorkloadKind } from './stores.ts';
+import { createStores } from './stores.ts';
 
 /** The settings that answers depend on. */
 export type IndexSettings = Pick<
@@ -54,6 +55,10 @@ export function createIndexes(settings: IndexSettings) {
     inbound: new InboundIndex(stores, policies, inboundSettings),
     outbound: new OutboundIndex(stores.services, settings, routes, egress),
     /** Kinds that are read while they are defined. */
-    optionalKinds: [externalWorkloadKind(stores), ...policies.kinds, ...trafficKinds(traffic, routes, egress)],
+    optionalKinds: [
+      externalWorkloadKind(stores.externalWorkloads),
+      ...policies.kinds,
+      ...trafficKinds(traffic, routes, egress),
+    ],
   };
 }

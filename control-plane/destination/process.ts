@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { STATUS_LEASE, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { DestinationService } from '#api/gen/destination.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
@@ -34,6 +35,7 @@ import { routeStatusSources } from '../policy/route-status-source.ts';
 import { StatusWriter } from '../policy/status-writer.ts';
 import { TrafficFindings } from '../policy/traffic-findings.ts';
 import { EXTERNAL_WORKLOADS } from '../dialects/external-workload.ts';
+import { formatProblems } from '../dialects/problem.ts';
 import { requestCertificate } from './certify-client.ts';
 import type { DestinationConfig } from './config.ts';
 import { ExternalSliceWriter } from './external-slice-writer.ts';
@@ -194,6 +196,13 @@ export async function startDestination(
     const problem = next && annotationProblem(next);
     if (problem === undefined || (previous && annotationProblem(previous)) === problem) return;
     log.warn({ pod: `${next?.namespace}/${next?.name}` }, problem);
+  });
+
+  stores.externalWorkloads.onChange((next, previous) => {
+    if (next === undefined || next.problems.length === 0 || isDeepStrictEqual(next.problems, previous?.problems))
+      return;
+    const object = `ExternalWorkload ${next.namespace}/${next.name}`;
+    log.warn({ object }, `has no effect: ${formatProblems(next.problems)}`);
   });
 
   // Nothing listens before everything is known: an answer from half of the cluster would take endpoints away.

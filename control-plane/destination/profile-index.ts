@@ -1,16 +1,14 @@
 import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
-import { formatAddress, parseAddress } from '#model/address.ts';
+import { parseAddress } from '#model/address.ts';
 import { hasPort } from '#model/port-set.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
 import { DerivedValues, type Lease } from '#runtime/derived-values.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
-import type { ResourceStore } from '#k8s/resource-store.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
-import type { ContainerPort, Pod } from '#k8s/resources/pod.ts';
+import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
-import { byAge } from '../dialects/precedence.ts';
 import { isOpaqueEgress } from '../dialects/egress-network.ts';
 import type { ExternalWorkload } from '../dialects/external-workload.ts';
 import { opaquePortsOfService } from '../dialects/opaque-ports.ts';
@@ -21,6 +19,7 @@ import { externalEndpoint } from './external-endpoint.ts';
 import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
 import { PortKinds } from './port-kinds.ts';
 import type { Stores } from './stores.ts';
+import { addressesOf, canonicalIps, WorkloadAddresses, type WorkloadPort } from './workload-addresses.ts';
 import type { Consumer } from './consumer.ts';
 
 /** What is known about an address or a name now. */
@@ -42,9 +41,7 @@ export class ProfileIndex {
   readonly #values = new DerivedValues<ProfileState>();
   readonly #servicesByIp = new MultiMap<string, string>();
   readonly #ports: PortKinds;
-  readonly #externalByIp = new MultiMap<string, string>();
-  readonly #podsByIp = new MultiMap<string, string>();
-  readonly #podsByHostIp = new MultiMap<string, string>(); // only pods with host ports
+  readonly #addresses: WorkloadAddresses;
 
   constructor(
     stores: Stores,
@@ -66,14 +63,11 @@ export class ProfileIndex {
       for (const ip of canonicalIps(service.clusterIps)) this.#values.touch(ipTopic(ip));
       this.#values.touch(nameTopic(service.namespace, service.name));
     });
-    stores.pods.onChange((next, previous) => this.#indexPod(next, previous));
-    stores.externalWorkloads.onChange((next, previous) => this.#indexExternal(next, previous));
+    this.#addresses = new WorkloadAddresses(stores, (workload, ips) => this.#touchWorkload(workload, ips));
     ports.onChange((namespace) => {
       const workloads = [...stores.pods.values(), ...stores.externalWorkloads.values()];
-      for (const workload of workloads.filter((one) => one.namespace === namespace)) {
-        for (const ip of addressesOf(workload)) this.#values.touch(ipTopic(ip));
-      }
-      this.#values.touch(instancesTopic(namespace));
+      for (const workload of workloads.filter((one) => one.namespace === namespace))
+        this.#touchWorkload(workload, addressesOf(workload));
     });
     stores.slices.onChange((next, previous) => {
       for (const slice of [next, previous]) {
@@ -112,15 +106,8 @@ export class ProfileIndex {
     const [service, other] = [...this.#servicesByIp.get(ip)].map((key) => this.#stores.services.getByKey(key));
     if (other !== undefined) return failed(status.FAILED_PRECONDITION, `more than one Service has the address ${ip}`);
     if (service !== undefined) return this.#ofService(service, port, consumer);
-    const [pod] = this.#newestFirst(this.#podsByIp.get(ip), this.#stores.pods);
-    if (pod !== undefined) return this.#ofWorkload(pod, ip, port, consumer);
-    const [external] = this.#newestFirst(this.#externalByIp.get(ip), this.#stores.externalWorkloads);
-    if (external !== undefined) return this.#ofWorkload(external, ip, port, consumer);
-    for (const hosted of this.#newestFirst(this.#podsByHostIp.get(ip), this.#stores.pods)) {
-      const mapping = hosted.ports.find((one) => isHostPort(one, ip, port));
-      const podIp = hosted.ips.find((one) => isV6(one) === isV6(ip)) ?? hosted.ips[0];
-      if (mapping !== undefined && podIp !== undefined) return this.#ofWorkload(hosted, podIp, mapping.port, consumer);
-    }
+    const found = this.#addresses.find(ip, port);
+    if (found !== undefined) return this.#ofWorkload(found, consumer);
     const address = parseAddress(ip);
     const network = address && this.#egress.find(address, consumer.namespace);
     // The outbound policy of the address says the same.
@@ -132,12 +119,6 @@ export class ProfileIndex {
     return profile({ isOpaque, endpoint: plainEndpoint(ip, port), retryBudget: DEFAULT_RETRY_BUDGET });
   }
 
-  /** Of several with one address, the last that was made: the others are about to go. */
-  #newestFirst<W extends Pod | ExternalWorkload>(keys: Iterable<string>, store: ResourceStore<W>): readonly W[] {
-    const workloads = [...keys].flatMap((key) => store.getByKey(key) ?? []);
-    return workloads.length > 1 ? workloads.sort((a, b) => byAge(b, a)) : workloads;
-  }
-
   #ofName(target: ServiceTarget, consumer: Consumer): ProfileState {
     const service = this.#stores.services.get(target.namespace, target.service);
     if (service === undefined) {
@@ -145,7 +126,7 @@ export class ProfileIndex {
     }
     if (target.hostname === undefined) return this.#ofService(service, target.port, consumer);
     const { hostname, port } = target;
-    const [instance] = selectEndpoints(this.#addresses(service), { hostname, isLocalOnly: false });
+    const [instance] = selectEndpoints(this.#instances(service), { hostname, isLocalOnly: false });
     if (instance === undefined)
       return failed(status.NOT_FOUND, `${hostname} is no instance of Service ${service.namespace}/${service.name}`);
     const { endpoint, address } = instance;
@@ -154,10 +135,10 @@ export class ProfileIndex {
       this.#stores[STORE_OF[endpoint.target.kind]].get(endpoint.target.namespace, endpoint.target.name);
     return workload === undefined
       ? this.#ofUnknown(address, port)
-      : this.#ofWorkload(workload, address, port, consumer);
+      : this.#ofWorkload({ workload, ip: address, port }, consumer);
   }
 
-  #addresses(service: Service): readonly Candidate[] {
+  #instances(service: Service): readonly Candidate[] {
     return this.#stores.serviceSlices
       .of(keyOf(service.namespace, service.name))
       .flatMap((slice) =>
@@ -181,7 +162,7 @@ export class ProfileIndex {
     });
   }
 
-  #ofWorkload(workload: Pod | ExternalWorkload, ip: string, port: number, consumer: Consumer): ProfileState {
+  #ofWorkload({ workload, ip, port }: WorkloadPort, consumer: Consumer): ProfileState {
     const zone = (nodeName: string | undefined): string | undefined =>
       nodeName === undefined ? undefined : this.#stores.nodes.get('', nodeName)?.zone;
     const endpointZone = 'isExternal' in workload ? workload.zone : zone(workload.nodeName);
@@ -203,11 +184,11 @@ export class ProfileIndex {
   }
 
   #indexService(next: Service | undefined, previous: Service | undefined): void {
-    for (const ip of canonicalIps(previous?.clusterIps)) {
+    for (const ip of canonicalIps(previous?.clusterIps ?? [])) {
       this.#servicesByIp.delete(ip, keyOf(previous?.namespace ?? '', previous?.name ?? ''));
       this.#values.touch(ipTopic(ip));
     }
-    for (const ip of canonicalIps(next?.clusterIps)) {
+    for (const ip of canonicalIps(next?.clusterIps ?? [])) {
       this.#servicesByIp.add(ip, keyOf(next?.namespace ?? '', next?.name ?? ''));
       this.#values.touch(ipTopic(ip));
     }
@@ -215,51 +196,14 @@ export class ProfileIndex {
     this.#values.touch(nameTopic(namespace, name));
   }
 
-  #indexExternal(next: ExternalWorkload | undefined, previous: ExternalWorkload | undefined): void {
-    const { namespace = '', name = '' } = next ?? previous ?? {};
-    for (const ip of previous?.ips ?? []) this.#externalByIp.delete(ip, keyOf(namespace, name));
-    for (const ip of next?.ips ?? []) this.#externalByIp.add(ip, keyOf(namespace, name));
-    for (const ip of [...(previous?.ips ?? []), ...(next?.ips ?? [])]) this.#values.touch(ipTopic(ip));
+  #touchWorkload({ namespace }: Pod | ExternalWorkload, ips: readonly string[]): void {
+    for (const ip of ips) this.#values.touch(ipTopic(ip));
     this.#values.touch(instancesTopic(namespace));
-  }
-
-  #indexPod(next: Pod | undefined, previous: Pod | undefined): void {
-    for (const [pod, isCurrent] of [
-      [previous, false],
-      [next, true],
-    ] as const) {
-      if (pod === undefined) continue;
-      const key = keyOf(pod.namespace, pod.name);
-      this.#values.touch(instancesTopic(pod.namespace));
-      const update = (map: MultiMap<string, string>, ip: string): void => {
-        if (isCurrent) map.add(ip, key);
-        else map.delete(ip, key);
-        this.#values.touch(ipTopic(ip));
-      };
-      // A pod that has finished no longer owns its address; one in the host's network shares it with others.
-      if (!pod.isFinished && !pod.isHostNetwork) for (const ip of canonicalIps(pod.ips)) update(this.#podsByIp, ip);
-      const hasHostPorts = pod.ports.some(({ hostPort }) => hostPort !== undefined);
-      if (!pod.isFinished && hasHostPorts) for (const ip of canonicalIps(pod.hostIps)) update(this.#podsByHostIp, ip);
-    }
   }
 }
 
 /** In which store the targets of endpoints are. */
 const STORE_OF = { Pod: 'pods', ExternalWorkload: 'externalWorkloads' } as const;
-
-function isHostPort({ hostPort, hostIp, protocol }: ContainerPort, ip: string, port: number): boolean {
-  const isHere = hostIp === undefined || hostIp === '0.0.0.0' || hostIp === '::' || canonicalIps([hostIp])[0] === ip;
-  return hostPort === port && protocol === 'TCP' && isHere;
-}
-
-function isV6(ip: string): boolean {
-  return ip.includes(':');
-}
-
-/** Where somebody may look for a workload. */
-function addressesOf(workload: Pod | ExternalWorkload): readonly string[] {
-  return canonicalIps('isExternal' in workload ? workload.ips : [...workload.ips, ...workload.hostIps]);
-}
 
 function profile(value: Profile): ProfileState {
   return { kind: 'profile', profile: value };
@@ -267,13 +211,6 @@ function profile(value: Profile): ProfileState {
 
 function failed(code: status, details: string): ProfileState {
   return { kind: 'failed', failure: { code, details } };
-}
-
-function canonicalIps(ips: readonly string[] | undefined): readonly string[] {
-  return (ips ?? []).flatMap((text) => {
-    const address = parseAddress(text);
-    return address === undefined ? [] : [formatAddress(address)];
-  });
 }
 
 function ipTopic(ip: string): string {

@@ -3,8 +3,7 @@ import type { KubeNode } from '#k8s/resources/node.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
-import type { OptionalKind } from '#k8s/served-kinds.ts';
-import { EXTERNAL_WORKLOADS, readExternalWorkload, type ExternalWorkload } from '../dialects/external-workload.ts';
+import type { ExternalWorkload } from '../dialects/external-workload.ts';
 import { ServiceSlices } from './service-slices.ts';
 
 /** The objects of the cluster that discovery is made of. */
@@ -26,17 +25,5 @@ export function createStores(): Stores {
     pods: new ResourceStore(),
     nodes: new ResourceStore(),
     externalWorkloads: new ResourceStore(),
-  };
-}
-
-/** What an informer keeps of external workloads. */
-export function externalWorkloadKind({ externalWorkloads }: Stores): OptionalKind {
-  return {
-    ...EXTERNAL_WORKLOADS,
-    index: {
-      apply: (object) => externalWorkloads.apply(readExternalWorkload(object)),
-      delete: (namespace, name) => externalWorkloads.delete(namespace, name),
-      reset: (live) => externalWorkloads.reset(live.map(readExternalWorkload)),
-    },
   };
 }

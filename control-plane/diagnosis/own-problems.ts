@@ -6,6 +6,7 @@ import { fieldsWithoutServer, isServerRouteKind, serverRouteProblems } from '../
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { POLICY_KINDS, problemsOf } from '../dialects/linkerd-servers.ts';
 import { outboundParents } from '../dialects/outbound-parents.ts';
+import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';
@@ -33,6 +34,8 @@ function refusedFields(object: CustomObject, context: PolicyContext): readonly P
   }
   if (object.group === 'policy.linkerd.io' && object.kind === 'EgressNetwork')
     return readEgressNetwork(object, context.clusterNetworks).problems;
+  if (object.group === EXTERNAL_WORKLOADS.group && object.kind === EXTERNAL_WORKLOADS.kind)
+    return readExternalWorkload(object).problems;
   const kind = POLICY_KINDS.find((name) => name === object.kind);
   return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
 }

@@ -11,6 +11,7 @@ import { EgressNetworks } from '../policy/egress-networks.ts';
 import { OutboundIndex, type OutboundSettings } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
+import { externalWorkloadKind, type ExternalWorkload } from '../dialects/external-workload.ts';
 import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
 import type { Subject } from '../diagnosis/diagnosis.ts';
 import type { Configuration, ConfigurationContext, Workload } from './configuration.ts';
@@ -51,6 +52,7 @@ export class Inventory implements Configuration {
   readonly context: AnalysisContext;
   readonly given: readonly GivenObject[];
   readonly services = new ResourceStore<Service>();
+  readonly externalWorkloads = new ResourceStore<ExternalWorkload>();
   readonly routes = new RouteIndex(this.services);
   readonly policies = new PolicyStore(this.routes);
   readonly traffic: TrafficObjects;
@@ -110,7 +112,11 @@ export class Inventory implements Configuration {
   }
 
   #keepCustom(): readonly CustomObject[] {
-    const kinds = [...this.policies.kinds, ...trafficKinds(this.traffic, this.routes, this.egress)];
+    const kinds = [
+      ...this.policies.kinds,
+      ...trafficKinds(this.traffic, this.routes, this.egress),
+      externalWorkloadKind(this.externalWorkloads),
+    ];
     return this.given.flatMap(({ group, kind, object }) => {
       const known = kinds.find((one) => one.group === group && one.kind === kind);
       const version = known?.versions[0];

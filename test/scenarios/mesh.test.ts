@@ -89,6 +89,46 @@ describe('a mesh in a cluster', () => {
     assert.match(await seen('plain', false), /200 none/);
   });
 
+  test('an external workload is an endpoint of the Services that select it, and proves its URI identity', async () => {
+    const identity = 'default.town.serviceaccount.identity.tulle.cluster.local';
+    const [pod] = await mesh.pods('town', 'app=server');
+    assert.ok(pod);
+    const { podIP } = pod['status'] as { podIP: string };
+    const path = '/apis/workload.linkerd.io/v1beta1/namespaces/town/externalworkloads/legacy';
+    const workload = (uri: string): string =>
+      JSON.stringify({
+        apiVersion: 'workload.linkerd.io/v1beta1',
+        kind: 'ExternalWorkload',
+        metadata: { name: 'legacy', namespace: 'town', labels: { tier: 'legacy' } },
+        spec: {
+          meshTLS: { identity: uri, serverName: identity },
+          workloadIPs: [{ ip: podIP }],
+          ports: [{ name: 'http', port: 8080 }],
+        },
+      });
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'legacy', namespace: 'town' },
+      spec: { selector: { tier: 'legacy' }, ports: [{ port: 80, targetPort: 'http' }] },
+    };
+    await mesh.apply(`${JSON.stringify(service)}\n---\n${workload('spiffe://cluster.local/ns/town/sa/default')}`);
+    const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+    await mesh.cluster.request('PATCH', `${path}/status`, { status }, 'application/merge-patch+json');
+    const seen = async (name: string, isMeshed: boolean): Promise<string> =>
+      mesh.runToEnd('town', name, ['whoami', 'http://legacy.town/'], isMeshed);
+    assert.ok((await seen('to-legacy', true)).includes(identity), 'the server knows the client');
+    assert.match(await seen('plain-to-legacy', false), /200 none/, 'the cluster itself finds it too');
+
+    await mesh.apply(workload('spiffe://cluster.local/ns/town/sa/somebody-else'));
+    await until('the refusal of another identity', 10_000, async () =>
+      seen(`to-stranger-${Date.now()}`, true).then(
+        (answer) => /50[23]/.test(answer),
+        (error: Error) => /50[23]/.test(error.message),
+      ),
+    );
+  });
+
   test('between meshed pods only TLS is on the wire, and none of a known body', async () => {
     const marker = 'a-known-request-body-3f9c';
     await mesh.apply(namespaceYaml('glass', true));

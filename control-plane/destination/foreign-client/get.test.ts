@@ -314,3 +314,22 @@ test('a mirrored Service leads to the gateway of its cluster', async () => {
     },
   });
 });
+
+test('a stream ends in order when the process does, and one that is opened again begins with everything', async () => {
+  await using other = await startWorld();
+  const home = await other.namespace('home');
+  await home.service('web', { ports: HTTP });
+  const endpoints = [{ addresses: ['10.42.8.1'] }, { addresses: ['10.42.8.2'] }];
+  await home.slice('web-x', 'web', HTTP_8080, endpoints);
+  const open = () => new EndpointSet(other.destination.open('get', { path: `${home.host('web')}:80` }));
+  const stream = other.destination.open('get', { path: `${home.host('web')}:80` });
+  const first = await stream.next('the first answer');
+  await home.slice('web-x', 'web', HTTP_8080, endpoints.slice(1));
+  await stream.next('a change');
+  await home.slice('web-x', 'web', HTTP_8080, endpoints);
+  await stream.next('a change');
+  assert.deepEqual(await other.destination.open('get', { path: `${home.host('web')}:80` }).next('again'), first);
+  await open().until('10.42.8.1:8080', '10.42.8.2:8080');
+  await other.stop();
+  assert.equal(await stream.end(), 'OK', 'a proxy comes back elsewhere');
+});

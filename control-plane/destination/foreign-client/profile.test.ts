@@ -17,6 +17,7 @@ before(async () => {
   shop = await world.namespace('shop');
   await world.node('node-1', 'zone-a');
   await world.define('linkerd.io');
+  await world.define('split.smi-spec.io');
   await world.define('policy.linkerd.io');
 });
 after(() => world[Symbol.asyncDispose]());
@@ -103,6 +104,23 @@ test('NodePort, LoadBalancer and headless Services are known by name, and an Ext
   }
   await shop.service('outside', { type: 'ExternalName', externalName: 'example.com' });
   assert.deepEqual(await profile(`${shop.host('outside')}:80`).next('ExternalName'), {});
+});
+
+test('a node port and the address of a load balancer are addresses like any other: the node sends on from there', async () => {
+  await shop.service('front', { type: 'LoadBalancer', ports: [{ port: 80 }], externalIPs: ['198.51.100.7'] });
+  const { client } = world.cluster.server;
+  const status = { loadBalancer: { ingress: [{ ip: '198.51.100.8' }] } };
+  await client.patch('services', 'shop', 'front', 'merge', { status }, 'status');
+  const { ports } = client.get('services', 'shop', 'front')!['spec'] as { ports: { nodePort: number }[] };
+  for (const [ip, port] of [
+    ['192.168.0.1', ports[0]!.nodePort],
+    ['198.51.100.7', 80],
+    ['198.51.100.8', 80],
+  ] as const)
+    assert.deepEqual(await profile(`${ip}:${port}`).next(ip), {
+      retry_budget: BUDGET,
+      endpoint: { addr: tcpAddress(ip, port), weight: 10_000 },
+    });
 });
 
 test('a Service is known by both of its addresses', async () => {
@@ -327,6 +345,41 @@ test('a ServiceProfile adds routes and a budget; the one in the namespace of the
   assert.deepEqual((await theirs.next('ours again'))['profile_ref'], reference('shop'));
   await shop.delete('serviceprofiles.linkerd.io', shop.host('books'));
   for (const stream of [ours, theirs]) assert.deepEqual(await stream.next('none'), serviceProfile('books', 80));
+});
+
+test('a TrafficSplit sends to other Services by weight', async () => {
+  await shop.service('whole', { ports: [{ port: 80 }] });
+  const stream = profile(`${shop.host('whole')}:80`);
+  assert.deepEqual(await stream.next('the Service'), serviceProfile('whole', 80));
+  await shop.put('trafficsplits.split.smi-spec.io', {
+    apiVersion: 'split.smi-spec.io/v1alpha4',
+    kind: 'TrafficSplit',
+    metadata: { name: 'canary' },
+    spec: {
+      service: 'whole',
+      backends: [
+        { service: 'stable', weight: 9 },
+        { service: 'canary', weight: 1 },
+      ],
+    },
+  });
+  const target = (name: string, weight: number): Message => ({
+    authority: `${shop.host(name)}:80`,
+    weight,
+    backend_ref: { resource: { group: 'core', kind: 'Service', name, namespace: 'shop', port: 80 } },
+  });
+  const split = await stream.next('the split');
+  assert.deepEqual(split['dst_overrides'], [target('stable', 90_000), target('canary', 10_000)]);
+  assert.deepEqual(
+    { ...split, dst_overrides: undefined, profile_ref: undefined },
+    {
+      ...serviceProfile('whole', 80),
+      dst_overrides: undefined,
+      profile_ref: undefined,
+    },
+  );
+  await shop.delete('trafficsplits.split.smi-spec.io', 'canary');
+  assert.deepEqual(await stream.next('no split'), serviceProfile('whole', 80));
 });
 
 test('an address that two Services have ends with FailedPrecondition, until one of them is gone', async () => {

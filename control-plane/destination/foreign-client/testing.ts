@@ -143,6 +143,7 @@ export async function startWorld() {
   const world = {
     cluster,
     anchorsPem,
+    stop: () => controlPlane.destination.stop(),
     destination,
     policy,
     identity,

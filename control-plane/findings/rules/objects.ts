@@ -10,6 +10,7 @@ const GROUPS: ReadonlySet<string> = new Set([
   'policy.linkerd.io',
   'linkerd.io',
   'split.smi-spec.io',
+  'workload.linkerd.io',
   'gateway.networking.k8s.io',
 ]);
 /** Of Gateway API, and not read by a mesh. */

@@ -1,3 +1,4 @@
+import { selectsWorkload } from '../../dialects/external-workload.ts';
 import { serviceProblems } from '../../policy/traffic-objects.ts';
 import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
 import type { Inventory } from '../inventory.ts';
@@ -10,7 +11,9 @@ export function serviceFindings(inventory: Inventory): readonly Diagnosis[] {
     const workloads = inventory.workloadsIn(service.namespace);
     const selector = Object.entries(service.selector);
     const hasPods = workloads.some(({ pod }) => selector.every(([key, value]) => pod.labels[key] === value));
-    const isEmpty = selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName' && !hasPods;
+    const hasOthers = [...inventory.externalWorkloads.values()].some((external) => selectsWorkload(service, external));
+    const isEmpty =
+      selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName' && !hasPods && !hasOthers;
     return [
       ...(isEmpty ? [diagnose('TL0301', about, 'spec.selector', 'selects no pod')] : []),
       ...serviceProblems(service).map(({ field, message }) =>

@@ -166,6 +166,13 @@ function policyWebhookConfiguration(values: Values): Manifest {
           },
           {
             operations: ['CREATE', 'UPDATE'],
+            apiGroups: ['workload.linkerd.io'],
+            apiVersions: ['*'],
+            resources: ['externalworkloads'],
+            scope: 'Namespaced',
+          },
+          {
+            operations: ['CREATE', 'UPDATE'],
             apiGroups: ['split.smi-spec.io'],
             apiVersions: ['*'],
             resources: ['trafficsplits'],
