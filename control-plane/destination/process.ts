@@ -1,7 +1,6 @@
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
-import { STATUS_LEASE, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { DestinationService } from '#api/gen/destination.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
 import { OutboundPoliciesService } from '#api/gen/outbound.ts';
@@ -9,7 +8,6 @@ import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
 import { Informer } from '#k8s/informer.ts';
-import { LeaderLease } from '#k8s/lease.ts';
 import type { ResourceIndex, ResourceKind } from '#k8s/resource-index.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
 import { CONFIG_MAPS, type ConfigMap } from '#k8s/resources/config-map.ts';
@@ -23,22 +21,15 @@ import { workloadIdentity } from '#pki/names.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { systemClock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
-import { ruledStatusSources, withEffect } from '../findings/live/effect-status.ts';
-import { Effects } from '../findings/live/effects.ts';
 import { annotationProblem, policyContext } from '../policy/inbound-policy.ts';
 import { inboundPoliciesService } from '../policy/inbound-server.ts';
 import { outboundPoliciesService } from '../policy/outbound-server.ts';
-import { egressStatusSource } from '../policy/egress-status-source.ts';
 import { PolicyFindings } from '../policy/policy-findings.ts';
-import { rateLimitStatusSource } from '../policy/rate-limit-status-source.ts';
-import { routeStatusSources } from '../policy/route-status-source.ts';
-import { StatusWriter } from '../policy/status-writer.ts';
 import { TrafficFindings } from '../policy/traffic-findings.ts';
-import { EXTERNAL_WORKLOADS } from '../dialects/external-workload.ts';
 import { formatProblems } from '../dialects/problem.ts';
 import { requestCertificate } from './certify-client.ts';
+import { ClusterWriter } from './cluster-writer.ts';
 import type { DestinationConfig } from './config.ts';
-import { ExternalSliceWriter } from './external-slice-writer.ts';
 import { createIndexes } from './indexes.ts';
 import { createDestinationMetrics } from './metrics.ts';
 import { OwnCertificate } from './own-certificate.ts';
@@ -66,8 +57,7 @@ export async function startDestination(
   const client = new KubeClient(connection);
   const roots = new ResourceStore<ConfigMap>();
   const indexes = createIndexes(config);
-  const { stores, traffic, routes, policies, egress, inboundSettings, endpoints, profiles, inbound, outbound } =
-    indexes;
+  const { stores, traffic, policies, egress, inboundSettings, endpoints, profiles, inbound, outbound } = indexes;
   const findings = new PolicyFindings({
     store: policies,
     context: policyContext(inboundSettings),
@@ -85,7 +75,7 @@ export async function startDestination(
       outbound: outbound.watchedCount,
     }),
     ineffectivePolicies: () => findings.count + ineffective.count,
-    findings: () => effects.counts(),
+    findings: () => writer.effects.counts(),
     certificateTtl: () =>
       certificate.notAfterMs === undefined ? undefined : (certificate.notAfterMs - systemClock.now()) / 1000,
   });
@@ -122,55 +112,8 @@ export async function startDestination(
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
 
-  const effects = new Effects({
-    context: { policy: policyContext(inboundSettings), clusterDomain: config.clusterDomain },
-    ...indexes,
-    ...stores,
-    clock: systemClock,
-    isWanted: () => lease.isHolder,
-    onLooked: metrics.looked,
-    onError: (err) => log.error({ err }, 'the rules about configuration failed'),
-  });
-  // One of the replicas writes what became of objects into their status, and slices of external workloads.
-  const statuses = new StatusWriter({
-    sources: [
-      ...routeStatusSources(
-        { services: stores.services, routes, egress, clusterDomain: config.clusterDomain },
-        policies,
-        policyContext(inboundSettings),
-      ),
-      rateLimitStatusSource(policies, policyContext(inboundSettings)),
-      egressStatusSource(egress),
-      ...ruledStatusSources(policies, traffic, effects),
-    ].map((source) => withEffect(source, effects)),
-    client,
-    clock: systemClock,
-    isWriter: () => lease.isHolder,
-    hasStatus: (object) => kinds.hasStatus(object),
-    onError: (object, err) => log.warn({ err, object }, 'status not written'),
-  });
-  const externalSlices = new ExternalSliceWriter({
-    stores,
-    client,
-    clock: systemClock,
-    isWriter: () => lease.isHolder,
-    isKnown: () => kinds.isListed(`${EXTERNAL_WORKLOADS.plural}.${EXTERNAL_WORKLOADS.group}`),
-    onError: (service, err) => log.warn({ err, service }, 'EndpointSlices of external workloads not written'),
-  });
-  const lease = new LeaderLease({
-    client,
-    namespace,
-    name: STATUS_LEASE,
-    holder: `${hostname()}-${process.pid}`,
-    clock: systemClock,
-    onChange(isHolder) {
-      log.info({ lease: STATUS_LEASE, isHolder }, 'writer of statuses and of slices');
-      if (!isHolder) return;
-      effects.restart();
-      externalSlices.resume();
-    },
-    onError: (err) => log.warn({ err, lease: STATUS_LEASE }, 'lease not renewed'),
-  });
+  const { clusterDomain } = config;
+  const writer = new ClusterWriter({ namespace, clusterDomain, client, log, indexes, kinds, onLooked: metrics.looked });
 
   const identityServer = {
     address: config.identityAddress,
@@ -241,7 +184,7 @@ export async function startDestination(
         streamOpened: metrics.streamOpened,
       }),
     );
-    lease.start(); // now, when everything is known
+    writer.start();
     Promise.all([destination.listen(config.port), policy.listen(config.policyPort)]).then(
       ([destinationPort, policyPort]) => {
         isListening = true;
@@ -272,10 +215,7 @@ export async function startDestination(
       await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));
       for (const informer of informers) informer[Symbol.dispose]();
       kinds[Symbol.dispose]();
-      effects[Symbol.dispose]();
-      statuses[Symbol.dispose]();
-      externalSlices[Symbol.dispose]();
-      lease[Symbol.dispose]();
+      writer[Symbol.dispose]();
       findings[Symbol.dispose]();
       client[Symbol.dispose]();
       admin.close();
