@@ -75,6 +75,10 @@ export class Cluster {
     return answer.items ?? [];
   }
 
+  async each(path: string, tell: (object: ApiObject) => void): Promise<void> {
+    for (const object of await this.list(path)) tell(object);
+  }
+
   /** The object, or undefined when it does not exist. */
   async find(path: string): Promise<ApiObject | undefined> {
     try {

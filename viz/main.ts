@@ -10,7 +10,7 @@ import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { startAdmin } from '#runtime/admin.ts';
 import { createLogger, type Logger } from '#runtime/log.ts';
 import { onShutdown } from '#runtime/shutdown.ts';
-import { policyContextOf } from '../injector/policy-webhook.ts';
+import { clusterContextOf } from '../control-plane/findings/cluster-findings.ts';
 import { readConfig, type Config } from './config.ts';
 import { podOf, type Pod, type PodResource } from './metrics-api/pods.ts';
 import { ObjectIndex } from './metrics-api/object-index.ts';
@@ -21,7 +21,7 @@ import { TapCertificate } from './tap/identity.ts';
 import { tapRequests } from './tap/kube-requests.ts';
 import { registerTap } from './tap/route.ts';
 import { registerDashboard } from './web/assets.ts';
-import { clusterFindings, Findings, registerFindings } from './web/findings.ts';
+import { Findings, registerFindings, shownFindings } from './web/findings.ts';
 
 const EXIT_CONFIGURATION = 64;
 const RETENTION_MS = 10 * 60_000; // the longest window
@@ -94,9 +94,10 @@ async function start(config: Config, log: Logger): Promise<void> {
     ...defaultValues(VERSION),
     namespace: config.controlNamespace,
     identityTrustDomain: config.trustDomain,
+    clusterDomain: config.clusterDomain,
   };
-  const context = policyContextOf(values);
-  registerFindings(server, new Findings(() => clusterFindings(client, context, config.clusterDomain), Date.now));
+  const context = clusterContextOf(values);
+  registerFindings(server, new Findings(() => shownFindings(client, context), Date.now));
   const certificate = new TapCertificate({
     client,
     log,

@@ -321,15 +321,18 @@ describe('tulle check against an API server', () => {
     assert.deepEqual(all.slice(4), [
       'error: data plane proxies can start: shop/waiting: container linkerd-proxy: CrashLoopBackOff: it ends again and again, last with exit code 64 (LINKERD2_PROXY_LOG: is empty)',
       'error: data plane proxies are at most 2 minor versions older: shop/waiting has none',
-      'warning: routes are accepted and their backends exist: httproute.policy.linkerd.io shop/split: NoMatchingParent: Service shop/web not found',
+      'warning: routes are accepted and all of them has an effect: TL0102 httproute.policy.linkerd.io shop/split: spec.parentRefs[0]: Service shop/web not found',
       [
-        'warning: every policy object takes effect: server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',
-        'authorizationpolicy.policy.linkerd.io shop/good-but-for: spec.requiredAuthenticationRefs[0]: MeshTLSAuthentication shop/gone does not exist',
-        'authorizationpolicy.policy.linkerd.io shop/of-split: spec.targetRef: HTTPRoute shop/split does not exist, or names no Server as its parent',
+        'warning: every policy object takes effect: TL0204 authorizationpolicy.policy.linkerd.io shop/good-but-for: spec.requiredAuthenticationRefs[0]: MeshTLSAuthentication shop/gone does not exist',
+        'TL0206 authorizationpolicy.policy.linkerd.io shop/of-split: spec.targetRef: HTTPRoute shop/split does not exist, or names no Server as its parent',
+        'TL0001 server.policy.linkerd.io shop/web: spec.proxyProtocol: "HTTP/9": use one of unknown, HTTP/1, HTTP/2, gRPC, opaque, TLS',
+        'TL0502 server.policy.linkerd.io shop/web: spec.podSelector: Pod shop/bare, Pod shop/on-windows without a proxy',
       ].join('\n'),
-      'warning: every ServiceProfile, TrafficSplit and annotation of a Service takes effect: serviceprofile.linkerd.io shop/web.shop.svc.elsewhere: metadata.name: "web.shop.svc.elsewhere" is not the name of a Service, such as web.shop.svc.cluster.local\n' +
-        'service shop/api: timeout.linkerd.io/request: "soon" is not a duration: write an integer and a unit, such as 300ms, 10s or 5m\n' +
-        'service shop/api: config.linkerd.io/opaque-ports: "wrong" is no number, range or name of a port of the Service',
+      [
+        'warning: every ServiceProfile, TrafficSplit and annotation of a Service takes effect: TL0302 service shop/api: metadata.annotations[config.linkerd.io/opaque-ports]: "wrong" is no number, range or name of a port of the Service',
+        'TL0302 service shop/api: metadata.annotations[timeout.linkerd.io/request]: "soon" is not a duration: write an integer and a unit, such as 300ms, 10s or 5m',
+        'TL0401 serviceprofile.linkerd.io shop/web.shop.svc.elsewhere: metadata.name: "web.shop.svc.elsewhere" is not the name of a Service, such as web.shop.svc.cluster.local',
+      ].join('\n'),
     ]);
   });
 

@@ -2,10 +2,7 @@ import { cniNamespace } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { isSupported, SUPPORTED_MINORS } from '#config/version-skew.ts';
 import { VERSION } from '#config/version.ts';
-import { ineffectiveAuthorizations } from '../../control-plane/findings/authorizations.ts';
-import { formatFinding } from '../../control-plane/diagnosis/finding.ts';
-import { refusedRoutes } from '../../control-plane/findings/routes.ts';
-import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
+import { configurationChecks } from './configuration.ts';
 import { proxySettings } from '../../injector/annotations.ts';
 import {
   ADDED_CONTAINERS,
@@ -19,7 +16,6 @@ import { parsePod } from '../../injector/pod.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
 import { isUnmeshed, repairObstacle } from '../../injector/repair/candidate.ts';
 import { LIVE_PODS } from '../../injector/repair/pods.ts';
-import { policyContextOf } from '../../injector/policy-webhook.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { CommandError } from '../command.ts';
 import { installedValues } from '../installed-values.ts';
@@ -210,30 +206,7 @@ export function dataPlaneChecks(
           },
         },
         ...misplacedSettingChecks(cluster, namespace, meshed),
-        {
-          description: 'routes are accepted and their backends exist',
-          hint: '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
-          severity: 'warning',
-          run: async () => report((await refusedRoutes(cluster, namespace)).map(formatFinding)),
-        },
-        {
-          description: 'every policy object takes effect',
-          hint: 'correct the field or create what it points at; until then it grants nothing',
-          severity: 'warning',
-          run: async () => {
-            const values = { ...defaultValues(VERSION), namespace: controlNamespace };
-            report((await ineffectiveAuthorizations(cluster, policyContextOf(values), namespace)).map(formatFinding));
-          },
-        },
-        {
-          description: 'every ServiceProfile, TrafficSplit and annotation of a Service takes effect',
-          hint: 'correct the field; until then what it says is left out',
-          severity: 'warning',
-          run: async () =>
-            report(
-              (await ineffectiveTraffic(cluster, defaultValues(VERSION).clusterDomain, namespace)).map(formatFinding),
-            ),
-        },
+        ...configurationChecks(cluster, controlNamespace, namespace),
       ],
     },
   ];

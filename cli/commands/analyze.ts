@@ -2,13 +2,12 @@ import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import type { Values } from '#config/values.ts';
 import type { JsonObject } from '#k8s/json.ts';
-import { parsePortSet } from '#model/port-set.ts';
+import { clusterContextOf } from '../../control-plane/findings/cluster-findings.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
 import type { Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import { identify, type AnalysisContext } from '../../control-plane/findings/inventory.ts';
 import { schemasOf } from '../../control-plane/findings/schema.ts';
 import { renderCrds, renderGatewayApiCrds } from '../../control-plane/install/render.ts';
-import { policyContextOf } from '../../injector/policy-webhook.ts';
 import { clusterObjects } from '../analyze/cluster-objects.ts';
 import { readObjects, type LocatedObject } from '../analyze/given-objects.ts';
 import { jsonReport, textReport, type LocatedDiagnosis } from '../analyze/report.ts';
@@ -109,10 +108,7 @@ async function ofCluster(flags: FlagValues): Promise<Given> {
 /** What objects mean in an installation. */
 export function contextOf(values: Values, defaultNamespace: string): AnalysisContext {
   return {
-    policy: policyContextOf(values),
-    clusterDomain: values.clusterDomain,
-    opaquePorts: parsePortSet(values.proxy.opaquePorts).ports,
-    globalEgressNamespace: values.egress.globalEgressNetworkNamespace,
+    ...clusterContextOf(values),
     defaultNamespace,
     isRedirectedByNode: values.cni.enabled,
   };

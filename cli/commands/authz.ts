@@ -1,5 +1,6 @@
 import type { Client } from '#model/authorization.ts';
 import { evaluateInbound, type InboundVerdict } from '#model/evaluate.ts';
+import type { RequestHead } from '#model/match.ts';
 import { routeGrants, type InboundServer } from '#model/inbound.ts';
 import { identitySuffix } from '#config/names.ts';
 import { parseAddress } from '#model/address.ts';
@@ -12,6 +13,7 @@ import { PolicyStore } from '../../control-plane/policy/policy-store.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import { connect } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, UsageError, type Command } from '../command.ts';
+import { describedRequest, isRequestDescribed, REQUEST_FLAGS } from '../diagnostics/described-request.ts';
 import { describeClients, describeDecider } from '../diagnostics/describe.ts';
 import { DestinationProcess } from '../diagnostics/destination-client.ts';
 import { installedValues } from '../installed-values.ts';
@@ -29,12 +31,14 @@ export const authz: Command = {
   summary: 'Say who may talk to a workload, and which object lets them in.',
   details:
     'The running control plane is asked for the policy of each port: container ports, and ports that Servers name. With --as the\n' +
-    'verdict about one client is printed instead, by the code with which the proxy decides.',
+    'verdict about one client is printed instead, by the code with which the proxy decides: about a request that --method, --path,\n' +
+    '--header and --authority describe, GET / if none of them is there, or about a connection where no requests are seen.',
   flags: {
     ...CLUSTER_FLAGS,
     namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the workload' },
     as: { type: 'string', value: 'ACCOUNT[.NS]', help: 'service account of a client, or "unmeshed"' },
     address: { type: 'string', value: 'IP', help: 'with --as: where the client is (default: in a pod of the cluster)' },
+    ...REQUEST_FLAGS,
     output: {
       type: 'string',
       short: 'o',
@@ -48,6 +52,7 @@ export const authz: Command = {
     'tulle authz -n shop deploy/web',
     'tulle authz -n shop deploy/web -o wide',
     'tulle authz -n shop deploy/web --as cart.shop',
+    'tulle authz -n shop deploy/web --as cart.shop --method POST --path /orders -H x-user:anna',
   ],
   run: async ({ flags, args, terminal }) => {
     const [target, extra] = args;
@@ -59,6 +64,9 @@ export const authz: Command = {
       throw new UsageError(`--as is "${account}": write ACCOUNT.NAMESPACE or unmeshed`);
     if (address !== undefined && (account === undefined || parseAddress(address) === undefined))
       throw new UsageError(`--address is "${address}": give an IP address, beside --as`);
+    if (account === undefined && isRequestDescribed(flags))
+      throw new UsageError('a request is described and no client: name one with --as');
+    describedRequest(flags, ''); // wrong flags are refused before anything is asked
     const cluster = await connect(flags);
     try {
       const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
@@ -91,7 +99,8 @@ export const authz: Command = {
         terminal.out(format === 'json' ? json(policies.flatMap(rowsOf)) : accessTable(policies, format === 'wide'));
       else {
         const client = clientOf(account, namespace, identitySuffix(values), address ?? pod.ips[0] ?? '10.0.0.1');
-        const verdicts = policies.map(({ port, server }) => ({ port, verdict: verdictOf(server, client) }));
+        const request = describedRequest(flags, `${target.split('/').at(-1) ?? ''}.${namespace}`);
+        const verdicts = policies.map(({ port, server }) => ({ port, verdict: verdictOf(server, client, request) }));
         terminal.out(
           format === 'json'
             ? json(verdicts.map(({ port, verdict }) => ({ port, ...verdict })))
@@ -120,18 +129,9 @@ function clientOf(account: string, namespace: string, suffix: string, address: s
   return { address, tls: { kind: 'mesh', identity: `${name}.${own}.${suffix}` } };
 }
 
-/** Of a request for `/`, or of a connection where no requests are seen. */
-function verdictOf(server: InboundServer, client: Client): InboundVerdict {
-  const isHttp = 'routes' in server.protocol;
-  const request = {
-    method: 'GET',
-    path: '/',
-    query: '',
-    host: '',
-    header: () => undefined,
-    matchesPattern: () => false,
-  };
-  return evaluateInbound(server, client, isHttp ? request : undefined);
+/** Of a request, or of a connection where no requests are seen. */
+function verdictOf(server: InboundServer, client: Client, request: RequestHead): InboundVerdict {
+  return evaluateInbound(server, client, 'routes' in server.protocol ? request : undefined);
 }
 
 type Row = {

@@ -2,33 +2,26 @@ import { evaluateOutbound, type OutboundVerdict } from '#model/evaluate.ts';
 import type { RequestHead } from '#model/match.ts';
 import { decidesRoutes } from '#model/profile.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
-import { Patterns } from '#runtime/pattern.ts';
 import type { JsonObject } from '#k8s/json.ts';
 import { splitService } from '../../control-plane/dialects/smi.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
 import { CODES } from '../../control-plane/diagnosis/codes.ts';
-import type { Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
-import { formatFinding } from '../../control-plane/diagnosis/finding.ts';
+import { formatDiagnosis, type Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import { Inventory } from '../../control-plane/findings/inventory.ts';
 import { outboundOf, profileOf } from '../../control-plane/findings/outbound.ts';
 import { clusterObjects } from '../analyze/cluster-objects.ts';
 import { connect } from '../cluster.ts';
+import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, UsageError, type Command } from '../command.ts';
 import {
-  CLUSTER_FLAGS,
-  CommandError,
-  optionalText,
-  textFlag,
-  textList,
-  UsageError,
-  type Command,
-  type FlagValues,
-} from '../command.ts';
+  describedRequest,
+  formatRequest,
+  isRequestDescribed,
+  REQUEST_FLAGS,
+} from '../diagnostics/described-request.ts';
 import { describeDecider, describeRetry, describeShares, describeTimeouts } from '../diagnostics/describe.ts';
 import { outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
 import { contextOf } from './analyze.ts';
-
-const REQUEST_FLAGS = ['method', 'path', 'header', 'authority'] as const;
 
 export const routesExplain: Command = {
   path: ['routes', 'explain'],
@@ -41,10 +34,7 @@ export const routesExplain: Command = {
     ...CLUSTER_FLAGS,
     namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the Service' },
     from: { type: 'string', value: 'NS', isName: true, help: 'namespace of the client (default: that of the Service)' },
-    method: { type: 'string', value: 'METHOD', help: 'method of a request (default GET)' },
-    path: { type: 'string', value: 'PATH', help: 'path of a request, with its query (default /)' },
-    header: { type: 'string', short: 'H', value: 'NAME:VALUE', isRepeated: true, help: 'header of a request' },
-    authority: { type: 'string', value: 'HOST', help: 'authority of a request (default NAME.NS)' },
+    ...REQUEST_FLAGS,
     output: {
       type: 'string',
       short: 'o',
@@ -61,7 +51,7 @@ export const routesExplain: Command = {
   ],
   run: async ({ flags, args, terminal }) => {
     const { name, port: wanted } = targetOf(args);
-    const headers = headersOf(flags);
+    describedRequest(flags, ''); // wrong flags are refused before anything is asked
     const cluster = await connect(flags);
     try {
       const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
@@ -80,8 +70,8 @@ export const routesExplain: Command = {
       const client = optionalText(flags, 'from') ?? namespace;
       const policy = outboundOf(inventory, namespace, name, port, client);
       const profile = profileOf(inventory, namespace, name, port, client);
-      const isAsked = REQUEST_FLAGS.some((flag) => flags[flag] !== undefined);
-      const request = requestOf(flags, headers, `${name}.${namespace}`);
+      const isAsked = isRequestDescribed(flags);
+      const request = describedRequest(flags, `${name}.${namespace}`);
       const verdict = isAsked ? evaluateOutbound({ profile, ...(policy && { policy }) }, request) : undefined;
       const ignored = findingsAbout(inventory, objects, namespace, name);
       if (flags['output'] === 'json') {
@@ -114,31 +104,6 @@ function targetOf(args: readonly string[]): { readonly name: string; readonly po
   const [, name, port] = /^(?:svc|service|services)\/([a-z0-9][-a-z0-9]*)(?::(\d{1,5}))?$/.exec(target ?? '') ?? [];
   if (name === undefined || extra !== undefined) throw new UsageError('name one Service as svc/NAME or svc/NAME:PORT');
   return { name, port: port === undefined ? undefined : Number(port) };
-}
-
-function headersOf(flags: FlagValues): ReadonlyMap<string, string> {
-  return new Map(
-    textList(flags, 'header').map((text) => {
-      const colon = text.indexOf(':');
-      if (colon < 1) throw new UsageError(`--header is "${text}": write NAME:VALUE`);
-      return [text.slice(0, colon).trim().toLowerCase(), text.slice(colon + 1).trim()];
-    }),
-  );
-}
-
-function requestOf(flags: FlagValues, headers: ReadonlyMap<string, string>, host: string): RequestHead {
-  const target = optionalText(flags, 'path') ?? '/';
-  if (!target.startsWith('/')) throw new UsageError(`--path is "${target}": a path begins with /`);
-  const [path = '/', ...query] = target.split('?');
-  const authority = optionalText(flags, 'authority') ?? host;
-  return {
-    method: (optionalText(flags, 'method') ?? 'GET').toUpperCase(),
-    path,
-    query: query.join('?'),
-    host: authority.replace(/:\d*$/, '').replace(/\.$/, '').toLowerCase(),
-    header: (name) => headers.get(name),
-    matchesPattern: new Patterns(64).matches,
-  };
 }
 
 /** Of routes of the Service, and of the profiles and splits that are about it. */
@@ -176,8 +141,8 @@ function profileText(profile: Parameters<typeof evaluateOutbound>[0]['profile'] 
   return `Decider:   ${decider}\nTargets:   ${shares || 'the Service itself'}\n${profileRoutesTable(routes)}`;
 }
 
-function verdictText(verdict: OutboundVerdict, { method, host, path, query }: RequestHead): string {
-  const head = `${method} ${host}${path}${query === '' ? '' : `?${query}`}`;
+function verdictText(verdict: OutboundVerdict, request: RequestHead): string {
+  const head = formatRequest(request);
   if (verdict.kind === 'no-route') return `${head}\n  is answered 404 by the proxy: ${verdict.reason}\n`;
   const { decider, filters, shares, timeouts, retry } = verdict;
   return [
@@ -193,5 +158,5 @@ function verdictText(verdict: OutboundVerdict, { method, host, path, query }: Re
 
 function ignoredText(finding: Diagnosis): string {
   const { meaning, remedy } = CODES[finding.code];
-  return `  ${finding.code} ${formatFinding(finding)}\n    ${meaning} ${remedy}\n`;
+  return `  ${formatDiagnosis(finding)}\n    ${meaning} ${remedy}\n`;
 }

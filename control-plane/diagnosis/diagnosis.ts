@@ -1,6 +1,6 @@
 import type { Metadata } from '#k8s/resources/metadata.ts';
 import { CODES, type Code, type Severity } from './codes.ts';
-import type { Finding } from './finding.ts';
+import { formatFinding, type Finding } from './finding.ts';
 
 /** A finding with its code. `subject` is the path of a field. */
 export type Diagnosis = Finding & { readonly code: Code; readonly severity: Severity };
@@ -10,6 +10,11 @@ export type Subject = Pick<Metadata, 'namespace' | 'name'> & { readonly group: s
 export function diagnose(code: Code, about: Subject, field: string, message: string): Diagnosis {
   const { group, kind, namespace, name } = about;
   return { code, severity: CODES[code].severity, group, kind, namespace, name, subject: field, message };
+}
+
+/** `TL0102 httproute.policy.linkerd.io shop/web: spec.parentRefs[0]: …`. */
+export function formatDiagnosis(diagnosis: Diagnosis): string {
+  return `${diagnosis.code} ${formatFinding(diagnosis)}`;
 }
 
 const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };

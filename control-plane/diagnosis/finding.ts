@@ -1,12 +1,10 @@
-import type { CustomObject } from '#k8s/resources/custom-object.ts';
-
 /** Something that an object says and that has no effect. */
 export type Finding = {
   readonly kind: string; // HTTPRoute
   readonly group: string; // empty for the core group
   readonly namespace: string;
   readonly name: string;
-  readonly subject: string; // field, or reason of a condition
+  readonly subject: string; // path of a field
   readonly message: string;
 };
 
@@ -14,13 +12,4 @@ export type Finding = {
 export function formatFinding({ kind, group, namespace, name, subject, message }: Finding): string {
   const type = [kind.toLowerCase(), group].filter((part) => part !== '').join('.');
   return `${type} ${namespace}/${name}: ${subject}: ${message}`;
-}
-
-export function findingAbout(
-  object: Pick<CustomObject, 'kind' | 'group' | 'namespace' | 'name'>,
-  subject: string,
-  message: string,
-): Finding {
-  const { kind, group, namespace, name } = object;
-  return { kind, group, namespace, name, subject, message };
 }

@@ -3,23 +3,20 @@ import { ResourceStore } from '#k8s/resource-store.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
-import type { PortSet } from '#model/port-set.ts';
 import { decide, PROXY_CONTAINER } from '../../injector/decision.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
 import { allContainers, parsePod, PodError } from '../../injector/pod.ts';
 import { EgressNetworks } from '../policy/egress-networks.ts';
-import { OutboundIndex, type OutboundSettings } from '../policy/outbound-index.ts';
+import { OutboundIndex } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
 import { externalWorkloadKind, type ExternalWorkload } from '../dialects/external-workload.ts';
 import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
 import type { Subject } from '../diagnosis/diagnosis.ts';
-import type { Configuration, ConfigurationContext, Workload } from './configuration.ts';
+import { outboundSettings, type ClusterContext, type Configuration, type Workload } from './configuration.ts';
 
 /** What objects are read with. */
-export type AnalysisContext = ConfigurationContext & {
-  readonly opaquePorts: PortSet; // of Services without an annotation
-  readonly globalEgressNamespace: string; // of EgressNetworks for namespaces without one
+export type AnalysisContext = ClusterContext & {
   readonly defaultNamespace: string; // of objects that name none
   readonly isRedirectedByNode: boolean; // pods need no capability for the redirect
 };
@@ -162,12 +159,6 @@ export class Inventory implements Configuration {
       throw error;
     }
   }
-}
-
-function outboundSettings(context: AnalysisContext): OutboundSettings {
-  const { clusterDomain, policy, opaquePorts, globalEgressNamespace } = context;
-  const { clusterNetworks } = policy;
-  return { clusterDomain, clusterNetworks, opaquePorts, globalEgressNamespace, allowsRequestHeaders: false };
 }
 
 function hasAddress({ clusterIps }: Service, object: JsonObject): boolean {

@@ -1,3 +1,4 @@
+import type { JsonObject } from '#k8s/json.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS } from '#k8s/resources/custom-resource-definition.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 
@@ -6,6 +7,8 @@ export type ObjectReader = {
   /** The object, or undefined when it does not exist. */
   readonly find: (path: string) => Promise<unknown>;
   readonly list: (path: string) => Promise<readonly unknown[]>;
+  /** As `list`, for kinds of which there are many: no more than a page needs to be there at once. */
+  readonly each: (path: string, tell: (object: JsonObject) => void) => Promise<void>;
 };
 
 /** A kind that may or may not be defined in a cluster. */
@@ -16,9 +19,9 @@ export type ReadKind = {
   readonly versions: readonly string[]; // that can be read, the preferred one first
 };
 
-/** All objects of a kind; none when the cluster does not serve a version that we read. */
+/** All objects of a kind, in one namespace or in all; none when the cluster does not serve a version that we read. */
 export async function listKind(
-  reader: ObjectReader,
+  reader: Pick<ObjectReader, 'find' | 'list'>,
   { versions, ...kind }: ReadKind,
   namespace?: string,
 ): Promise<readonly CustomObject[]> {
@@ -26,12 +29,8 @@ export async function listKind(
   const definition = parse(await reader.find(`${apiPath}/${plural}/${kind.plural}.${kind.group}`));
   const version = versions.find((name) => definition?.servedVersions.includes(name));
   if (version === undefined) return [];
-  const objects = await reader.list(listPath(`/apis/${kind.group}/${version}`, kind.plural, namespace));
+  const within = namespace === undefined ? '' : `/namespaces/${namespace}`;
+  const objects = await reader.list(`/apis/${kind.group}/${version}${within}/${kind.plural}`);
   const read = customKind(kind, version);
   return objects.flatMap((object) => read.parse(object) ?? []);
-}
-
-/** @param namespace  absent: all */
-export function listPath(apiPath: string, plural: string, namespace: string | undefined): string {
-  return namespace === undefined ? `${apiPath}/${plural}` : `${apiPath}/namespaces/${namespace}/${plural}`;
 }

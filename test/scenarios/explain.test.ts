@@ -33,6 +33,16 @@ metadata: { name: api.shop.svc.cluster.local, namespace: shop }
 spec: { routes: [{ name: read, condition: { method: GET }, isRetryable: true, timeout: 300ms }] }
 `;
 
+const ROUTE_OF_SERVER = `
+apiVersion: policy.linkerd.io/v1beta3
+kind: HTTPRoute
+metadata: { name: of-server, namespace: shop }
+spec:
+  parentRefs: [{ group: policy.linkerd.io, kind: Server, name: web-http }]
+  hostnames: [web.test]
+  rules: [{ matches: [{ path: { value: /api }, method: GET, headers: [{ name: X-User, value: anna }] }] }]
+`;
+
 describe('what a mesh says about itself', () => {
   let mesh: Mesh;
   before(async () => {
@@ -150,6 +160,17 @@ describe('what a mesh says about itself', () => {
     );
     assert.match(out('authz', '-n', 'shop', 'deploy/web', '--as', 'unmeshed'), /^8080 +denied .*no mesh TLS/m);
     assert.equal(mesh.tulle(['authz', '-n', 'shop', 'deploy/web', '--address', '10.0.0.1']).status, 2);
+    assert.equal(mesh.tulle(['authz', '-n', 'shop', 'deploy/web', '--path', '/a']).status, 2);
+    const asClient = ['authz', '-n', 'shop', 'deploy/web', '--as', 'client'] as const;
+    assert.equal(mesh.tulle([...asClient, '-H', 'x']).status, 2);
+    await mesh.apply(ROUTE_OF_SERVER);
+    await soon('the route', /^8080 +denied .*no route matches/m, ...asClient, '--path', '/other');
+    const getting = [...asClient, '--path', '/api/x?a=b', '--authority', 'web.test:80'] as const;
+    assert.match(out(...getting, '-H', 'x-user: anna'), /^8080 +allowed /m);
+    assert.match(out(...getting), /^8080 +denied /m);
+    assert.match(out(...getting, '-H', 'x-user: anna', '--method', 'post'), /^8080 +denied /m);
+    await mesh.remove('/apis/policy.linkerd.io/v1beta3/namespaces/shop/httproutes/of-server');
+    await soon('the policy without the route', /^8080 +allowed /m, ...getting);
   });
 
   test('routes explain: the rule that decides about a request, and what is ignored', () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
 import type { Report } from '../apps/caller.ts';
-import { formatFinding } from '../../control-plane/diagnosis/finding.ts';
-import { refusedRoutes } from '../../control-plane/findings/routes.ts';
-import { ineffectiveTraffic } from '../../control-plane/findings/traffic.ts';
+import { formatDiagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
+import { clusterContextOf, clusterFindings } from '../../control-plane/findings/cluster-findings.ts';
 import { BAD_OBJECTS, type BadObject } from '../harness/bad-objects.ts';
 import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
 import { askPod } from '../harness/pod-http.ts';
@@ -14,6 +15,7 @@ type Order = { readonly path: string; readonly count?: number; readonly rate?: n
 };
 
 const HTTP_ROUTE = 'gateway.networking.k8s.io/v1';
+const CONTEXT = clusterContextOf(defaultValues(VERSION));
 /** How soon a change of configuration must act. */
 const ACTS_MS = 5_000;
 
@@ -235,7 +237,7 @@ describe('what objects say about requests, in a cluster', () => {
       await send({ path: 'web:8080/old/first' });
       return ((await countsOf('web-v1'))['/rewritten/first'] ?? 0) > 0;
     });
-    const refused = await refusedRoutes(mesh.cluster, 'depot');
+    const refused = await clusterFindings(mesh.cluster, CONTEXT, 'depot');
     assert.deepEqual(
       refused.filter(({ name }) => name === 'filters'),
       [],
@@ -306,12 +308,9 @@ describe('what objects say about requests, in a cluster', () => {
       return String(error);
     }
     const said = await until(`a word about ${JSON.stringify(whole)}`, ACTS_MS, async () => {
-      const found = [
-        ...(await refusedRoutes(mesh.cluster, 'depot')),
-        ...(await ineffectiveTraffic(mesh.cluster, 'cluster.local', 'depot')),
-      ];
+      const found = await clusterFindings(mesh.cluster, CONTEXT, 'depot');
       const own = found.filter((finding) => finding.kind === object['kind'] && finding.name === whole.metadata.name);
-      return own.length > 0 && own.map(formatFinding).join('\n');
+      return own.length > 0 && own.map(formatDiagnosis).join('\n');
     });
     return said === false ? '' : said;
   }

@@ -5,15 +5,7 @@ import { clock, plural, shortIdentity, words } from './format.js';
 
 /** @typedef {import('./main.js').State} State */
 /** @typedef {import('./api.js').Findings} Findings */
-/** @typedef {import('../../control-plane/diagnosis/finding.ts').Finding} Finding */
-
-/** What the mistake means, by kind of object. @type {Record<string, string>} */
-const MEANING = {
-  HTTPRoute: 'The route is not used where it was refused.',
-  GRPCRoute: 'The route is not used where it was refused.',
-  ServiceProfile: 'What this field says is left out.',
-  TrafficSplit: 'What this field says is left out.',
-};
+/** @typedef {import('../web/findings.ts').ShownFinding} Finding */
 
 /** @param {Findings} findings @param {string} namespace */
 export function problemCount({ findings, total }, namespace) {
@@ -65,7 +57,7 @@ function configuration(answer, namespace) {
     h(
       'ul',
       { class: 'finding-list' },
-      ...found.map(({ kind, group, namespace: where, name, subject, message }) =>
+      ...found.map(({ code, severity, kind, group, namespace: where, name, subject, message, meaning, remedy }) =>
         h(
           'li',
           { class: 'finding' },
@@ -74,9 +66,10 @@ function configuration(answer, namespace) {
             { class: 'finding-object' },
             h('span', { class: 'tag', title: group }, kind),
             h('strong', {}, `${where} / ${name}`),
+            h('span', { class: 'tag', title: severity }, code),
           ),
           h('p', { class: 'finding-message' }, h('code', {}, subject), ' ', message),
-          h('p', { class: 'finding-meaning' }, MEANING[kind] ?? 'Until this is corrected the object grants nothing.'),
+          h('p', { class: 'finding-meaning' }, `${meaning} ${remedy}`),
         ),
       ),
     ),

@@ -12,13 +12,19 @@ const TOKEN_VOLUME = 'tulle-tap-token';
 /** What the dashboard's findings are read from. */
 const FINDINGS_RULES = [
   { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get'] },
-  { apiGroups: ['gateway.networking.k8s.io'], resources: ['httproutes', 'grpcroutes'], verbs: ['list'] },
+  {
+    apiGroups: ['gateway.networking.k8s.io'],
+    resources: ['httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'],
+    verbs: ['list'],
+  },
   { apiGroups: ['linkerd.io'], resources: ['serviceprofiles'], verbs: ['list'] },
+  { apiGroups: ['workload.linkerd.io'], resources: ['externalworkloads'], verbs: ['list'] },
   { apiGroups: ['split.smi-spec.io'], resources: ['trafficsplits'], verbs: ['list'] },
   {
     apiGroups: ['policy.linkerd.io'],
     resources: [
       'authorizationpolicies',
+      'egressnetworks',
       'httplocalratelimitpolicies',
       'httproutes',
       'meshtlsauthentications',

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Finding } from '../../control-plane/diagnosis/finding.ts';
 import { createServer } from '../metrics-api/server.ts';
 import { MetricsStore } from '../metrics-api/store.ts';
 import { registerDashboard } from './assets.ts';
-import { Findings, registerFindings, type FindingsAnswer } from './findings.ts';
+import { Findings, registerFindings, type FindingsAnswer, type ShownFinding } from './findings.ts';
 
 const FOLDER = join(import.meta.dirname, '../dashboard');
 
@@ -72,7 +71,8 @@ test('a page that was seen is not sent again, and foreign host names are refused
 });
 
 test('findings are read at most every ten seconds, and the last ones stay when they cannot be read', async () => {
-  const finding: Finding = { kind: 'Server', group: 'g', namespace: 'shop', name: 'web', subject: 's', message: 'm' };
+  const about = { kind: 'Server', group: 'g', namespace: 'shop', name: 'web', subject: 's', message: 'm' };
+  const finding: ShownFinding = { code: 'TL0001', severity: 'error', ...about, meaning: 'It is so.', remedy: 'Act.' };
   let nowMs = 1_000;
   let reads = 0;
   let failure: Error | undefined;

@@ -78,15 +78,11 @@ function signatureOf(pod: Pod): string {
   const labels = Object.entries(pod.labels)
     .filter(([label]) => !HASHES.some((hash) => hash === label))
     .sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([kind, namespace, name, labels, pod.ports, pod.probes, pod.isHostNetwork, isMeshed(pod)]);
+  return JSON.stringify([kind, namespace, name, labels, pod.ports, pod.probes, pod.isHostNetwork, pod.hasProxy]);
 }
 
 function workloadOf(pod: Pod): Workload {
-  return { ...ownerOf(pod), pod, isMeshed: isMeshed(pod), annotations: pod.annotations };
-}
-
-function isMeshed({ proxyInboundAddress }: Pod): boolean {
-  return proxyInboundAddress !== undefined;
+  return { ...ownerOf(pod), pod, isMeshed: pod.hasProxy, annotations: pod.annotations };
 }
 
 /** Pods of a Deployment belong to a ReplicaSet, whose name ends in the hash of the template. */

@@ -18,7 +18,7 @@ const REFUSALS: Readonly<Record<string, Code>> = {
   NotGRPC: 'TL0102',
 };
 
-export function isRoute(object: CustomObject): boolean {
+export function isRoute(object: Pick<CustomObject, 'group' | 'kind'>): boolean {
   return ROUTE_KINDS.some(({ group, kind }) => group === object.group && kind === object.kind);
 }
 

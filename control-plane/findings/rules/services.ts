@@ -1,17 +1,22 @@
-import { selectsWorkload } from '../../dialects/external-workload.ts';
+import type { ResourceStore } from '#k8s/resource-store.ts';
+import { selectsWorkload, type ExternalWorkload } from '../../dialects/external-workload.ts';
 import { serviceProblems } from '../../policy/traffic-objects.ts';
 import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
-import type { Inventory } from '../inventory.ts';
+import type { Configuration } from '../configuration.ts';
 import { isMisplacedOnService } from '../misplaced.ts';
 
 /** What becomes of Services and of what is set on them. */
-export function serviceFindings(inventory: Inventory): readonly Diagnosis[] {
-  return [...inventory.services.values()].flatMap((service) => {
+export function serviceFindings(
+  configuration: Configuration & { readonly externalWorkloads: ResourceStore<ExternalWorkload> },
+): readonly Diagnosis[] {
+  return [...configuration.services.values()].flatMap((service) => {
     const about: Subject = { group: '', kind: 'Service', namespace: service.namespace, name: service.name };
-    const workloads = inventory.workloadsIn(service.namespace);
+    const workloads = configuration.workloadsIn(service.namespace);
     const selector = Object.entries(service.selector);
     const hasPods = workloads.some(({ pod }) => selector.every(([key, value]) => pod.labels[key] === value));
-    const hasOthers = [...inventory.externalWorkloads.values()].some((external) => selectsWorkload(service, external));
+    const hasOthers = [...configuration.externalWorkloads.values()].some((external) =>
+      selectsWorkload(service, external),
+    );
     const isEmpty =
       selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName' && !hasPods && !hasOthers;
     return [

@@ -13,6 +13,7 @@ export type Pod = Metadata & {
   readonly owner?: { readonly kind: string; readonly name: string };
   readonly ports: readonly ContainerPort[];
   readonly probes: readonly HttpProbe[];
+  readonly hasProxy: boolean;
   /** `LINKERD2_PROXY_INBOUND_LISTEN_ADDR` of the injected proxy. */
   readonly proxyInboundAddress?: string;
 };
@@ -54,6 +55,7 @@ export const PODS: ResourceKind<Pod> = {
       isHostNetwork: spec['hostNetwork'] === true,
       isFinished: status['phase'] === 'Succeeded' || status['phase'] === 'Failed',
       ports,
+      hasProxy: containers.some(({ name }) => name === PROXY_CONTAINER),
       probes: containers.flatMap((container) => parseProbes(container)),
       ...(nodeName !== undefined && { nodeName }),
       ...(owner && { owner }),

@@ -1,0 +1,49 @@
+import { formatDiagnosis, type Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
+import { clusterContextOf, clusterFindings } from '../../control-plane/findings/cluster-findings.ts';
+import { isRoute } from '../../control-plane/findings/rules/routes.ts';
+import type { Cluster } from '../cluster.ts';
+import { installedValues } from '../installed-values.ts';
+import { report, type Check } from './check.ts';
+
+/** Whether what users say about traffic and clients has an effect: what `tulle analyze` says, with its codes. */
+export function configurationChecks(
+  cluster: Cluster,
+  controlNamespace: string,
+  namespace: string | undefined,
+): readonly Check[] {
+  let found: Promise<readonly Diagnosis[]> | undefined;
+  const findings = (): Promise<readonly Diagnosis[]> => (found ??= look(cluster, controlNamespace, namespace));
+  const check = (description: string, hint: string, isMeant: (one: Diagnosis) => boolean): Check => ({
+    description,
+    hint: `${hint}; \`tulle analyze\` says what each code means and what to do`,
+    severity: 'warning',
+    run: async () => report((await findings()).filter(isMeant).map(formatDiagnosis)),
+  });
+  const isPolicy = (one: Diagnosis): boolean => one.group === 'policy.linkerd.io' && !isRoute(one);
+  return [
+    check(
+      'routes are accepted and all of them has an effect',
+      '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
+      isRoute,
+    ),
+    check(
+      'every policy object takes effect',
+      'correct the field or create what it points at; until then it grants nothing',
+      isPolicy,
+    ),
+    check(
+      'every ServiceProfile, TrafficSplit and annotation of a Service takes effect',
+      'correct the field; until then what it says is left out',
+      (one) => !isRoute(one) && !isPolicy(one),
+    ),
+  ];
+}
+
+async function look(
+  cluster: Cluster,
+  controlNamespace: string,
+  namespace: string | undefined,
+): Promise<readonly Diagnosis[]> {
+  const { values } = await installedValues(cluster, controlNamespace);
+  return clusterFindings(cluster, clusterContextOf(values), namespace);
+}
