@@ -9,7 +9,6 @@ import {
   type Network,
 } from '#model/address.ts';
 import type { Backend } from '#model/backend.ts';
-import { DEFAULT_WEIGHT } from '#model/endpoint.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
@@ -24,6 +23,9 @@ import { egressRoutes, plainProtocol, serviceRoutes, UNDEFINED_PORT } from './bu
 import { EgressNetworks } from './egress-networks.ts';
 import { RouteIndex } from './route-index.ts';
 import { DETECT_TIMEOUT_MS, targetProtocol } from './target-protocol.ts';
+
+/** Of an address that is the only one: there is nothing to share with. Source: linkerd2 `policy-controller`. */
+const FORWARD_WEIGHT = 1;
 
 /** What policies depend on besides the objects of the cluster. */
 export type OutboundSettings = {
@@ -110,7 +112,7 @@ export class OutboundIndex {
     if (this.#settings.clusterNetworks.some((block) => containsAddress(block, address))) {
       return failed(status.NOT_FOUND, `${ip} is no address of a Service`);
     }
-    const endpoint = { address: ip, port, weight: DEFAULT_WEIGHT, labels: {} };
+    const endpoint = { address: ip, port, weight: FORWARD_WEIGHT, labels: {} };
     const ref = { type: 'default', name: 'egress-fallback' } as const;
     return {
       kind: 'policy',
@@ -122,7 +124,7 @@ export class OutboundIndex {
     const { namespace, name, annotations, group, kind } = network.object;
     const { clusterDomain, opaquePorts, allowsRequestHeaders } = this.#settings;
     const ref = { type: 'resource', group, kind, name, namespace, port } as const;
-    const endpoint = { address: ip, port, weight: DEFAULT_WEIGHT, labels: {} };
+    const endpoint = { address: ip, port, weight: FORWARD_WEIGHT, labels: {} };
     const parent: Backend = { ref, target: { kind: 'forward', endpoint } };
     const target = `${kind} ${namespace}/${name}`;
     const denial = network.isAllowed ? undefined : `${target} denies ${formatSocketAddress(ip, port)}`;

@@ -196,7 +196,7 @@ test('pods and nodes have no policy, nor have instances and other names; address
   const outside = {
     metadata: { default: 'egress-fallback' },
     queue: { capacity: 100, failfast_timeout: { seconds: 3n } },
-    forward: { addr: tcpAddress('203.0.113.1', 443), weight: 10_000 },
+    forward: { addr: tcpAddress('203.0.113.1', 443), weight: 1 },
   };
   const http = defaultRoutes(outside);
   assert.deepEqual(await watch(address('203.0.113.1', 443)).next('outside'), {
