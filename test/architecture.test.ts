@@ -58,6 +58,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | '*'>> = {
     'control-plane/config',
     'injector',
   ],
+  // Puts the destination process between an API server and proxies.
+  'control-plane/bench': '*',
   injector: [
     'control-plane/diagnosis',
     'control-plane/runtime',

@@ -28,13 +28,18 @@ const RESOURCES: Readonly<Record<string, string>> = {
   RoleBinding: 'rolebindings.rbac.authorization.k8s.io',
 };
 
-/** What the installation grants to a process, and a connection that has no more than that. */
-async function connectionOf(cluster: TestCluster, name: string, manifests: readonly object[]): Promise<Connection> {
+/** Grants to a process what the installation does. @returns the token of its service account for the API server */
+export async function grantRights(cluster: TestCluster, name: string, manifests: readonly object[]): Promise<string> {
   for (const manifest of manifests as readonly { kind: string; metadata: { name: string; namespace?: string } }[]) {
     const resource = RESOURCES[manifest.kind];
     if (resource !== undefined) await cluster.server.client.create(resource, manifest);
   }
-  const token = await cluster.token('tulle', name, 'https://kubernetes.default.svc.cluster.local');
+  return cluster.token('tulle', name, 'https://kubernetes.default.svc.cluster.local');
+}
+
+/** A connection that has no more rights than the installation grants. */
+async function connectionOf(cluster: TestCluster, name: string, manifests: readonly object[]): Promise<Connection> {
+  const token = await grantRights(cluster, name, manifests);
   return {
     server: cluster.connection.server,
     credentials: () =>

@@ -43,6 +43,11 @@ export type PolicyObjects = {
   readonly get: (kind: PolicyKind, namespace: string, name: string) => CustomObject | undefined;
   /** Routes of a namespace that name Servers as parents. */
   readonly routes: (namespace: string) => readonly CustomObject[];
+  /**
+   * What was computed from the objects of a namespace, and those they refer to, until one of them changes; absent: computed each
+   * time. Every caller has to bring the same `PolicyContext`.
+   */
+  readonly memo?: <T>(namespace: string, key: string, compute: () => T) => T;
 };
 
 /** What requests a Server knows, in the order in which equal ones win; of one kind. */
@@ -75,7 +80,19 @@ export function selectServer(
   context: PolicyContext,
 ): SelectedServer | undefined {
   for (const { server, policy } of readServers(workload.namespace, objects, context)) {
-    if (!selectsPort(policy, workload, port)) continue;
+    if (selectsPort(policy, workload, port)) return describeServer(server, policy, objects, context);
+  }
+  return undefined;
+}
+
+/** The same for all workloads that a Server selects. */
+function describeServer(
+  server: CustomObject,
+  policy: ServerPolicy,
+  objects: PolicyObjects,
+  context: PolicyContext,
+): SelectedServer {
+  return remember(objects, server.namespace, `Server ${server.name}`, () => {
     const limiting = rateLimitPolicies(server, objects, context)[0];
     const routes = readRoutes(server, policy, objects, context);
     return {
@@ -85,20 +102,25 @@ export function selectServer(
       ...(routes && { routes }),
       ...(limiting && { rateLimit: limiting.limit }),
     };
-  }
-  return undefined;
+  });
+}
+
+function remember<T>(objects: Pick<PolicyObjects, 'memo'>, namespace: string, key: string, compute: () => T): T {
+  return objects.memo === undefined ? compute() : objects.memo(namespace, key, compute);
 }
 
 /** The Servers of a namespace that can be used, in the order in which they count. */
 export function readServers(
   namespace: string,
-  objects: Pick<PolicyObjects, 'list'>,
+  objects: Pick<PolicyObjects, 'list' | 'memo'>,
   context: PolicyContext,
 ): readonly { readonly server: CustomObject; readonly policy: ServerPolicy }[] {
-  const servers = objects.list('Server', namespace).toSorted(byAge);
-  return servers.flatMap((server) => {
-    const policy = readServer(server, context).value;
-    return policy === undefined ? [] : [{ server, policy }];
+  return remember(objects, namespace, 'Servers', () => {
+    const servers = objects.list('Server', namespace).toSorted(byAge);
+    return servers.flatMap((server) => {
+      const policy = readServer(server, context).value;
+      return policy === undefined ? [] : [{ server, policy }];
+    });
   });
 }
 
@@ -171,8 +193,7 @@ function readRoutes(
   const http: InboundRoute[] = [];
   const grpc: InboundGrpcRoute[] = [];
   for (const object of routesOfServer(server, protocol, objects)) {
-    const isOfRoute = ({ target }: AuthorizationPolicy): boolean => isRoute(target, object);
-    const authorizations = grantsOf(object.namespace, isOfRoute, objects, context);
+    const authorizations = grantsOf(object.namespace, [targetKey(object)], objects, context);
     const read = readServerRoute(object);
     if (read.kind === 'http') http.push({ ...read.route, authorizations });
     else grpc.push({ ...read.route, authorizations });
@@ -212,26 +233,48 @@ function authorizationsOf(
           ]
         : [];
     });
-  const newer = grantsOf(server.namespace, (policy) => isTarget(policy, server), objects, context);
+  const targets = [NAMESPACE_TARGET, targetKey({ group: 'policy.linkerd.io', kind: 'Server', name: server.name })];
+  const newer = grantsOf(server.namespace, targets, objects, context);
   return [...older, ...newer];
 }
 
-/** What AuthorizationPolicies of a namespace grant. @param isMeant  whether one is about the target at hand */
+/** What AuthorizationPolicies of a namespace grant to what they are about, in the order of their age. */
 function grantsOf(
   namespace: string,
-  isMeant: (policy: AuthorizationPolicy) => boolean,
+  targets: readonly string[],
   objects: PolicyObjects,
   context: PolicyContext,
 ): readonly Authorization[] {
-  return objects
-    .list('AuthorizationPolicy', namespace)
-    .toSorted(byAge)
-    .flatMap((object) => {
-      const read = readAuthorizationPolicy(object).value;
-      if (read === undefined || !isMeant(read)) return [];
-      const required = resolve(read, objects, context);
-      return required.grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...required.grant }];
+  const byTarget = policiesByTarget(namespace, objects);
+  return targets
+    .flatMap((key) => byTarget.get(key) ?? [])
+    .sort((a, b) => byAge(a.object, b.object))
+    .flatMap(({ object, policy }) => {
+      const { grant } = resolve(policy, objects, context);
+      return grant === undefined ? [] : [{ ref: refOf('AuthorizationPolicy', object), ...grant }];
     });
+}
+
+type ReadPolicy = { readonly object: CustomObject; readonly policy: AuthorizationPolicy };
+
+/** AuthorizationPolicies that can be understood, by `targetKey`. */
+function policiesByTarget(namespace: string, objects: PolicyObjects): ReadonlyMap<string, readonly ReadPolicy[]> {
+  return remember(objects, namespace, 'AuthorizationPolicies', () => {
+    const policies = objects.list('AuthorizationPolicy', namespace).flatMap((object) => {
+      const policy = readAuthorizationPolicy(object).value;
+      return policy === undefined ? [] : [{ object, policy }];
+    });
+    return Map.groupBy(policies, ({ policy: { target } }) =>
+      qualified(target) === 'Namespace' ? NAMESPACE_TARGET : targetKey(target),
+    );
+  });
+}
+
+const NAMESPACE_TARGET = 'Namespace';
+
+/** One name for what policies may be about, of one namespace. */
+function targetKey({ group, kind, name }: Pick<ObjectRef, 'group' | 'kind' | 'name'>): string {
+  return `${kind}.${group}/${name}`;
 }
 
 /** Whether an object lets clients of a Server in, as far as it can be understood. */

@@ -1,5 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { isDeepStrictEqual } from 'node:util';
 import type { Connection, Credentials } from './connection.ts';
 import { asObject, asText } from './json.ts';
 import { KubeError } from './kube-error.ts';
@@ -23,7 +24,7 @@ const KEEP_ALIVE_MS = 15_000;
 /** Speaks JSON with an API server. One connection per running request, kept for the next one. */
 export class KubeClient implements Disposable {
   readonly #connection: Connection;
-  #agent: { readonly key: string; readonly agent: HttpAgent | HttpsAgent } | undefined;
+  #agent: { readonly tls: Credentials['tls']; readonly agent: HttpAgent | HttpsAgent } | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -107,14 +108,11 @@ export class KubeClient implements Disposable {
 
   /** Agents hold the connections; another CA or client certificate needs a new one. */
   #agentFor(tls: Credentials['tls']): HttpAgent | HttpsAgent {
-    const key = JSON.stringify(tls, (_name, value: unknown) =>
-      Buffer.isBuffer(value) ? value.toString('hex') : value,
-    );
-    if (this.#agent?.key !== key) {
+    if (this.#agent === undefined || !isDeepStrictEqual(this.#agent.tls, tls)) {
       this.#agent?.agent.destroy();
       const isTls = this.#connection.server.protocol === 'https:';
       const agent = isTls ? new HttpsAgent({ keepAlive: true, ...tls }) : new HttpAgent({ keepAlive: true });
-      this.#agent = { key, agent };
+      this.#agent = { tls, agent };
     }
     return this.#agent.agent;
   }

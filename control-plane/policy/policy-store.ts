@@ -24,14 +24,13 @@ const NO_ROUTES: ServerRoutes = { ofServers: () => [], onServerRoutes: () => {} 
 export class PolicyStore implements PolicyObjects {
   readonly #objects = new Map<PolicyKind, Map<string, ByName>>(POLICY_KINDS.map((kind) => [kind, new Map()]));
   readonly #listeners: ((namespace: string) => void)[] = [];
+  readonly #memos = new Map<string, Map<string, unknown>>(); // by namespace; as large as what somebody asked for
   readonly #routes: ServerRoutes;
 
   /** @param routes  of the same cluster; absent: there are none */
   constructor(routes: ServerRoutes = NO_ROUTES) {
     this.#routes = routes;
-    routes.onServerRoutes((namespace) => {
-      for (const listener of this.#listeners) listener(namespace);
-    });
+    routes.onServerRoutes((namespace) => this.#changed(namespace));
   }
 
   /** What informers should keep here. */
@@ -73,6 +72,16 @@ export class PolicyStore implements PolicyObjects {
     return this.#routes.ofServers(namespace);
   }
 
+  memo<T>(namespace: string, key: string, compute: () => T): T {
+    let memo = this.#memos.get(namespace);
+    if (memo === undefined) {
+      memo = new Map();
+      this.#memos.set(namespace, memo);
+    }
+    if (!memo.has(key)) memo.set(key, compute());
+    return memo.get(key) as T;
+  }
+
   /** Told of each namespace in which something may have changed. Listeners must not throw; they stay as long as the store. */
   onChange(listener: (namespace: string) => void): void {
     this.#listeners.push(listener);
@@ -110,7 +119,12 @@ export class PolicyStore implements PolicyObjects {
   #notify(kind: PolicyKind, namespace: string): void {
     const isReferenced = kind === 'MeshTLSAuthentication' || kind === 'NetworkAuthentication';
     const affected = new Set([namespace, ...(isReferenced ? this.#referring(namespace) : [])]);
-    for (const listener of this.#listeners) for (const one of affected) listener(one);
+    for (const one of affected) this.#changed(one);
+  }
+
+  #changed(namespace: string): void {
+    this.#memos.delete(namespace);
+    for (const listener of this.#listeners) listener(namespace);
   }
 
   /** Namespaces with policies that use an authentication of this one. */
