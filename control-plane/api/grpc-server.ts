@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { STREAMS_MAX, StreamLimits } from './stream-limits.ts';
 
 /** What a server shows to its clients, all PEM. */
 export type ServerIdentity = {
@@ -12,12 +13,17 @@ export type ServerIdentity = {
 /** TLS handshakes of clients that say nothing are ended after this time. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** Pings that find out about peers that are gone. */
-const KEEPALIVE_TIME_MS = 30_000;
-const KEEPALIVE_TIMEOUT_MS = 10_000;
+/** Pings that find out about peers that are gone: how often, and how long an answer may take. */
+const KEEPALIVE = { timeMs: 30_000, timeoutMs: 10_000 };
 
-/** How many connections there may be: one for each proxy and replica, with room to spare. */
-const CONNECTIONS_MAX = 20_000;
+/** Connections without a call are ended after this time: a proxy that has something to ask comes back. */
+const CONNECTION_IDLE_MS = 10 * 60_000;
+
+/** How many connections there may be: one for each proxy, with room to spare. */
+const CONNECTIONS_MAX = 5_000;
+
+/** Requests are a name, or a certificate request with a token. */
+const MESSAGE_BYTES_MAX = 128 * 1024;
 
 /**
  * A gRPC server with TLS 1.3 as proxies expect it: a client certificate is asked for and never required, because proxies
@@ -25,16 +31,23 @@ const CONNECTIONS_MAX = 20_000;
  * TLS is terminated here because grpc-js turns clients away that offer no ALPN.
  */
 export class GrpcServer {
-  readonly #grpc = new Server({
-    'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-  });
-  readonly #injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  readonly #grpc: Server;
+  readonly #injector: ReturnType<Server['createConnectionInjector']>;
   readonly #tls: TlsServer;
   readonly #sockets = new Set<TLSSocket>();
   readonly #stopping = new AbortController();
 
-  constructor(identity: ServerIdentity) {
+  /** @param limits  of calls; shared by the servers of a process */
+  constructor(identity: ServerIdentity, limits = new StreamLimits(), keepalive = KEEPALIVE) {
+    this.#grpc = new Server({
+      'grpc.keepalive_time_ms': keepalive.timeMs,
+      'grpc.keepalive_timeout_ms': keepalive.timeoutMs,
+      'grpc.max_connection_idle_ms': CONNECTION_IDLE_MS,
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+      'grpc.max_concurrent_streams': STREAMS_MAX, // beyond the limits, which say why
+      interceptors: [limits.interceptor],
+    });
+    this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#tls = createServer({
       ...identity,
       requestCert: true,

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { Refusal } from '#api/stream-limits.ts';
 import { CODES, type Code } from '../diagnosis/codes.ts';
 import type { InformerStep } from '#k8s/informer.ts';
 
@@ -6,6 +7,7 @@ import type { InformerStep } from '#k8s/informer.ts';
 export type DestinationMetrics = {
   readonly registry: Registry;
   readonly streamOpened: (method: string) => Disposable;
+  readonly streamRefused: (reason: Refusal) => void;
   readonly informed: (kind: string, step: InformerStep) => void;
   readonly certified: (result: 'ok' | 'error') => void;
   /** The rules about configuration were asked. */
@@ -29,6 +31,12 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
   const registers = [registry];
   const open = new Gauge({ name: 'grpc_streams_open', help: 'Streams open now', labelNames: ['method'], registers });
   const total = new Counter({ name: 'grpc_streams_total', help: 'Streams opened', labelNames: ['method'], registers });
+  const refused = new Counter({
+    name: 'grpc_streams_refused_total',
+    help: 'Streams that were turned away: too-many are open, or no-request came in time',
+    labelNames: ['reason'],
+    registers,
+  });
   const steps = new Counter({
     name: 'kube_informer_steps_total',
     help: 'What informers did: list, watch (opened), event, check (with a fresh list), failure',
@@ -93,6 +101,7 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
       open.inc({ method });
       return { [Symbol.dispose]: () => open.dec({ method }) };
     },
+    streamRefused: (reason) => refused.inc({ reason }),
     informed(kind, step) {
       steps.inc({ kind, step: step.kind });
       if (step.kind === 'check') drifted.inc({ kind }, step.drifted.length);

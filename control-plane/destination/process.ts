@@ -5,6 +5,7 @@ import { DestinationService } from '#api/gen/destination.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
 import { OutboundPoliciesService } from '#api/gen/outbound.ts';
 import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
+import { StreamLimits } from '#api/stream-limits.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
 import { Informer } from '#k8s/informer.ts';
@@ -158,8 +159,9 @@ export async function startDestination(
   ];
   const serveWhenReady = (): void => {
     if (identity === undefined || servers.length > 0 || waiting().length > 0) return;
-    const destination = new GrpcServer(identity);
-    const policy = new GrpcServer(identity);
+    const limits = new StreamLimits({ onRefused: metrics.streamRefused });
+    const destination = new GrpcServer(identity, limits);
+    const policy = new GrpcServer(identity, limits);
     servers.push(destination, policy);
     destination.addService(
       DestinationService,
