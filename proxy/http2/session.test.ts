@@ -56,11 +56,20 @@ async function talk(bytes: Buffer, isEnough: (frames: readonly ReceivedFrame[]) 
       if (isEnough(frames)) resolve();
     });
     socket.write(bytes);
+  }).finally(() => {
+    socket.destroy();
+    listener.close();
   });
-  socket.destroy();
-  listener.close();
   return frames;
 }
+
+test('requests that a client sends behind its GOAWAY are served', async () => {
+  const goAway = frame(Frame.GOAWAY, 0, 0, Buffer.alloc(8));
+  const ended = (frames: readonly ReceivedFrame[]): readonly number[] =>
+    frames.filter(({ flags, type }) => type === Frame.DATA && (flags & Flag.END_STREAM) !== 0).map(({ id }) => id);
+  const bytes = Buffer.concat([PREFACE, SETTINGS, goAway, get(1), get(3)]);
+  assert.deepEqual(ended(await talk(bytes, (frames) => ended(frames).length === 2)), [1, 3]);
+});
 
 test('the rest of a request is refused when its whole response has left, however long that takes', async () => {
   const listener = createServer({ allowHalfOpen: true }, (socket: Socket) => {

@@ -99,6 +99,7 @@ export class Session implements ConnectionHandler, FrameSink {
   #lastPeerId = 0;
   #isGoingAway = false; // told the peer
   #isGone = false;
+  #isClientLeaving = false; // it has said so (servers only)
   #heardMs: number;
   readonly #link: LinkClass;
   #pingMs = 0; // when an unanswered PING was sent
@@ -261,7 +262,13 @@ export class Session implements ConnectionHandler, FrameSink {
   /** Called about once a second. */
   sweep(nowMs: number): void {
     if (this.isClosed) return;
-    if (this.streams.size === 0) this.#sender.rest();
+    if (this.streams.size === 0) {
+      if (this.#isClientLeaving) {
+        this.closeIdle();
+        return;
+      }
+      this.#sender.rest();
+    }
     if (nowMs - (this.#reader.blockSinceMs ?? nowMs) > BLOCK_TIMEOUT_MS) {
       this.connection.destroy(new Error(`no complete header block within ${BLOCK_TIMEOUT_MS} ms`));
       return;
@@ -570,8 +577,13 @@ export class Session implements ConnectionHandler, FrameSink {
     const last = payload.readUInt32BE(0) & STREAM_ID_MAX;
     const code = payload.readUInt32BE(4);
     this.#spend('other', 'GOAWAY frames');
+    if (!this.isClient) {
+      // It speaks of our streams, which there are none of. Those that a client opens behind it are served: node:http2 sends
+      // a request that was begun before the end of its session after this frame.
+      this.#isClientLeaving = true;
+      return;
+    }
     this.#gone();
-    if (!this.isClient) return;
     this.#failStreams((stream) => stream > last, { code, message: 'the server goes away', isUnprocessed: true });
     if (this.streams.size === 0) this.#endWhenIdle();
   }

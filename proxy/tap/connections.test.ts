@@ -63,7 +63,7 @@ test('after GOAWAY of the client its connection ends with its last call', async 
   client.send(data(3));
   await client.until(() => false);
   assert.ok(client.hasEnded(3));
-  assert.equal(client.goAwayCode, undefined);
+  assert.equal(client.goAwayCode, ErrorCode.NO_ERROR);
 });
 
 test('a call that is malformed, incomplete or one too many ends, and the connection goes on', async () => {
