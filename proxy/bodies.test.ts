@@ -276,3 +276,32 @@ test('a response that stops in the middle is an abort, not an end', async () => 
     /ECONNRESET/,
   );
 });
+
+test('an answer before the end of an upload that had to wait leaves the connection usable', async () => {
+  await using mesh = await TestMesh.start();
+  // It reads nothing until it answers: by then every window between it and the client is full.
+  using app = await TestApp.start(
+    createServer((request, response) => {
+      if (request.method === 'GET') response.end('next');
+      else setTimeout(() => response.writeHead(503).end('busy'), 300);
+    }),
+  );
+  const server = await mesh.proxy({ name: 'web' });
+  const client = await mesh.proxy({ name: 'client' });
+  for (const endpoint of [meshed('web', app.port, server), unmeshed(app.port)]) {
+    mesh.serve([endpoint]);
+    const socket = connect({ port: client.outboundPort, host: '127.0.0.1' });
+    let received = '';
+    let failure: Error | undefined;
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString()));
+    socket.on('error', (error) => (failure = error));
+    socket.write(`POST / HTTP/1.1\r\nhost: web\r\ncontent-length: ${8 * MIB}\r\n\r\n`);
+    socket.write(Buffer.alloc(8 * MIB));
+    await eventually(() => received.endsWith('busy') || received.endsWith('busy\r\n0\r\n\r\n'), 'the early answer');
+    socket.write('GET /next HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n');
+    await eventually(() => failure !== undefined || /HTTP\/1.1 200 [^]*next/.test(received), 'the next answer');
+    assert.equal(failure, undefined);
+    assert.match(received, /^HTTP\/1.1 503 [^]*HTTP\/1.1 200 [^]*next/);
+    socket.destroy();
+  }
+});

@@ -189,8 +189,9 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   fail(error: ProxyError): void {
     if (this.#isOver) return;
     if (this.#isResponseDone) {
-      // The server has answered and does not want the rest of the request.
+      // The server has answered and does not want the rest of the request: the client may send it, to nobody.
       this.#finish();
+      this.#client.resumeRequest();
       return;
     }
     this.#tap?.ended('failed');

@@ -212,6 +212,7 @@ export class Clients {
         if (stream.aborted || head[':status'] === undefined) return resolve(cut('the stream was reset'));
         const fields = { ...head, ...trailers };
         const grpcStatus = isGrpc ? fields['grpc-status'] : '0';
+        if (grpcStatus === undefined) return resolve(cut('the call ended without a status'));
         const status = grpcStatus === '0' ? Number(head[':status']) : -1;
         resolve(judge(status, fields, Buffer.concat(chunks), body, String(grpcStatus)));
       });
