@@ -10,7 +10,7 @@ import { LINKERD_VARIABLE, startLinkerd } from './linkerd.ts';
 import { measureIdle, type IdleMemory } from './idle.ts';
 import { LOADS, run, type Load } from './load.ts';
 import { cpuMicros, memoryOf } from './measure.ts';
-import { BASELINE_VARIABLE, direct, startBaseline, startTulle, type Pair } from './pair.ts';
+import { BASELINE_VARIABLE, NODE_VARIABLE, direct, startBaseline, startTulle, type Pair } from './pair.ts';
 import { startPeers } from './peers.ts';
 import { Place } from './place.ts';
 import { formatIdle, formatReport, formatStartUps, type Footprint, type PairMemory, type Row } from './report.ts';
@@ -45,6 +45,7 @@ Flags:
 
 Environment:
   ${BASELINE_VARIABLE}        bundle (dist/tulle.cjs) of another version of ours, which joins as the pair "baseline"
+  ${NODE_VARIABLE}            file of another Node to run ours with
   ${LINKERD_VARIABLE}  file of a linkerd2-proxy, which joins as a pair
 
 Loads:
@@ -95,6 +96,7 @@ function readOptions(args: readonly string[]) {
     ...values,
     linkerd: fileOf(LINKERD_VARIABLE, constants.X_OK),
     baseline: fileOf(BASELINE_VARIABLE, constants.R_OK),
+    node: fileOf(NODE_VARIABLE, constants.X_OK),
     parts,
     loads: parts.includes('loads') ? (loads ?? LOADS) : [],
     pairs: values.pairs?.split(','),
@@ -131,7 +133,7 @@ async function main(args: readonly string[]): Promise<number> {
   requirePrograms((text) => process.stderr.write(`bench: ${text}\n`));
   // An ordinary user may make network namespaces in a user namespace of his own.
   if (process.getuid?.() !== 0) return again(args);
-  const { nodeFlags, profile } = options;
+  const { node, nodeFlags, profile } = options;
   using place = new Place();
   using baselinePlace = options.baseline === undefined ? undefined : new Place();
   using linkerdPlace = options.linkerd === undefined ? undefined : new Place();
@@ -140,11 +142,11 @@ async function main(args: readonly string[]): Promise<number> {
   const present = [
     direct(place),
     ...(await startPeers(place)),
-    await startTulle(place, [...nodeFlags, ...profileFlags]),
+    await startTulle(place, { node, flags: [...nodeFlags, ...profileFlags] }),
   ];
   if (baselinePlace !== undefined && options.baseline !== undefined) {
     await startBackend(baselinePlace);
-    present.push(await startBaseline(baselinePlace, options.baseline, nodeFlags));
+    present.push(await startBaseline(baselinePlace, options.baseline, { node, flags: nodeFlags }));
   }
   if (linkerdPlace !== undefined && options.linkerd !== undefined) {
     await startBackend(linkerdPlace);

@@ -46,20 +46,26 @@ export function direct(place: Place): Pair {
   return { name: 'direct', place, host: place.server.ipv4, ports: APP_APART, pids: { out: [], in: [] } };
 }
 
-/** Our pair, with further flags of Node. */
-export async function startTulle(place: Place, flags: readonly string[]): Promise<Pair> {
+/** What ours is run by: another Node than the one that runs this, and flags besides those that it has in a pod. */
+export type Runtime = { readonly node: string | undefined; readonly flags: readonly string[] };
+
+/** Our pair. */
+export async function startTulle(place: Place, runtime: Runtime): Promise<Pair> {
   await bundleAll();
   writeToken(place);
-  return startMeshPair(place, 'tulle', tulle(flags));
+  return startMeshPair(place, 'tulle', tulle(runtime));
 }
 
 /** Environment variable with the bundle of another version. */
 export const BASELINE_VARIABLE = 'TULLE_BENCH_BASELINE';
 
-/** A pair of another version of ours, in pods of its own, with the same flags: whether a change pays shows only in one run. */
-export function startBaseline(place: Place, bundle: string, flags: readonly string[]): Promise<Pair> {
+/** Environment variable with another Node to run ours with. */
+export const NODE_VARIABLE = 'TULLE_BENCH_NODE';
+
+/** A pair of another version of ours, in pods of its own, with the same runtime: whether a change pays shows only in one run. */
+export function startBaseline(place: Place, bundle: string, runtime: Runtime): Promise<Pair> {
   writeToken(place);
-  return startMeshPair(place, 'baseline', tulle(flags, bundle));
+  return startMeshPair(place, 'baseline', tulle(runtime, bundle));
 }
 
 /** How a proxy of a mesh is started. */
@@ -70,9 +76,9 @@ export type MeshProxy = {
 };
 
 /** Ours as it is shipped: its bundle, with the flags that it has in a pod. */
-function tulle(flags: readonly string[], bundle = join(BUNDLE_FOLDER, 'tulle.cjs')): MeshProxy {
+function tulle({ node, flags }: Runtime, bundle = join(BUNDLE_FOLDER, 'tulle.cjs')): MeshProxy {
   return {
-    command: [process.execPath, ...NODE_FLAGS, ...flags, bundle, 'proxy'],
+    command: [node ?? process.execPath, ...NODE_FLAGS, ...flags, bundle, 'proxy'],
     environment: () => ({}),
   };
 }
@@ -114,7 +120,7 @@ type ProxyStart = {
 
 /** Starts one of ours, as the user that it has in a pod, and waits until it listens. */
 export function startOurs(place: Place, start: Omit<ProxyStart, 'proxy'>): Promise<ChildProcess> {
-  return startProxy(place, { ...start, proxy: tulle([]) });
+  return startProxy(place, { ...start, proxy: tulle({ node: undefined, flags: [] }) });
 }
 
 async function startProxy(place: Place, start: ProxyStart): Promise<ChildProcess> {
