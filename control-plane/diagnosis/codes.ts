@@ -87,6 +87,12 @@ export const CODES = {
     'Session persistence is not supported: requests of a session go to any endpoint.',
     'Remove the field, or keep the session where every endpoint finds it.',
   ),
+  TL0114: entry(
+    'rule-dropped',
+    'error',
+    'The rule is not used; others of the route are.',
+    'Correct the field: until then other rules decide about what it would match.',
+  ),
   TL0201: entry(
     'server-selects-nothing',
     'warning',

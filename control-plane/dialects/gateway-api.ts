@@ -21,12 +21,13 @@ export type RouteContext = {
 export type RefProblem = Problem & { readonly reason: 'BackendNotFound' | 'InvalidKind' };
 
 /**
- * `problems` make the whole route unusable, as Gateway API demands for values that are not understood. `refProblems`
- * only make their share of the requests fail.
+ * `problems` make the whole route unusable, `dropped` only rules, which are left out of the route: their values are not understood.
+ * `refProblems` only make their share of the requests fail.
  */
 export type CompiledRoute<R> = {
   readonly route: R;
   readonly problems: readonly Problem[];
+  readonly dropped?: readonly Problem[]; // only beside rules that are used
   readonly refProblems: readonly RefProblem[];
 };
 
@@ -173,8 +174,8 @@ function readEgressBackend<T>(
 /** @param field  of the rule */
 export function readTimeouts(rule: JsonObject, field: string, problems: Problems): Timeouts & { attemptMs?: number } {
   const fields = asObject(rule['timeouts']);
-  const requestMs = gatewayDuration(fields['request'], `${field}.timeouts.request`, problems);
-  const attemptMs = gatewayDuration(fields['backendRequest'], `${field}.timeouts.backendRequest`, problems);
+  const requestMs = readGatewayDuration(fields['request'], `${field}.timeouts.request`, problems);
+  const attemptMs = readGatewayDuration(fields['backendRequest'], `${field}.timeouts.backendRequest`, problems);
   if (requestMs && attemptMs && attemptMs > requestMs) {
     problems.add(`${field}.timeouts.backendRequest`, 'is longer than timeouts.request');
   }
@@ -183,8 +184,8 @@ export function readTimeouts(rule: JsonObject, field: string, problems: Problems
 
 const UNIT_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
 
-/** Source: GEP-2257; `0s` switches a timeout off. */
-function gatewayDuration(value: unknown, field: string, problems: Problems): number | undefined {
+/** Milliseconds of a duration. Source: GEP-2257; `0s` switches a timeout off. */
+export function readGatewayDuration(value: unknown, field: string, problems: Problems): number | undefined {
   if (value === undefined) return undefined;
   const text = asText(value) ?? '';
   if (!/^(?:\d{1,5}(?:h|m|s|ms)){1,4}$/.test(text)) {

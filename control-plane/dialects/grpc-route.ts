@@ -14,6 +14,7 @@ import {
 } from './gateway-api.ts';
 import { timeoutsOf } from './http-route.ts';
 import { Problems } from './problem.ts';
+import { ofRules, readRule } from './route-rules.ts';
 import { readHeaderMatches, readHosts, readModifier } from './route-parts.ts';
 
 const UNAVAILABLE = 14;
@@ -28,35 +29,45 @@ export function compileGrpcRoute(
   context: RouteContext,
   inherited: TrafficAnnotations = {},
 ): CompiledRoute<GrpcRoute> {
-  const problems: RouteProblems = { fatal: new Problems(), refs: [] };
-  const own = trafficAnnotations(object.annotations, problems.fatal);
+  const head = new Problems();
+  const own = trafficAnnotations(object.annotations, head);
+  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index) =>
+    readRule((problems) => ruleOf(asObject(value), index, object, context, { own, inherited }, problems)),
+  );
+  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', head);
+  return ofRules({ ref: routeRef(object), hosts }, rules, head.found);
+}
+
+function ruleOf(
+  rule: JsonObject,
+  index: number,
+  object: CustomObject,
+  context: RouteContext,
+  { own, inherited }: { readonly own: TrafficAnnotations; readonly inherited: TrafficAnnotations },
+  problems: RouteProblems,
+): GrpcRule {
   const retry = own.grpcRetry ?? inherited.grpcRetry;
-  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index): GrpcRule => {
-    const rule = asObject(value);
-    const field = `spec.rules[${index}]`;
-    const filtersOf = (filters: unknown, name: string): readonly GrpcFilter[] =>
-      asList(filters).flatMap((one, nth) => {
-        const at = `${name}[${nth}]`;
-        const fields = asObject(one);
-        if (fields['type'] !== 'RequestMirror') return readFilter(fields, at, problems.fatal) ?? [];
-        return readMirror(fields['requestMirror'], `${at}.requestMirror`, object, context, problems) ?? [];
-      });
-    const failure = (message: string): GrpcFilter => ({ kind: 'failure', code: UNAVAILABLE, message });
-    const matches = asList(rule['matches']);
-    return {
-      index,
-      matches: (matches.length > 0 ? matches : [{}]).map((match, nth) =>
-        readGrpcMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
-      ),
-      filters: filtersOf(rule['filters'], `${field}.filters`),
-      distribution: readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
-      timeouts: timeoutsOf(own, inherited, {}, undefined),
-      ...(retry && { retry }),
-      allowsRequestHeaders: context.allowsRequestHeaders,
-    };
-  });
-  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', problems.fatal);
-  return { route: { ref: routeRef(object), hosts, rules }, problems: problems.fatal.found, refProblems: problems.refs };
+  const field = `spec.rules[${index}]`;
+  const filtersOf = (filters: unknown, name: string): readonly GrpcFilter[] =>
+    asList(filters).flatMap((one, nth) => {
+      const at = `${name}[${nth}]`;
+      const fields = asObject(one);
+      if (fields['type'] !== 'RequestMirror') return readFilter(fields, at, problems.fatal) ?? [];
+      return readMirror(fields['requestMirror'], `${at}.requestMirror`, object, context, problems) ?? [];
+    });
+  const failure = (message: string): GrpcFilter => ({ kind: 'failure', code: UNAVAILABLE, message });
+  const matches = asList(rule['matches']);
+  return {
+    index,
+    matches: (matches.length > 0 ? matches : [{}]).map((match, nth) =>
+      readGrpcMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
+    ),
+    filters: filtersOf(rule['filters'], `${field}.filters`),
+    distribution: readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
+    timeouts: timeoutsOf(own, inherited, {}, undefined),
+    ...(retry && { retry }),
+    allowsRequestHeaders: context.allowsRequestHeaders,
+  };
 }
 
 /** Reads one element of `rules[].matches` of a GRPCRoute. */

@@ -15,6 +15,8 @@ import {
   type RouteProblems,
 } from './gateway-api.ts';
 import { Problems } from './problem.ts';
+import { readRetry } from './route-retry.ts';
+import { ofRules, readRule } from './route-rules.ts';
 import { readHosts, readHttpMatch, readModifier, readRedirect, readRewrite } from './route-parts.ts';
 
 /** Gateway API: what a rule means whose `matches` are left out. */
@@ -30,41 +32,54 @@ export function compileHttpRoute(
   context: RouteContext,
   inherited: TrafficAnnotations = {},
 ): CompiledRoute<HttpRoute> {
-  const problems: RouteProblems = { fatal: new Problems(), refs: [] };
-  const own = trafficAnnotations(object.annotations, problems.fatal);
-  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index): HttpRule => {
-    const rule = asObject(value);
-    const field = `spec.rules[${index}]`;
-    const filtersOf = (values: unknown, name: string): readonly HttpFilter[] => {
-      const read = asList(values).flatMap((one, nth) => {
-        const at = `${name}[${nth}]`;
-        const fields = asObject(one);
-        if (fields['type'] !== 'RequestMirror') return readFilter(fields, at, problems.fatal) ?? [];
-        return readMirror(fields['requestMirror'], `${at}.requestMirror`, object, context, problems) ?? [];
-      });
-      checkRewrite(read, rule, name, problems.fatal);
-      return read;
-    };
-    const failure = (message: string): HttpFilter => ({ kind: 'failure', status: 500, message });
-    const matches = asList(rule['matches']);
-    const filters = filtersOf(rule['filters'], `${field}.filters`);
-    const isAnswered = filters.some(({ kind }) => kind === 'redirect');
-    const { attemptMs, ...timeouts } = readTimeouts(rule, field, problems.fatal);
-    return {
-      index,
-      matches: (matches.length > 0 ? matches : EVERYTHING).map((match, nth) =>
-        readHttpMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
-      ),
-      filters,
-      distribution: isAnswered
-        ? { kind: 'empty' }
-        : readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
-      ...limitsOf(own, inherited, timeouts, attemptMs),
-      allowsRequestHeaders: context.allowsRequestHeaders,
-    };
-  });
-  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', problems.fatal);
-  return { route: { ref: routeRef(object), hosts, rules }, problems: problems.fatal.found, refProblems: problems.refs };
+  const head = new Problems();
+  const own = trafficAnnotations(object.annotations, head);
+  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index) =>
+    readRule((problems) => ruleOf(asObject(value), index, object, context, { own, inherited }, problems)),
+  );
+  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', head);
+  return ofRules({ ref: routeRef(object), hosts }, rules, head.found);
+}
+
+/** Annotations of the route, and of its parent. */
+type Annotations = { readonly own: TrafficAnnotations; readonly inherited: TrafficAnnotations };
+
+function ruleOf(
+  rule: JsonObject,
+  index: number,
+  object: CustomObject,
+  context: RouteContext,
+  annotations: Annotations,
+  problems: RouteProblems,
+): HttpRule {
+  const field = `spec.rules[${index}]`;
+  const filtersOf = (values: unknown, name: string): readonly HttpFilter[] => {
+    const read = asList(values).flatMap((one, nth) => {
+      const at = `${name}[${nth}]`;
+      const fields = asObject(one);
+      if (fields['type'] !== 'RequestMirror') return readFilter(fields, at, problems.fatal) ?? [];
+      return readMirror(fields['requestMirror'], `${at}.requestMirror`, object, context, problems) ?? [];
+    });
+    checkRewrite(read, rule, name, problems.fatal);
+    return read;
+  };
+  const failure = (message: string): HttpFilter => ({ kind: 'failure', status: 500, message });
+  const matches = asList(rule['matches']);
+  const filters = filtersOf(rule['filters'], `${field}.filters`);
+  const isAnswered = filters.some(({ kind }) => kind === 'redirect');
+  const { attemptMs, ...timeouts } = readTimeouts(rule, field, problems.fatal);
+  return {
+    index,
+    matches: (matches.length > 0 ? matches : EVERYTHING).map((match, nth) =>
+      readHttpMatch(asObject(match), `${field}.matches[${nth}]`, problems.fatal),
+    ),
+    filters,
+    distribution: isAnswered
+      ? { kind: 'empty' }
+      : readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
+    ...limitsOf(rule, field, annotations, timeouts, attemptMs, problems.fatal),
+    allowsRequestHeaders: context.allowsRequestHeaders,
+  };
 }
 
 /**
@@ -72,18 +87,29 @@ export function compileHttpRoute(
  * group as a whole. Source: linkerd2 `policy-controller/grpc/src/outbound/http.rs`.
  */
 function limitsOf(
-  own: TrafficAnnotations,
-  inherited: TrafficAnnotations,
-  rule: Timeouts,
+  rule: JsonObject,
+  field: string,
+  annotations: Annotations,
+  given: Timeouts,
   attemptMs: number | undefined,
+  problems: Problems,
 ): { readonly timeouts: Timeouts; readonly retry?: HttpRetry } {
-  const timeouts = timeoutsOf(own, inherited, rule, attemptMs);
+  const { own, inherited } = withRetryOfRule(readRetry(rule, `${field}.retry`, problems), annotations);
+  const timeouts = timeoutsOf(own, inherited, given, attemptMs);
   const retry = own.httpRetry ?? inherited.httpRetry;
   if (retry === undefined) return { timeouts };
   // An attempt has its own limit only where there can be more than one.
   const withLimit =
     retry.timeoutMs === undefined && attemptMs !== undefined ? { ...retry, timeoutMs: attemptMs } : retry;
   return { timeouts, retry: withLimit };
+}
+
+/** A rule that wants no retries does not get those of the parent either. */
+function withRetryOfRule(retry: HttpRetry | 'none' | undefined, { own, inherited }: Annotations): Annotations {
+  if (retry === undefined || own.httpRetry !== undefined) return { own, inherited };
+  if (retry !== 'none') return { own: { ...own, httpRetry: retry }, inherited };
+  const { httpRetry: _, grpcRetry: _other, ...rest } = inherited;
+  return { own, inherited: rest };
 }
 
 /** `backendRequest` limits the only attempt of a rule without retries like the whole request. */

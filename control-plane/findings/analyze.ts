@@ -33,7 +33,7 @@ export function analyze(
 }
 
 /** What readers say about a field that they cannot use. */
-const REFUSALS: ReadonlySet<Code> = new Set(['TL0001', 'TL0101', 'TL0403']);
+const REFUSALS: ReadonlySet<Code> = new Set(['TL0001', 'TL0101', 'TL0114', 'TL0403']);
 
 /** What the API server refuses for a field is not told when a reader says it in clearer words. */
 function withoutRepeats(found: readonly Diagnosis[]): readonly Diagnosis[] {

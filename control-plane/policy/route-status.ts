@@ -18,7 +18,7 @@ import { isAttached, type RouteIndex } from './route-index.ts';
 import type { Condition } from './status-writer.ts';
 
 /** What a condition of a route says. Source: Gateway API, RouteConditionType. */
-export type RouteCondition = Condition & { readonly type: 'Accepted' | 'ResolvedRefs' };
+export type RouteCondition = Condition & { readonly type: 'Accepted' | 'ResolvedRefs' | 'PartiallyInvalid' };
 
 /** What became of a route on one of its parents. */
 export type ParentVerdict = { readonly parent: OutboundParent; readonly conditions: readonly RouteCondition[] };
@@ -34,7 +34,9 @@ export type StatusContext = {
 export function judgeRoute(object: CustomObject, context: StatusContext): readonly ParentVerdict[] {
   return outboundParents(object).map((parent) => {
     const compiled = readRoute(object, parent, context);
-    return { parent, conditions: [judgeParent(object, parent, compiled, context), judgeRefs(compiled)] };
+    const accepted = judgeParent(object, parent, compiled, context);
+    const partial = accepted.status === 'True' ? partiallyInvalid(compiled) : [];
+    return { parent, conditions: [accepted, judgeRefs(compiled), ...partial] };
   });
 }
 
@@ -135,6 +137,14 @@ function portOfNetwork(
 
 function refused(reason: string, message: string): RouteCondition {
   return { type: 'Accepted', status: 'False', reason, message };
+}
+
+/** Source: Gateway API: only while it is true, beside Accepted, with a message that begins like this. */
+function partiallyInvalid({ dropped = [] }: CompiledRoute<unknown>): readonly RouteCondition[] {
+  const message = `Dropped Rule: ${formatProblems(dropped)}`;
+  return dropped.length === 0
+    ? []
+    : [{ type: 'PartiallyInvalid', status: 'True', reason: 'UnsupportedValue', message }];
 }
 
 function judgeRefs({ refProblems }: CompiledRoute<unknown>): RouteCondition {

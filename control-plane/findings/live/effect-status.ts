@@ -98,7 +98,8 @@ export function withEffect(source: StatusSource, effects: Effects): StatusSource
       const before = asList(status['conditions']);
       if (found === undefined) return status;
       const condition = dated(effective(found), object, before, now);
-      return { ...status, conditions: replaced(before, [condition]) };
+      const others = before.filter((one) => asObject(one)['type'] !== EFFECTIVE);
+      return { ...status, conditions: [...others, condition] };
     },
   };
 }

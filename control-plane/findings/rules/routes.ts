@@ -94,11 +94,12 @@ function ruleFindings(route: CustomObject, configuration: Configuration): readon
   if (serverParents(route).length > 0 && parents.length === 0) return [];
   const nobody = { kind: 'Service', namespace: route.namespace, name: '' } as const;
   return (parents.length > 0 ? parents : [nobody]).flatMap((parent) => {
-    const { route: read, problems, refProblems } = readRoute(route, parent, statusContext(configuration));
+    const { route: read, problems, dropped = [], refProblems } = readRoute(route, parent, statusContext(configuration));
     return [
       ...(isConnectionRoute(route) ? [] : problems).map(({ field, message }) =>
         diagnose('TL0101', route, annotationField(field), message),
       ),
+      ...dropped.map(({ field, message }) => diagnose('TL0114', route, field, message)),
       ...refProblems.map(({ field, message }) => diagnose('TL0103', route, field, message)),
       ...weightless(route, read),
     ];
