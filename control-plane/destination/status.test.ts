@@ -93,7 +93,7 @@ test('every kind has conditions that say what is ignored and why, and no longer 
   await settles(resources.policy, 'p', unresolved('TL0203'));
   await create(resources.network, 'n', { networks: [{ cidr: '10.0.0.0/8' }] });
   await settles(resources.network, 'n', good); // that nobody requires it is a note
-  assert.match(String(t.conditionsOf(resources.network, 'n')[0]?.['message']), /^TL0208 /);
+  assert.match(String(t.conditionsOf(resources.network, 'n').at(-1)?.['message']), /^TL0208 /);
 
   await create(resources.server, 'web', SERVER);
   for (const [resource, name, text] of [
