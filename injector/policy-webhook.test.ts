@@ -1,3 +1,4 @@
+import { ROUTE_KINDS } from '../control-plane/dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
@@ -6,9 +7,9 @@ import { PODS } from '#k8s/resources/pod.ts';
 import { webhookManifests } from '../control-plane/install/manifests/injector.ts';
 import { PolicyStore } from '../control-plane/policy/policy-store.ts';
 import { EXTERNAL_WORKLOADS } from '../control-plane/dialects/external-workload.ts';
-import { ROUTE_KINDS } from '../control-plane/policy/route-index.ts';
 import { TRAFFIC_KINDS } from '../control-plane/policy/traffic-objects.ts';
-import { selectServer, type PolicyObjects } from '../control-plane/dialects/linkerd-servers.ts';
+import { selectServer } from '../control-plane/dialects/linkerd-servers.ts';
+import { type PolicyObjects } from '../control-plane/dialects/policy-objects.ts';
 import { refusalsOf } from '../control-plane/diagnosis/own-problems.ts';
 import { policyContextOf, reviewPolicy } from './policy-webhook.ts';
 import { ReviewError } from './webhook.ts';

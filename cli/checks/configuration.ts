@@ -1,6 +1,6 @@
+import { isRouteKind } from '../../control-plane/dialects/route-kinds.ts';
 import { formatDiagnosis, type Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import { clusterContextOf, clusterFindings } from '../../control-plane/findings/cluster-findings.ts';
-import { isRoute } from '../../control-plane/findings/rules/routes.ts';
 import type { Cluster } from '../cluster.ts';
 import { installedValues } from '../installed-values.ts';
 import { report, type Check } from './check.ts';
@@ -19,12 +19,12 @@ export function configurationChecks(
     severity: 'warning',
     run: async () => report((await findings()).filter(isMeant).map(formatDiagnosis)),
   });
-  const isPolicy = (one: Diagnosis): boolean => one.group === 'policy.linkerd.io' && !isRoute(one);
+  const isPolicy = (one: Diagnosis): boolean => one.group === 'policy.linkerd.io' && !isRouteKind(one);
   return [
     check(
       'routes are accepted and all of them has an effect',
       '`kubectl describe` of the route shows the conditions; a refused route is not used at all',
-      isRoute,
+      isRouteKind,
     ),
     check(
       'every policy object takes effect',
@@ -34,7 +34,7 @@ export function configurationChecks(
     check(
       'every ServiceProfile, TrafficSplit and annotation of a Service takes effect',
       'correct the field; until then what it says is left out',
-      (one) => !isRoute(one) && !isPolicy(one),
+      (one) => !isRouteKind(one) && !isPolicy(one),
     ),
   ];
 }

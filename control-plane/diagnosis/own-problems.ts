@@ -1,10 +1,12 @@
+import { isConnectionRoute, isServerRouteKind } from '../dialects/route-kinds.ts';
 import { asList, asObject, isObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { connectionRouteProblems, isConnectionRoute } from '../dialects/connection-route.ts';
+import { connectionRouteProblems } from '../dialects/connection-route.ts';
 import { readEgressNetwork } from '../dialects/egress-network.ts';
-import { fieldsWithoutServer, isServerRouteKind, serverRouteProblems } from '../dialects/inbound-route.ts';
+import { fieldsWithoutServer, serverRouteProblems } from '../dialects/inbound-route.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
-import { POLICY_KINDS, problemsOf } from '../dialects/linkerd-servers.ts';
+import { POLICY_KINDS } from '../dialects/policy-objects.ts';
+import { problemsOf } from '../dialects/policy-problems.ts';
 import { outboundParents } from '../dialects/outbound-parents.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';

@@ -5,6 +5,7 @@ import type { OpaqueFilter } from '#model/filter.ts';
 import type { OpaqueRoute, TlsRoute } from '#model/route.ts';
 import { readBackends, routeRef, type CompiledRoute, type RouteContext, type RouteProblems } from './gateway-api.ts';
 import { Problems, type Problem } from './problem.ts';
+import { isConnectionRoute } from './route-kinds.ts';
 import { readHosts } from './route-parts.ts';
 
 /** Reads a TCPRoute: where the bytes of connections go. */
@@ -24,11 +25,6 @@ export function compileTlsRoute(object: CustomObject, context: RouteContext): Co
   }
   const route = { ...readOnlyRule(object, context, problems), serverNames };
   return { route, problems: problems.fatal.found, refProblems: problems.refs };
-}
-
-/** Whether a route is about connections, and not about the requests in them. */
-export function isConnectionRoute({ kind }: Pick<CustomObject, 'kind'>): boolean {
-  return kind === 'TLSRoute' || kind === 'TCPRoute';
 }
 
 /** What can never work in a TLSRoute or a TCPRoute; nothing for others. */

@@ -5,6 +5,7 @@ import { routeRef } from './gateway-api.ts';
 import { readGrpcMatch } from './grpc-route.ts';
 import { checkRewrite, EVERYTHING } from './http-route.ts';
 import { Problems, type Problem } from './problem.ts';
+import { isServerRouteKind } from './route-kinds.ts';
 import { readHosts, readHttpMatch, readModifier, readRedirect } from './route-parts.ts';
 
 /** A Server that a route names as its parent; it is in the route's own namespace. */
@@ -21,12 +22,6 @@ export type ServerRoute =
 type Unauthorized<R extends InboundRoute | InboundGrpcRoute> = Omit<R, 'authorizations'>;
 
 const POLICY_GROUP = 'policy.linkerd.io';
-
-/** Whether objects are of a kind that can be attached to a Server. */
-export function isServerRouteKind({ group, kind }: { readonly group: string; readonly kind: string }): boolean {
-  const isGateway = group === 'gateway.networking.k8s.io';
-  return (kind === 'HTTPRoute' && (isGateway || group === POLICY_GROUP)) || (kind === 'GRPCRoute' && isGateway);
-}
 
 /** Parents of a route that are Servers. Source: linkerd2 `policy-controller`, inbound route bindings. */
 export function serverParents(object: CustomObject): readonly ServerParent[] {
@@ -55,6 +50,18 @@ function parentProblem(fields: JsonObject, field: string, own: string): Problem 
 
 /** Reads what a route says to Servers: hosts, matches, and the filters that proxies know on this side. */
 export function readServerRoute(object: CustomObject): ServerRoute {
+  // Judging and compiling the routes of a Server asks for each of them again and again.
+  const known = READ.get(object);
+  if (known !== undefined) return known;
+  const read = readOnce(object);
+  READ.set(object, read);
+  return read;
+}
+
+/** Objects are never changed, so what one says is read once; as many as there are objects. */
+const READ = new WeakMap<CustomObject, ServerRoute>();
+
+function readOnce(object: CustomObject): ServerRoute {
   const problems = new Problems();
   const head = { ref: routeRef(object), hosts: readHosts(object.spec['hostnames'], 'spec.hostnames', problems) };
   const rules = asList(object.spec['rules'] ?? [{}]).map((value, index) => {

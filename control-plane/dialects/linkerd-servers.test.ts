@@ -1,3 +1,4 @@
+import { isServerRouteKind } from './route-kinds.ts';
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,8 +7,10 @@ import { parseAllDocuments } from 'yaml';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { parseNetwork } from '#model/address.ts';
-import { isServerRouteKind, serverParents } from './inbound-route.ts';
-import { findingsOf, POLICY_KINDS, selectServer, type PolicyKind, type PolicyObjects } from './linkerd-servers.ts';
+import { serverParents } from './inbound-route.ts';
+import { findingsOf } from './policy-problems.ts';
+import { POLICY_KINDS, type PolicyKind, type PolicyObjects } from './policy-objects.ts';
+import { selectServer } from './linkerd-servers.ts';
 import { judgeServerRoute } from './server-routes.ts';
 
 const FOLDER = join(import.meta.dirname, 'testdata/linkerd-policy');

@@ -1,4 +1,5 @@
 // Objects in, model out, over the wire and back: `UPDATE=1` writes what comes out, and the difference is reviewed.
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +20,7 @@ import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';
 import { EGRESS_NETWORKS, EgressNetworks } from './egress-networks.ts';
 import { OutboundIndex, type OutboundState } from './outbound-index.ts';
-import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
+import { RouteIndex } from './route-index.ts';
 import { judgeRoute } from './route-status.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'dialects', 'testdata');

@@ -5,7 +5,8 @@ import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inboun
 import type { RateLimit } from '#model/rate-limit.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { PolicyContext, ServerProtocol } from '../dialects/linkerd-policy.ts';
-import { selectServer, type PolicyObjects, type RoutesOfServer } from '../dialects/linkerd-servers.ts';
+import { selectServer, type RoutesOfServer } from '../dialects/linkerd-servers.ts';
+import { type PolicyObjects } from '../dialects/policy-objects.ts';
 import { annotatedPorts, opaquePortsOf } from '../dialects/opaque-ports.ts';
 import type { Workload } from '../dialects/workload.ts';
 

@@ -1,4 +1,5 @@
 // Routes of Servers: from objects to what a proxy decides from the message it gets.
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeInboundServer } from '#api/decode/inbound.ts';
@@ -17,7 +18,7 @@ import { InboundIndex } from './inbound-index.ts';
 import { policyContext, type InboundSettings } from './inbound-policy.ts';
 import { PolicyStore } from './policy-store.ts';
 import { EgressNetworks } from './egress-networks.ts';
-import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
+import { RouteIndex } from './route-index.ts';
 import { routeStatusSources } from './route-status-source.ts';
 
 const SUFFIX = 'serviceaccount.identity.tulle.cluster.local';

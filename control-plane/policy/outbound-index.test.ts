@@ -1,3 +1,4 @@
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
@@ -8,7 +9,7 @@ import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parseAddress, parseNetwork } from '#model/address.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { OutboundIndex, type OutboundState } from './outbound-index.ts';
-import { ROUTE_KINDS, RouteIndex } from './route-index.ts';
+import { RouteIndex } from './route-index.ts';
 
 const SETTINGS = {
   clusterDomain: 'cluster.local',

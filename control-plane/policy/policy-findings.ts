@@ -1,6 +1,7 @@
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { Clock } from '#runtime/clock.ts';
-import { findingsOf, POLICY_KINDS } from '../dialects/linkerd-servers.ts';
+import { findingsOf } from '../dialects/policy-problems.ts';
+import { POLICY_KINDS } from '../dialects/policy-objects.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import type { PolicyStore } from './policy-store.ts';
 

@@ -2,7 +2,7 @@ import type { OptionalKind } from '#k8s/served-kinds.ts';
 import { asList, asObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { RouteIndex } from './route-index.ts';
-import { POLICY_KINDS, type PolicyKind, type PolicyObjects } from '../dialects/linkerd-servers.ts';
+import { POLICY_KINDS, type PolicyKind, type PolicyObjects } from '../dialects/policy-objects.ts';
 
 /** Versions that can be read, the stored one first; they differ in nothing that is read here. */
 const KINDS: Readonly<Record<PolicyKind, { readonly plural: string; readonly versions: readonly string[] }>> = {

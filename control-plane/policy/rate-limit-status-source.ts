@@ -1,5 +1,5 @@
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
-import { judgeRateLimit } from '../dialects/linkerd-servers.ts';
+import { judgeRateLimit } from '../dialects/server-rate-limits.ts';
 import type { PolicyStore } from './policy-store.ts';
 import { withCondition, type StatusSource } from './status-writer.ts';
 

@@ -5,26 +5,8 @@ import type { Service, ServicePort } from '#k8s/resources/service.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
 import { serverParents } from '../dialects/inbound-route.ts';
 import { backendServices } from '../dialects/gateway-api.ts';
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { outboundParents, type OutboundParent } from '../dialects/outbound-parents.ts';
-
-/** Kinds of routes that can be attached to a Service, an EgressNetwork or a Server, with the versions that are read. */
-export const ROUTE_KINDS = [
-  { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', plural: 'httproutes', versions: ['v1'] },
-  { group: 'gateway.networking.k8s.io', kind: 'GRPCRoute', plural: 'grpcroutes', versions: ['v1'] },
-  {
-    group: 'policy.linkerd.io',
-    kind: 'HTTPRoute',
-    plural: 'httproutes',
-    versions: ['v1beta3', 'v1beta2', 'v1beta1'],
-  },
-  {
-    group: 'gateway.networking.k8s.io',
-    kind: 'TLSRoute',
-    plural: 'tlsroutes',
-    versions: ['v1', 'v1alpha3', 'v1alpha2'],
-  },
-  { group: 'gateway.networking.k8s.io', kind: 'TCPRoute', plural: 'tcproutes', versions: ['v1', 'v1alpha2'] },
-] as const;
 
 /** What routes on the side of clients are attached to. */
 export type RouteParent = Pick<OutboundParent, 'kind' | 'namespace' | 'name'>;

@@ -1,3 +1,4 @@
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { OptionalKind } from '#k8s/served-kinds.ts';
@@ -15,7 +16,7 @@ import { Problems, type Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit, splitService } from '../dialects/smi.ts';
 import { EGRESS_NETWORKS, type EgressNetworks } from './egress-networks.ts';
-import { ROUTE_KINDS, type RouteIndex } from './route-index.ts';
+import { type RouteIndex } from './route-index.ts';
 
 const PROFILES = {
   group: 'linkerd.io',

@@ -4,7 +4,7 @@ import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Diagnosis } from '../../diagnosis/diagnosis.ts';
-import { POLICY_KINDS, type PolicyKind } from '../../dialects/linkerd-servers.ts';
+import { POLICY_KINDS, type PolicyKind } from '../../dialects/policy-objects.ts';
 import type { PolicyStore } from '../../policy/policy-store.ts';
 import { CONTROLLER_NAME, dated, type StatusSource } from '../../policy/status-writer.ts';
 import type { TrafficObjects } from '../../policy/traffic-objects.ts';

@@ -7,7 +7,9 @@ import {
   readServerAuthorization,
 } from '../../dialects/linkerd-policy.ts';
 import type { PolicyContext } from '../../dialects/linkerd-policy.ts';
-import { findingsOf, isAuthorizationOf, POLICY_KINDS } from '../../dialects/linkerd-servers.ts';
+import { findingsOf } from '../../dialects/policy-problems.ts';
+import { isAuthorizationOf } from '../../dialects/server-authorizations.ts';
+import { POLICY_KINDS } from '../../dialects/policy-objects.ts';
 import type { Code } from '../../diagnosis/codes.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';

@@ -1,9 +1,8 @@
+import { isConnectionRoute, isRouteKind, isServerRouteKind } from '../../dialects/route-kinds.ts';
 import { asList, asObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { isConnectionRoute } from '../../dialects/connection-route.ts';
-import { isServerRouteKind, serverParents } from '../../dialects/inbound-route.ts';
+import { serverParents } from '../../dialects/inbound-route.ts';
 import { outboundParents } from '../../dialects/outbound-parents.ts';
-import { ROUTE_KINDS } from '../../policy/route-index.ts';
 import { judgeRoute, judgeRouteOnServers, readRoute, type StatusContext } from '../../policy/route-status.ts';
 import type { Code } from '../../diagnosis/codes.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
@@ -18,14 +17,10 @@ const REFUSALS: Readonly<Record<string, Code>> = {
   NotGRPC: 'TL0102',
 };
 
-export function isRoute(object: Pick<CustomObject, 'group' | 'kind'>): boolean {
-  return ROUTE_KINDS.some(({ group, kind }) => group === object.group && kind === object.kind);
-}
-
 /** What becomes of routes: by the code that writes their status. */
 export function routeFindings(configuration: Configuration): readonly Diagnosis[] {
   return configuration.custom
-    .filter(isRoute)
+    .filter(isRouteKind)
     .flatMap((route) => [...parentFindings(route, configuration), ...ruleFindings(route, configuration)]);
 }
 
