@@ -50,13 +50,6 @@ export class StatusWriter implements Disposable {
     for (const [nth, source] of options.sources.entries()) source.onChange((key) => this.#queue.add(`${nth} ${key}`));
   }
 
-  /** Looks at all objects, after this process became the writer. */
-  resume(): void {
-    for (const [nth, source] of this.#options.sources.entries()) {
-      for (const key of source.keys()) this.#queue.add(`${nth} ${key}`);
-    }
-  }
-
   [Symbol.dispose](): void {
     this.#queue[Symbol.dispose]();
   }

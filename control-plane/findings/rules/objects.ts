@@ -15,6 +15,8 @@ const GROUPS: ReadonlySet<string> = new Set([
 ]);
 /** Of Gateway API, and not read by a mesh. */
 const FOREIGN: ReadonlySet<string> = new Set(['Gateway', 'GatewayClass']);
+/** Of its experimental group, and about what a mesh would do: session persistence and retry budgets. */
+const EXPERIMENTAL = 'XBackendTrafficPolicy';
 
 /** What is wrong with objects by themselves: what the webhook says. */
 export function ownFindings({ custom, context }: Configuration): readonly Diagnosis[] {
@@ -32,7 +34,7 @@ export function schemaFindings({ given }: Inventory, schemas: readonly KindSchem
 
 function againstSchema(one: GivenObject, schemas: readonly KindSchemas[]): readonly Diagnosis[] {
   const { group, kind, apiVersion, object } = one;
-  if (!GROUPS.has(group) || FOREIGN.has(kind)) return [];
+  if ((!GROUPS.has(group) && kind !== EXPERIMENTAL) || FOREIGN.has(kind)) return [];
   const known = schemas.find((schema) => schema.group === group && schema.kind === kind);
   if (known === undefined) {
     const others = schemas.filter((schema) => schema.group === group).map((schema) => schema.kind);
