@@ -1,4 +1,5 @@
 import { parseHostPort } from '#model/service-target.ts';
+import { formatSocketAddress } from '#model/address.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { connect, type Cluster } from '../cluster.ts';
 import {
@@ -144,7 +145,11 @@ export const diagnosticsEndpoints: Command = {
             if (update?.kind !== 'add') return [];
             const service = authority.split('.', 2).join('.');
             return update.endpoints.map(({ address, port, weight, labels, protocolHint }) => {
-              const { namespace = update.labels['namespace'] ?? '', pod = '' } = labels;
+              const {
+                namespace = update.labels['namespace'] ?? '',
+                external_workload: external = '',
+                pod = external,
+              } = labels;
               return { namespace, ip: address, port, pod, service, weight, http2: protocolHint === 'h2', labels };
             });
           }),
@@ -189,7 +194,9 @@ export const diagnosticsProfile: Command = {
           ...(ref === undefined ? [] : [`Decider:   ${formatResourceRef(ref)}`]),
           ...(endpoint === undefined
             ? []
-            : [`Endpoint:  ${endpoint.address}:${endpoint.port} ${endpoint.identity?.name ?? 'without mesh TLS'}`]),
+            : [
+                `Endpoint:  ${formatSocketAddress(endpoint.address, endpoint.port)} ${endpoint.identity?.name ?? 'without mesh TLS'}`,
+              ]),
         ];
         const targetTable = formatTable(
           [{ title: 'TARGET' }, { title: 'WEIGHT' }],
