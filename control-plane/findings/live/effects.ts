@@ -12,7 +12,7 @@ import type { TrafficObjects } from '../../policy/traffic-objects.ts';
 import type { Code } from '../../diagnosis/codes.ts';
 import { gravestFirst, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration, ConfigurationContext } from '../configuration.ts';
-import { CONFIGURATION_RULES } from '../rules/configuration-rules.ts';
+import { CLUSTER_RULES, OBJECT_RULES } from '../rules/configuration-rules.ts';
 import { PodGroups } from './pod-groups.ts';
 
 export type EffectsOptions = {
@@ -37,13 +37,15 @@ const SETTLE_MS = 200;
 /** The rules look at everything, so they are asked at most so often, and for no larger share of the time. */
 const INTERVAL_MS_MIN = 1_000;
 const SHARE_MAX = 0.05;
+/** Objects between which other work has no turn: some milliseconds. */
+const AT_A_TIME = 50;
 
 /** What the rules said about an object in one of its generations. */
 type Verdict = { readonly uid: string; readonly generation: number; readonly found: readonly Diagnosis[] };
 
 /**
  * What the rules say about each object of a control plane that runs. They look at everything at once, some time after something
- * has changed that they look at; between rules other work has its turn.
+ * has changed that they look at; in between other work has its turn.
  */
 export class Effects implements Disposable {
   readonly #options: EffectsOptions;
@@ -154,12 +156,15 @@ export class Effects implements Disposable {
       workloadsIn: (namespace) => this.#pods.workloadsIn(namespace),
       serviceAccountsIn: () => [],
     };
-    for (const rule of CONFIGURATION_RULES) {
+    const ask = async (rules: typeof OBJECT_RULES, about: readonly CustomObject[]): Promise<void> => {
       const began = performance.now();
-      for (const one of rule(configuration)) found.push(one);
+      for (const rule of rules) for (const one of rule({ ...configuration, custom: about })) found.push(one);
       tookMs += performance.now() - began;
       await new Promise(setImmediate);
-    }
+    };
+    for (let from = 0; from < custom.length; from += AT_A_TIME)
+      await ask(OBJECT_RULES, custom.slice(from, from + AT_A_TIME));
+    for (const rule of CLUSTER_RULES) await ask([rule], custom);
     this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.now() + tookMs / SHARE_MAX);
     onLooked?.(tookMs);
     return this.#keep(custom, found);

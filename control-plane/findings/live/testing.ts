@@ -99,6 +99,6 @@ export class LiveCluster {
   /** Lets time pass, and the rules come to their end. */
   async pass(ms: number): Promise<void> {
     this.clock.advance(ms);
-    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    for (let turn = 0; turn < 100; turn += 1) await new Promise(setImmediate);
   }
 }

@@ -22,7 +22,6 @@ export function authorizationFindings(configuration: Configuration): readonly Di
     ...objects.flatMap((object) => dangling(object, configuration)),
     ...objects.flatMap((object) => withoutServer(object, configuration)),
     ...objects.flatMap((object) => unknownClients(object, configuration)),
-    ...unusedAuthentications(objects),
   ];
 }
 
@@ -100,7 +99,9 @@ function identitiesOf(object: CustomObject, context: PolicyContext): readonly Na
   }
 }
 
-function unusedAuthentications(objects: readonly CustomObject[]): readonly Diagnosis[] {
+/** Authentications that can be used, and that nothing requires. */
+export function unusedAuthentications(configuration: Configuration): readonly Diagnosis[] {
+  const objects = configuration.custom.filter((object) => isUsable(object, configuration));
   const keyOf = ({ kind, namespace, name }: Pick<CustomObject, 'kind' | 'namespace' | 'name'>): string =>
     JSON.stringify([kind, namespace, name]);
   const required = new Set(

@@ -1,6 +1,6 @@
 import type { Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
-import { authorizationFindings } from './authorizations.ts';
+import { authorizationFindings, unusedAuthentications } from './authorizations.ts';
 import { egressFindings } from './egress.ts';
 import { ownFindings } from './objects.ts';
 import { probeFindings } from './probes.ts';
@@ -10,15 +10,25 @@ import { shadowedConnections } from './shadowed-connections.ts';
 import { shadowedRules } from './shadowed-rules.ts';
 import { trafficFindings } from './traffic.ts';
 
-/** Rules about the objects that the control plane reads, which it asks itself for their status. */
-export const CONFIGURATION_RULES: readonly ((configuration: Configuration) => readonly Diagnosis[])[] = [
+type Rule = (configuration: Configuration) => readonly Diagnosis[];
+
+/** Rules that look at each of `custom` by itself, beside all that there is: they may be asked about some at a time. */
+export const OBJECT_RULES: readonly Rule[] = [
   ownFindings,
   routeFindings,
-  shadowedRules,
-  shadowedConnections,
-  egressFindings,
   serverFindings,
-  probeFindings,
   authorizationFindings,
   trafficFindings,
 ];
+
+/** Rules that look at everything at once. */
+export const CLUSTER_RULES: readonly Rule[] = [
+  shadowedRules,
+  shadowedConnections,
+  egressFindings,
+  probeFindings,
+  unusedAuthentications,
+];
+
+/** Rules about the objects that the control plane reads, which it asks itself for their status. */
+export const CONFIGURATION_RULES: readonly Rule[] = [...OBJECT_RULES, ...CLUSTER_RULES];
