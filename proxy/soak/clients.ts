@@ -204,12 +204,17 @@ export class Clients {
       stream.on('trailers', (fields) => {
         trailers = fields;
       });
+      let hasEnded = false;
       stream.on('error', end);
       stream.on('data', (chunk: Uint8Array) => chunks.push(chunk));
+      stream.on('end', () => {
+        hasEnded = true;
+      });
       stream.on('close', () => {
         if (isAborted) return resolve('aborted');
         // A stream that the server resets without an error ends like a good one.
         if (stream.aborted || head[':status'] === undefined) return resolve(cut('the stream was reset'));
+        if (!hasEnded) return resolve(cut('the connection was closed'));
         const fields = { ...head, ...trailers };
         const grpcStatus = isGrpc ? fields['grpc-status'] : '0';
         if (grpcStatus === undefined) return resolve(cut('the call ended without a status'));

@@ -16,8 +16,13 @@ export const FAULTS = [
 
 export type FaultKind = (typeof FAULTS)[number];
 
+/** Nobody's doing: the soak itself, and with it clients and applications, got no time from the machine. */
+export const STARVED = 'starved';
+
+type Cause = FaultKind | typeof STARVED;
+
 /** A fault that was there for some time; both ends are those of `performance.now()`. */
-export type Fault = { readonly kind: FaultKind; readonly fromMs: number; readonly untilMs: number };
+export type Fault = { readonly kind: Cause; readonly fromMs: number; readonly untilMs: number };
 
 /**
  * How a request or connection of a client failed. `app-503`: an application told to do so answered it. `proxy:<code>`: a proxy
@@ -29,7 +34,7 @@ export type Failure = 'app-503' | `proxy:${string}` | 'cut' | 'wrong' | 'late' |
 /** What comes of a fault may arrive a little after it is over: connections end, pools find out. */
 const AFTERMATH_MS = 1_500;
 
-const EXCUSES: Readonly<Record<FaultKind, readonly Failure[]>> = {
+const EXCUSES: Readonly<Record<Cause, readonly Failure[]>> = {
   refuse: ['app-503'],
   reset: ['cut', 'proxy:server-closed'],
   truncate: ['cut', 'proxy:server-closed'],
@@ -37,9 +42,11 @@ const EXCUSES: Readonly<Record<FaultKind, readonly Failure[]>> = {
   kill: ['cut', 'proxy:server-closed', 'proxy:connect-refused', 'proxy:connect-failed'],
   'cut-mesh': ['cut', 'proxy:server-closed', 'proxy:connect-failed', 'proxy:http2-refused'],
   'cut-clients': ['cut'],
-  'cut-applications': ['cut', 'proxy:server-closed'],
+  // A connection may be cut before the application has shown that it speaks HTTP/2.
+  'cut-applications': ['cut', 'proxy:server-closed', 'proxy:http2-refused'],
   'control-plane': [],
   endpoints: [],
+  starved: ['cut', 'late', 'proxy:request-timeout', 'proxy:attempt-timeout'],
 };
 
 /** @returns the fault that excuses the failure, if any: one that was there while the request was under way */
@@ -47,7 +54,7 @@ export function excuseOf(
   failure: Failure,
   { startMs, endMs }: { readonly startMs: number; readonly endMs: number },
   faults: readonly Fault[],
-): FaultKind | undefined {
+): Cause | undefined {
   return faults.find(
     ({ kind, fromMs, untilMs }) =>
       fromMs <= endMs && startMs <= untilMs + AFTERMATH_MS && EXCUSES[kind].includes(failure),

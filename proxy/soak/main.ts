@@ -10,6 +10,7 @@ import { seededRandom } from '../../test/harness/random.ts';
 import { Clients } from './clients.ts';
 import { Mesh } from './mesh.ts';
 import { Mischief } from './mischief.ts';
+import { Starvation } from './starvation.ts';
 import { judge, report, type Burst } from './report.ts';
 
 const EXIT_USAGE = 2;
@@ -78,10 +79,11 @@ async function main(args: readonly string[]): Promise<number> {
   const random = seededRandom(options.seed);
   const clients = new Clients(place.client.netns, random);
   const mischief = new Mischief(mesh, random);
+  using starvation = new Starvation();
   if (options.minutes > 0) await soak(mesh, clients, mischief, options.minutes * 60_000);
   const burst = options.requests > 0 ? await manyRequests(mesh, options.requests) : undefined;
   const { seed, minutes } = options;
-  const run = { minutes, mesh, clients, faults: mischief.faults, ...(burst && { burst }) };
+  const run = { minutes, mesh, clients, faults: [...mischief.faults, ...starvation.faults], ...(burst && { burst }) };
   const problems = judge(run);
   process.stdout.write(report({ ...run, seed }, problems));
   return problems.length === 0 ? 0 : 1;

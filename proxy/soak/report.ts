@@ -1,5 +1,5 @@
 import { KINDS, type Clients, type Failed } from './clients.ts';
-import { excuseOf, FAULTS, type Fault } from './faults.ts';
+import { excuseOf, FAULTS, STARVED, type Fault } from './faults.ts';
 import { growthOf } from './growth.ts';
 import { gauge, type Mesh } from './mesh.ts';
 
@@ -105,7 +105,7 @@ export function report(run: Run & { readonly seed: number }, problems: readonly 
       `  ${kind.padEnd(10)} ${sent} sent, ${succeeded} good, ${aborted} given up by the client, ${failed} failed, ${skipped} not begun`,
     );
   }
-  for (const kind of minutes > 0 ? FAULTS : []) {
+  for (const kind of minutes > 0 ? [...FAULTS, STARVED] : []) {
     const explained = clients.failed.filter((one) => excuseOf(one.failure, one, faults) === kind);
     const times = faults.filter((fault) => fault.kind === kind).length;
     lines.push(`  ${kind.padEnd(16)} ${times} times, explains ${explained.length}${histogram(explained)}`);

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { Counters, parseMetrics } from './counters.ts';
 import { excuseOf, type Fault } from './faults.ts';
 import { growthOf, type Holding } from './growth.ts';
+import { Starvation } from './starvation.ts';
+import { eventually } from '../testing/mesh.ts';
 
 test('counters go on where a forgotten series comes back from 0', () => {
   const counters = new Counters();
@@ -27,6 +29,9 @@ test('a failure is excused by a fault that was there at the time and can have th
   assert.equal(excuseOf('proxy:request-timeout', { startMs: 16_000, endMs: 19_000 }, faults), undefined, 'too early');
   assert.equal(excuseOf('cut', { startMs: 22_000, endMs: 22_100 }, faults), undefined, 'not an effect of it');
   assert.equal(excuseOf('proxy:no-endpoint', { startMs: 2_000, endMs: 3_000 }, faults), undefined);
+  const starved: Fault[] = [{ kind: 'starved', fromMs: 40_000, untilMs: 42_000 }];
+  assert.equal(excuseOf('late', { startMs: 41_000, endMs: 56_000 }, starved), 'starved');
+  assert.equal(excuseOf('wrong', { startMs: 41_000, endMs: 56_000 }, starved), undefined);
   for (const never of ['wrong', 'late', 'status'] as const)
     assert.equal(excuseOf(never, { startMs: 0, endMs: 30_000 }, faults), undefined);
 });
@@ -54,4 +59,13 @@ test('growth is told by the medians of the first and the last third', () => {
       ['descriptors', 55, 85],
     ],
   );
+});
+
+test('a process that gets no time for long notices', async () => {
+  using starvation = new Starvation();
+  const fromMs = performance.now();
+  while (performance.now() < fromMs + 1_400); // nothing else runs meanwhile
+  await eventually(() => starvation.faults.length > 0, 'it is noticed');
+  const [fault] = starvation.faults;
+  assert.ok(fault !== undefined && fault.untilMs - fault.fromMs > 1_000 && fault.untilMs >= fromMs + 1_400);
 });
