@@ -1,3 +1,4 @@
+import { parseAddress } from '#model/address.ts';
 import { parseHostPort } from '#model/service-target.ts';
 import { formatSocketAddress } from '#model/address.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
@@ -89,26 +90,34 @@ function portOf(text: string | undefined): number {
 
 export const diagnosticsPolicy: Command = {
   path: ['diagnostics', 'policy'],
-  args: 'TYPE/NAME PORT',
-  summary: 'Print the policy that the control plane gives to proxies: of a port of a pod, or of a Service.',
+  args: 'TYPE/NAME|IP PORT',
+  summary:
+    'Print the policy that the control plane gives to proxies: of a port of a pod, of a Service, or of an address.',
   details:
     'For a pod or a workload the inbound policy of its port: who is let in. For a Service (svc/NAME) the outbound policy: where\n' +
-    'requests to it go. The running control plane is asked, as a proxy asks it.',
+    'requests to it go; for an IP address the same, such as one outside of the cluster that an EgressNetwork holds. The running control\n' +
+    'plane is asked, as a proxy of the namespace asks it.',
   flags: FLAGS,
   examples: [
     'tulle diagnostics policy -n shop deploy/web 8080',
     'tulle diagnostics policy -n shop svc/web 80',
     'tulle dg policy -n shop svc/web 80 --token client:caller -o json',
+    'tulle diagnostics policy -n shop 203.0.113.7 443',
   ],
   run: async ({ flags, args, terminal }) => {
     const [target, portText, extra] = args;
     if (target === undefined || extra !== undefined)
       throw new UsageError('name one resource and a port, for example svc/web 80');
     const port = portOf(portText);
+    const address = parseAddress(target);
     const [type = '', name = ''] = target.split('/');
     const isService = ['svc', 'service', 'services'].includes(type.toLowerCase());
     terminal.out(
       await ask(flags, async ({ cluster, process, namespace, clusterDomain, asker }) => {
+        if (address !== undefined) {
+          const policy = await process.outboundOfAddress(address, port, asker);
+          return { table: outboundTables(policy), json: policy };
+        }
         if (isService) {
           const policy = await process.outbound(`${name}.${namespace}.svc.${clusterDomain}:${port}`, asker);
           return { table: outboundTables(policy), json: policy };

@@ -1,17 +1,14 @@
-import { evaluateOutbound, type OutboundVerdict } from '#model/evaluate.ts';
-import type { RequestHead } from '#model/match.ts';
+import { evaluateConnection, evaluateOutbound, type OutboundVerdict } from '#model/evaluate.ts';
 import { decidesRoutes } from '#model/profile.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { JsonObject } from '#k8s/json.ts';
-import { splitService } from '../../control-plane/dialects/smi.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
 import { CODES } from '../../control-plane/diagnosis/codes.ts';
-import { formatDiagnosis, type Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
+import { formatDiagnosis, type Diagnosis, type Subject } from '../../control-plane/diagnosis/diagnosis.ts';
 import { Inventory } from '../../control-plane/findings/inventory.ts';
-import { outboundOf, profileOf } from '../../control-plane/findings/outbound.ts';
 import { clusterObjects } from '../analyze/cluster-objects.ts';
 import { connect } from '../cluster.ts';
-import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, UsageError, type Command } from '../command.ts';
+import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../command.ts';
 import {
   describedRequest,
   formatRequest,
@@ -19,22 +16,25 @@ import {
   REQUEST_FLAGS,
 } from '../diagnostics/described-request.ts';
 import { describeDecider, describeRetry, describeShares, describeTimeouts } from '../diagnostics/describe.ts';
+import { explainTarget, parseTarget } from '../diagnostics/explained-target.ts';
 import { outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
 import { contextOf } from './analyze.ts';
 
 export const routesExplain: Command = {
   path: ['routes', 'explain'],
-  args: 'svc/NAME[:PORT]',
-  summary: 'Say which object decides where requests to a Service go, and what is ignored and why.',
+  args: 'svc/NAME[:PORT]|IP:PORT',
+  summary: 'Say which object decides where requests to a Service or an address go, and what is ignored and why.',
   details:
-    'Objects are read from the cluster, and a request that is described by --method, --path, --header and --authority is routed by the\n' +
-    'code with which the proxy routes it. Routes of the namespace of the client may differ: name it with --from.',
+    'Objects are read from the cluster, and a request that is described by --method, --path, --header and --authority, or a connection that\n' +
+    'is described by --server-name, is routed by the code with which the proxy routes it. Routes of the namespace of the client may\n' +
+    'differ, and so may EgressNetworks for addresses outside of the cluster: name it with --from.',
   flags: {
     ...CLUSTER_FLAGS,
     namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the Service' },
     from: { type: 'string', value: 'NS', isName: true, help: 'namespace of the client (default: that of the Service)' },
     ...REQUEST_FLAGS,
+    'server-name': { type: 'string', value: 'NAME', help: 'server name (SNI) that a client of TLS shows' },
     output: {
       type: 'string',
       short: 'o',
@@ -48,36 +48,38 @@ export const routesExplain: Command = {
     'tulle routes explain -n shop svc/web',
     'tulle routes explain -n shop svc/web:80 --method GET --path /api/items -H x-user:anna',
     'tulle routes explain -n shop svc/web --from client --path / -o json',
+    'tulle routes explain --from shop 203.0.113.7:443 --server-name api.example.com',
   ],
   run: async ({ flags, args, terminal }) => {
-    const { name, port: wanted } = targetOf(args);
+    const asked = parseTarget(args);
     describedRequest(flags, ''); // wrong flags are refused before anything is asked
+    const serverName = optionalText(flags, 'server-name')?.toLowerCase();
+    const isAsked = isRequestDescribed(flags);
+    if (isAsked && serverName !== undefined)
+      throw new UsageError(
+        '--server-name is about a connection whose requests nobody sees: give either it or a request',
+      );
     const cluster = await connect(flags);
     try {
-      const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
+      const client = optionalText(flags, 'from');
+      const namespace = optionalText(flags, 'namespace') ?? (asked.kind === 'address' ? client : undefined);
+      const own = namespace ?? cluster.defaultNamespace;
       const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
       const objects = await clusterObjects(cluster);
-      const inventory = new Inventory(objects, contextOf(values, namespace));
-      const service = inventory.services.get(namespace, name);
-      if (service === undefined) throw new CommandError(`there is no Service "${name}" in namespace ${namespace}`);
-      const port = wanted ?? service.ports[0]?.port;
-      if (port === undefined || !service.ports.some((one) => one.port === port)) {
-        const ports = service.ports.map((one) => one.port).join(', ');
-        throw new CommandError(
-          `Service ${namespace}/${name} has no port ${port ?? 'at all'}: it has ${ports || 'none'}`,
-        );
-      }
-      const client = optionalText(flags, 'from') ?? namespace;
-      const policy = outboundOf(inventory, namespace, name, port, client);
-      const profile = profileOf(inventory, namespace, name, port, client);
-      const isAsked = isRequestDescribed(flags);
-      const request = describedRequest(flags, `${name}.${namespace}`);
-      const verdict = isAsked ? evaluateOutbound({ profile, ...(policy && { policy }) }, request) : undefined;
-      const ignored = findingsAbout(inventory, objects, namespace, name);
+      const inventory = new Inventory(objects, contextOf(values, own));
+      const from = client ?? own;
+      const { title, json, host, policy, profile, subjects } = explainTarget(inventory, asked, own, from);
+      const request = describedRequest(flags, host);
+      const known = { profile, ...(policy && { policy }) };
+      const verdict =
+        serverName !== undefined
+          ? evaluateConnection(known, serverName)
+          : isAsked
+            ? evaluateOutbound(known, request)
+            : undefined;
+      const ignored = findingsAbout(inventory, objects, subjects);
       if (flags['output'] === 'json') {
-        terminal.out(
-          `${JSON.stringify({ service: { namespace, name, port }, client, profile, policy, verdict, ignored }, undefined, 2)}\n`,
-        );
+        terminal.out(`${JSON.stringify({ ...json, client: from, profile, policy, verdict, ignored }, undefined, 2)}\n`);
         return 0;
       }
       const routes = decidesRoutes(profile)
@@ -85,8 +87,10 @@ export const routesExplain: Command = {
         : policy === undefined
           ? 'No policy: connections go where they were meant to.\n'
           : outboundTables(policy);
-      terminal.out(`Requests of clients in ${client} to Service ${namespace}/${name}, port ${port}\n${routes}`);
-      if (verdict !== undefined) terminal.out(`\n${verdictText(verdict, request)}`);
+      terminal.out(`Requests of clients in ${from} to ${title}\n${routes}`);
+      const isConnection = serverName !== undefined || policy?.protocol.kind === 'tls';
+      const described = serverName === undefined ? formatRequest(request) : `TLS to ${serverName}`;
+      if (verdict !== undefined) terminal.out(`\n${verdictText(verdict, described, isConnection)}`);
       terminal.out(
         ignored.length === 0
           ? '\nNothing is ignored.\n'
@@ -99,36 +103,15 @@ export const routesExplain: Command = {
   },
 };
 
-function targetOf(args: readonly string[]): { readonly name: string; readonly port: number | undefined } {
-  const [target, extra] = args;
-  const [, name, port] = /^(?:svc|service|services)\/([a-z0-9][-a-z0-9]*)(?::(\d{1,5}))?$/.exec(target ?? '') ?? [];
-  if (name === undefined || extra !== undefined) throw new UsageError('name one Service as svc/NAME or svc/NAME:PORT');
-  return { name, port: port === undefined ? undefined : Number(port) };
-}
-
-/** Of routes of the Service, and of the profiles and splits that are about it. */
 function findingsAbout(
-  inventory: Inventory,
+  { context }: Inventory,
   objects: readonly JsonObject[],
-  namespace: string,
-  service: string,
+  subjects: readonly Subject[],
 ): readonly Diagnosis[] {
-  const { routes, traffic, context } = inventory;
-  const splits = [...traffic.splits.values()].filter(
-    (split) => split.namespace === namespace && splitService(split) === service,
-  );
-  const about = [
-    ...routes.ofParent({ kind: 'Service', namespace, name: service }),
-    ...splits,
-    ...[...traffic.profiles.values()].filter(
-      ({ name }) => name === `${service}.${namespace}.svc.${context.clusterDomain}`,
-    ),
-    { group: '', kind: 'Service', namespace, name: service },
-  ];
   const isAbout = (one: Diagnosis): boolean =>
-    about.some(
-      ({ group, kind, namespace: there, name }) =>
-        group === one.group && kind === one.kind && there === one.namespace && name === one.name,
+    subjects.some(
+      ({ group, kind, namespace, name }) =>
+        group === one.group && kind === one.kind && namespace === one.namespace && name === one.name,
     );
   // What the API server holds it has accepted: schemas say nothing more.
   return analyze(objects, context, []).filter((one) => one.code !== 'TL0002' && one.code !== 'TL0303' && isAbout(one));
@@ -141,19 +124,37 @@ function profileText(profile: Parameters<typeof evaluateOutbound>[0]['profile'] 
   return `Decider:   ${decider}\nTargets:   ${shares || 'the Service itself'}\n${profileRoutesTable(routes)}`;
 }
 
-function verdictText(verdict: OutboundVerdict, request: RequestHead): string {
-  const head = formatRequest(request);
-  if (verdict.kind === 'no-route') return `${head}\n  is answered 404 by the proxy: ${verdict.reason}\n`;
+/**
+ * @param described     request or connection
+ * @param isConnection  of which the proxy sees no requests
+ */
+function verdictText(verdict: OutboundVerdict, described: string, isConnection: boolean): string {
+  if (verdict.kind === 'no-route') {
+    return `${described}\n  is ${isConnection ? 'reset' : 'answered 404'} by the proxy: ${verdict.reason}\n`;
+  }
   const { decider, filters, shares, timeouts, retry } = verdict;
+  const answer = answerOf(filters);
   return [
-    head,
+    described,
     `  decided by:  ${decider === undefined ? 'nothing, it goes where it was meant to' : describeDecider(decider)}`,
+    ...(answer === undefined ? [] : [`  answer:      ${answer}`]),
     `  filters:     ${filters.map(({ kind }) => kind).join(', ') || '-'}`,
-    `  backends:    ${describeShares(shares)}`,
+    `  backends:    ${answer === undefined ? describeShares(shares) : 'none'}`,
     `  timeouts:    ${describeTimeouts(timeouts)}`,
     `  retries:     ${describeRetry(retry)}`,
     '',
   ].join('\n');
+}
+
+/** What the proxy itself does instead of passing everything on. */
+function answerOf(filters: Extract<OutboundVerdict, { readonly kind: 'routed' }>['filters']): string | undefined {
+  for (const filter of filters) {
+    if (filter.kind === 'forbidden') return 'the connection is reset, it is forbidden';
+    if (filter.kind === 'invalid') return `the connection is reset: ${filter.message}`;
+    if (filter.kind !== 'failure' || filter.ratio !== undefined) continue;
+    return `${'status' in filter ? filter.status : `status ${filter.code} of gRPC`} by the proxy: ${filter.message}`;
+  }
+  return undefined;
 }
 
 function ignoredText(finding: Diagnosis): string {

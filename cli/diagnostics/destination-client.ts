@@ -11,10 +11,12 @@ import { controlIdentity, DESTINATION, DESTINATION_PORT, POLICY_PORT } from '#co
 import type { Values } from '#config/values.ts';
 import { DestinationClient, type DestinationProfile, type Update } from '#api/gen/destination.ts';
 import { InboundServerPoliciesClient } from '#api/gen/inbound.ts';
-import { OutboundPoliciesClient } from '#api/gen/outbound.ts';
+import { OutboundPoliciesClient, type TrafficSpec } from '#api/gen/outbound.ts';
 import { decodeEndpointUpdate, decodeProfile } from '#api/decode/destination.ts';
 import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { decodeOutboundPolicy } from '#api/decode/outbound.ts';
+import { encodeAddress } from '#api/encode/net.ts';
+import { formatAddress, formatSocketAddress, type IpAddress } from '#model/address.ts';
 import type { EndpointUpdate } from '#model/endpoint.ts';
 import type { InboundServer } from '#model/inbound.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
@@ -141,10 +143,20 @@ export class DestinationProcess implements Disposable {
     );
   }
 
-  async outbound(authority: string, asker: Asker): Promise<OutboundPolicy> {
-    const request = { sourceWorkload: token(asker), target: { $case: 'authority' as const, value: authority } };
+  outbound(authority: string, asker: Asker): Promise<OutboundPolicy> {
+    return this.#outboundOf({ $case: 'authority', value: authority }, authority, asker);
+  }
+
+  /** The same for an address, as proxies ask. */
+  outboundOfAddress(address: IpAddress, port: number, asker: Asker): Promise<OutboundPolicy> {
+    const value = { ip: encodeAddress(address), port };
+    return this.#outboundOf({ $case: 'addr', value }, formatSocketAddress(formatAddress(address), port), asker);
+  }
+
+  #outboundOf(target: TrafficSpec['target'], what: string, asker: Asker): Promise<OutboundPolicy> {
+    const request = { sourceWorkload: token(asker), target };
     const client = this.#client(OutboundPoliciesClient, this.#policy);
-    return this.#once(authority, this.#policy, (done) => client.get(request, done), decodeOutboundPolicy);
+    return this.#once(what, this.#policy, (done) => client.get(request, done), decodeOutboundPolicy);
   }
 
   [Symbol.dispose](): void {

@@ -1,3 +1,4 @@
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { addressBeside, type IpAddress } from '#model/address.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { readEgressNetwork } from '../dialects/egress-network.ts';
@@ -9,15 +10,19 @@ import { outboundOf, outboundOfAddress } from './outbound.ts';
 /** A port that clients of a namespace connect to, and what is said to them about it. */
 export type Target = { readonly parent: RouteParent; readonly port: number; readonly policy: OutboundPolicy };
 
-/** The ports of what routes are attached to, for every namespace that looks at it differently. */
-export function targetsOf(configuration: Configuration): readonly Target[] {
+/**
+ * The ports of what routes are attached to, for every namespace that looks at it differently.
+ *
+ * @param isAsked  whether targets that have such a route matter
+ */
+export function targetsOf(configuration: Configuration, isAsked: (route: CustomObject) => boolean): readonly Target[] {
   const services = [...configuration.services.values()].map((one) => ({ kind: 'Service', ...one }) as const);
   const networks = [...configuration.egress.store.values()].map(({ namespace, name }) => {
     return { kind: 'EgressNetwork', namespace, name } as const;
   });
   return [...services, ...networks].flatMap(({ kind, namespace, name }) => {
     const parent = { kind, namespace, name };
-    if (configuration.routes.ofParent(parent).size === 0) return [];
+    if (![...configuration.routes.ofParent(parent)].some(isAsked)) return [];
     return targetsOfParent(configuration, parent, clientNamespaces(configuration, parent));
   });
 }

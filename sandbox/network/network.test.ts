@@ -132,6 +132,18 @@ describeWithNamespaces(import.meta.filename, () => {
     assert.equal(await ask(node, NODE_IP, 30080), `two 8080 from ${NODE_IP}`);
   });
 
+  test('an external address of a Service leads to its endpoints, wherever it is', limit, async () => {
+    api.service('shop', 'out', {
+      clusterIP: '10.96.1.10',
+      externalIPs: ['203.0.113.7', 'fd00::1', 7],
+      ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
+    });
+    api.slice('shop', 'out', [two.ip], HTTP);
+    services.flush();
+    assert.equal(await ask(client.netns, '203.0.113.7', 80), `two 8080 from ${client.ip}`);
+    assert.equal(await ask(client.netns, '10.96.1.10', 80), `two 8080 from ${client.ip}`);
+  });
+
   test('a Service without endpoints refuses at once, and serves when it gets some', limit, async () => {
     api.service('shop', 'late', { clusterIP: '10.96.1.3', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] });
     api.slice('shop', 'late', [{ addresses: [one.ip], conditions: { ready: false } }], HTTP);

@@ -11,6 +11,7 @@ export type ServiceView = {
   readonly name: string;
   readonly clusterIP?: string; // absent if headless or an external name
   readonly externalName?: string;
+  readonly externalIPs: readonly string[]; // IPv4
   readonly isLoadBalancer: boolean;
   readonly ports: readonly ServicePort[];
 };
@@ -142,10 +143,13 @@ function keyOf({ metadata }: KubeObject): string {
 function readService(object: KubeObject): ServiceView {
   const { name, namespace = '' } = object.metadata;
   const spec = isJsonObject(object['spec']) ? object['spec'] : {};
-  const { clusterIP, externalName, type } = spec;
+  const { clusterIP, externalName, externalIPs, type } = spec;
   return {
     name,
     namespace,
+    externalIPs: (Array.isArray(externalIPs) ? externalIPs : []).filter(
+      (address): address is string => typeof address === 'string' && isIPv4(address),
+    ),
     ...(typeof clusterIP === 'string' && isIPv4(clusterIP) ? { clusterIP } : {}),
     ...(type === 'ExternalName' && typeof externalName === 'string' ? { externalName } : {}),
     isLoadBalancer: type === 'LoadBalancer',

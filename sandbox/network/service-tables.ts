@@ -52,7 +52,7 @@ const concatenated = (...types: number[]): number => types.reduce((packed, type)
 // Words of the register file: an address in register 1 (word 8), then what follows it in concatenated keys.
 const WORD = { protocol: 9, port: 10, index: 11 } as const;
 
-/** What Services and EndpointSlices say, as frontends: cluster IPs, and node ports and load balancers on the node's address. */
+/** What Services and EndpointSlices say, as frontends: cluster and external IPs, node ports and load balancers on the node's address. */
 export function frontendsOf(index: ServiceIndex, { nodeIP }: ClusterAddresses = DEFAULT_ADDRESSES): Frontend[] {
   const frontends: Frontend[] = [];
   for (const service of index.services()) {
@@ -61,7 +61,9 @@ export function frontendsOf(index: ServiceIndex, { nodeIP }: ClusterAddresses = 
       const { protocol } = port;
       if (protocol === 'SCTP') continue;
       const endpoints = endpointsOf(index, service, port);
-      frontends.push({ address: service.clusterIP, protocol, port: port.port, endpoints });
+      for (const address of [service.clusterIP, ...service.externalIPs]) {
+        frontends.push({ address, protocol, port: port.port, endpoints });
+      }
       if (port.nodePort !== undefined) frontends.push({ address: nodeIP, protocol, port: port.nodePort, endpoints });
       if (service.isLoadBalancer) frontends.push({ address: nodeIP, protocol, port: port.port, endpoints });
     }

@@ -2,6 +2,7 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { evaluateConnection } from '#model/evaluate.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { connectionRouteProblems } from '../../dialects/connection-route.ts';
+import { isConnectionRoute } from '../../dialects/route-kinds.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
 import { targetsOf, type Target } from '../targets.ts';
@@ -13,7 +14,7 @@ type Shadow = { readonly route: CustomObject; readonly field: string; readonly b
 export function shadowedConnections(configuration: Configuration): readonly Diagnosis[] {
   const found = new Map<CustomObject, Diagnosis>();
   const alive = new Set<CustomObject>();
-  for (const target of targetsOf(configuration)) {
+  for (const target of targetsOf(configuration, isConnectionRoute)) {
     for (const { route, field, by } of [...ofTls(target, configuration), ...ofTcp(target, configuration)]) {
       if (by === undefined) alive.add(route);
       else found.set(route, diagnose('TL0105', route, field, `${by} decides about all that it matches`));

@@ -3,6 +3,7 @@ import type { GrpcMatch, HostMatch, HttpMatch, RequestHead } from '#model/match.
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { Patterns } from '#runtime/pattern.ts';
+import { isConnectionRoute } from '../../dialects/route-kinds.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
 import { targetsOf } from '../targets.ts';
@@ -22,7 +23,7 @@ export function shadowedRules(configuration: Configuration): readonly Diagnosis[
   const found = new Map<string, Diagnosis>();
   const alive = new Set<string>();
   const patterns = new Patterns(PATTERNS_MAX);
-  for (const { policy } of targetsOf(configuration)) {
+  for (const { policy } of targetsOf(configuration, (route) => !isConnectionRoute(route))) {
     for (const { place, probes } of probesOf(policy, patterns)) {
       const key = JSON.stringify(place);
       const winners = probes.map((probe) => winnerOf(policy, probe));
