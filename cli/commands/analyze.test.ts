@@ -189,6 +189,34 @@ describe('tulle analyze of a cluster', () => {
     assert.deepEqual(codes(out), CODES_OF_OBJECTS);
   });
 
+  test('takes versions that the cluster serves, though we would install others', async () => {
+    const cluster = await connect({ kubeconfig: server.kubeconfigPath });
+    const [definition] = renderGatewayApiCrds().filter(({ metadata }) => metadata.name.startsWith('tcproutes.'));
+    const { versions, ...spec } = definition?.['spec'] as { versions: object[] };
+    const older = { ...definition, spec: { ...spec, versions: [{ ...versions[0], name: 'v1alpha2' }] } } as never;
+    const route = {
+      apiVersion: 'gateway.networking.k8s.io/v1alpha2',
+      kind: 'TCPRoute',
+      metadata: { name: 'older', namespace: 'old' },
+      spec: {
+        parentRefs: [{ group: '', kind: 'Service', name: 'gone' }],
+        rules: [{ backendRefs: [{ name: 'gone', port: 80 }] }],
+      },
+    };
+    await cluster.request(
+      'DELETE',
+      '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tcproutes.gateway.networking.k8s.io',
+    );
+    await applyAll(cluster, [
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'old' } },
+      older,
+      route,
+    ] as never);
+    cluster.close();
+    const { out } = await tulle(['analyze', '--kubeconfig', server.kubeconfigPath, '-n', 'old', '-o', 'json']);
+    assert.deepEqual(codes(out), ['TL0102', 'TL0103']);
+  });
+
   test('says where there is no installation', async () => {
     const { code, err } = await tulle(['analyze', '--kubeconfig', server.kubeconfigPath, '-L', 'elsewhere']);
     assert.equal(code, 1);
