@@ -192,7 +192,8 @@ describe('tulle analyze of a cluster', () => {
   test('takes versions that the cluster serves, though we would install others', async () => {
     const cluster = await connect({ kubeconfig: server.kubeconfigPath });
     const [definition] = renderGatewayApiCrds().filter(({ metadata }) => metadata.name.startsWith('tcproutes.'));
-    const { versions, ...spec } = definition?.['spec'] as { versions: object[] };
+    assert.ok(definition);
+    const { versions, ...spec } = definition['spec'] as { versions: object[] };
     const older = { ...definition, spec: { ...spec, versions: [{ ...versions[0], name: 'v1alpha2' }] } } as never;
     const route = {
       apiVersion: 'gateway.networking.k8s.io/v1alpha2',
