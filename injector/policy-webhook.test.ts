@@ -1,9 +1,9 @@
-import { ROUTE_KINDS } from '../control-plane/dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { defaultValues } from '#config/values.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
+import { ROUTE_KINDS } from '../control-plane/dialects/route-kinds.ts';
 import { webhookManifests } from '../control-plane/install/manifests/injector.ts';
 import { PolicyStore } from '../control-plane/policy/policy-store.ts';
 import { EXTERNAL_WORKLOADS } from '../control-plane/dialects/external-workload.ts';
@@ -309,6 +309,18 @@ describe('an object that can never work is refused with the field that is wrong,
     assert.equal(response.allowed, false);
     assert.ok(JSON.stringify(response).length < 4096);
     assert.ok(performance.now() - began < 2_500, `${performance.now() - began} ms`); // half of what the API server waits
+  });
+
+  test('what is not understood in a route of clients is admitted and warned of; routes of Gateways are for others', () => {
+    const parentRefs = [{ group: '', kind: 'Service', name: 'web' }];
+    const wrong = { filters: [{ type: 'Compress' }] };
+    const warnings = (spec: object): unknown =>
+      reviewPolicy(requestOf(objectOf('HTTPRoute', spec)), context).response.warnings;
+    const field = 'spec.rules[0].filters[0].type: filters of type "Compress" are not supported';
+    assert.deepEqual(warnings({ parentRefs, rules: [wrong] }), [`tulle: TL0101 ${field}`]);
+    assert.deepEqual(warnings({ parentRefs, rules: [wrong, {}] }), [`tulle: TL0114 ${field}`]);
+    assert.equal(warnings({ parentRefs, rules: [{}] }), undefined);
+    assert.equal(warnings({ parentRefs: [{ name: 'edge', kind: 'Gateway' }], rules: [wrong] }), undefined);
   });
 
   test('session persistence is admitted and warned of', () => {

@@ -4,7 +4,12 @@ import { DEFAULT_INBOUND_POLICIES, type Values } from '#config/values.ts';
 import { asObject, asText } from '#k8s/json.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { parseNetwork } from '#model/address.ts';
-import { formatOwnProblems, ignoredFieldsOf, refusalsOf } from '../control-plane/diagnosis/own-problems.ts';
+import {
+  formatOwnProblems,
+  ignoredFieldsOf,
+  misunderstoodOf,
+  refusalsOf,
+} from '../control-plane/diagnosis/own-problems.ts';
 import type { PolicyContext } from '../control-plane/dialects/linkerd-policy.ts';
 import { ReviewError } from './webhook.ts';
 
@@ -60,7 +65,7 @@ export function reviewPolicy(body: unknown, context: PolicyContext): PolicyRevie
 
 /** What is admitted and has no effect; the API server shows it to whoever applies the object. */
 function warningsOf(object: CustomObject): readonly string[] {
-  return ignoredFieldsOf(object)
+  return [...misunderstoodOf(object), ...ignoredFieldsOf(object)]
     .slice(0, WARNINGS_MAX)
     .map((problem) => `tulle: ${formatOwnProblems([problem])}`.slice(0, WARNING_LENGTH_MAX));
 }

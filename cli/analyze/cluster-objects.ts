@@ -1,6 +1,6 @@
-import { ROUTE_KINDS } from '../../control-plane/dialects/route-kinds.ts';
 import type { JsonObject } from '#k8s/json.ts';
 import { customKind } from '#k8s/resources/custom-object.ts';
+import { ROUTE_KINDS } from '../../control-plane/dialects/route-kinds.ts';
 import { listKind, type ReadKind } from '../../control-plane/findings/reader.ts';
 import { EGRESS_NETWORKS } from '../../control-plane/policy/egress-networks.ts';
 import { PolicyStore } from '../../control-plane/policy/policy-store.ts';

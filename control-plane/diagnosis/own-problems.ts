@@ -1,13 +1,15 @@
-import { isConnectionRoute, isServerRouteKind } from '../dialects/route-kinds.ts';
 import { asList, asObject, isObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { isConnectionRoute, isServerRouteKind } from '../dialects/route-kinds.ts';
 import { connectionRouteProblems } from '../dialects/connection-route.ts';
 import { readEgressNetwork } from '../dialects/egress-network.ts';
 import { fieldsWithoutServer, serverRouteProblems } from '../dialects/inbound-route.ts';
+import { compileGrpcRoute } from '../dialects/grpc-route.ts';
+import { compileHttpRoute } from '../dialects/http-route.ts';
+import { outboundParents } from '../dialects/outbound-parents.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { POLICY_KINDS } from '../dialects/policy-objects.ts';
 import { problemsOf } from '../dialects/policy-problems.ts';
-import { outboundParents } from '../dialects/outbound-parents.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
@@ -56,6 +58,18 @@ export function ignoredFieldsOf(object: CustomObject): readonly OwnProblem[] {
       : [],
   );
   return coded('TL0113', persistent);
+}
+
+/** What of a route of clients is not understood: it is admitted, as Gateway API wants it, and its status says so later. */
+export function misunderstoodOf(object: CustomObject): readonly OwnProblem[] {
+  if (!isServerRouteKind(object) || outboundParents(object).length === 0) return [];
+  const parent = { ref: { type: 'default', name: 'parent' }, target: { kind: 'none' } } as const;
+  const context = { parent, clusterDomain: '', allowsRequestHeaders: false, serviceOf: () => undefined };
+  const { problems, dropped = [] } = (object.kind === 'GRPCRoute' ? compileGrpcRoute : compileHttpRoute)(
+    object,
+    context,
+  );
+  return [...coded('TL0101', problems), ...coded('TL0114', dropped)];
 }
 
 function coded(code: Code, problems: readonly Problem[]): readonly OwnProblem[] {

@@ -1,8 +1,8 @@
-import { isServerRouteKind } from './route-kinds.ts';
 import { asList, asObject, asText, isObject, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { containsNetwork, parseNetwork, type Network } from '#model/address.ts';
 import type { NetworkMatch } from '#model/authorization.ts';
+import { isServerRouteKind } from './route-kinds.ts';
 import { Problems, type Problem } from './problem.ts';
 import { readLabelSelector, type LabelSelector } from './label-selector.ts';
 

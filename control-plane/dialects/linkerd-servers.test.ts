@@ -1,4 +1,3 @@
-import { isServerRouteKind } from './route-kinds.ts';
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { parseNetwork } from '#model/address.ts';
+import { isServerRouteKind } from './route-kinds.ts';
 import { serverParents } from './inbound-route.ts';
 import { findingsOf } from './policy-problems.ts';
 import { POLICY_KINDS, type PolicyKind, type PolicyObjects } from './policy-objects.ts';

@@ -1,5 +1,4 @@
 // Objects in, model out, over the wire and back: `UPDATE=1` writes what comes out, and the difference is reviewed.
-import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,6 +14,7 @@ import type { OutboundPolicy } from '#model/outbound.ts';
 import { parseAddress, parseNetwork } from '#model/address.ts';
 import { parseHostPort } from '#model/service-target.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { judgeEgressNetwork } from '../dialects/egress-network.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';

@@ -1,5 +1,4 @@
 // Routes of Servers: from objects to what a proxy decides from the message it gets.
-import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeInboundServer } from '#api/decode/inbound.ts';
@@ -14,6 +13,7 @@ import type { Client } from '#model/authorization.ts';
 import { authorizeRequest, routeGrants } from '#model/inbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { Patterns } from '#runtime/pattern.ts';
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { InboundIndex } from './inbound-index.ts';
 import { policyContext, type InboundSettings } from './inbound-policy.ts';
 import { PolicyStore } from './policy-store.ts';

@@ -1,4 +1,3 @@
-import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
@@ -8,6 +7,7 @@ import { customKind } from '#k8s/resources/custom-object.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parseAddress, parseNetwork } from '#model/address.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { OutboundIndex, type OutboundState } from './outbound-index.ts';
 import { RouteIndex } from './route-index.ts';
 

@@ -1,4 +1,3 @@
-import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { OptionalKind } from '#k8s/served-kinds.ts';
@@ -8,6 +7,7 @@ import type { ProfileRoute } from '#model/profile-route.ts';
 import type { RetryBudget, WeightedTarget } from '#model/profile.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
 import { parseServiceName } from '#model/service-target.ts';
+import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { failureAccrual, trafficAnnotations } from '../dialects/annotations.ts';
 import { routeRef } from '../dialects/gateway-api.ts';
 import { checkOpaquePorts } from '../dialects/opaque-ports.ts';

@@ -1,6 +1,6 @@
-import { isConnectionRoute, isRouteKind, isServerRouteKind } from '../../dialects/route-kinds.ts';
 import { asList, asObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { isConnectionRoute, isRouteKind, isServerRouteKind } from '../../dialects/route-kinds.ts';
 import { serverParents } from '../../dialects/inbound-route.ts';
 import { outboundParents } from '../../dialects/outbound-parents.ts';
 import { judgeRoute, judgeRouteOnServers, readRoute, type StatusContext } from '../../policy/route-status.ts';
