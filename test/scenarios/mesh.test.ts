@@ -118,6 +118,8 @@ describe('a mesh in a cluster', () => {
     const seen = async (name: string, isMeshed: boolean): Promise<string> =>
       mesh.runToEnd('town', name, ['whoami', 'http://legacy.town/'], isMeshed);
     assert.ok((await seen('to-legacy', true)).includes(identity), 'the server knows the client');
+    const endpoints = mesh.tulle(['diagnostics', 'endpoints', 'legacy.town.svc.cluster.local:80']).stdout;
+    assert.match(endpoints, new RegExp(`town +${podIP.replaceAll('.', '\\.')} +8080 +legacy +legacy\\.town`));
     assert.match(await seen('plain-to-legacy', false), /200 none/, 'the cluster itself finds it too');
 
     await mesh.apply(workload('spiffe://cluster.local/ns/town/sa/somebody-else'));
