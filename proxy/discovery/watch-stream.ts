@@ -46,7 +46,10 @@ export function watchStream<Req, Rsp>(
         failures += 1;
         handler.onInterrupted?.(error);
         const pauseMs = backoffMs(failures, random());
-        timer = setTimeout(open, client.isReachable ? pauseMs : Math.min(pauseMs, UNREACHABLE_PAUSE_MS));
+        timer = setTimeout(
+          open,
+          client.isReachable ? Math.max(pauseMs, client.resumeMs) : Math.min(pauseMs, UNREACHABLE_PAUSE_MS),
+        );
         timer.unref();
       },
     });

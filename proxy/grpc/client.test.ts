@@ -9,11 +9,11 @@ import { eventually } from '../testing/mesh.ts';
 import { Flag, Frame, PREFACE } from '../http2/frames.ts';
 import { frame, SETTINGS, uint32 } from '../testing/raw-http2.ts';
 import { RawServer } from '../testing/raw-server.ts';
-import { backoffMs } from './backoff.ts';
+import { backoffMs, reconnectMs } from './backoff.ts';
 import { GrpcClient, GrpcError, STATUS } from './client.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 
-function clientOf(control: TestControlPlane, identity = CONTROL_IDENTITY): GrpcClient {
+function clientOf(control: TestControlPlane, identity = CONTROL_IDENTITY, random = Math.random): GrpcClient {
   const context = anonymousContext(readTrustAnchors(control.authority.anchorsPem));
   return new GrpcClient(
     { host: '127.0.0.2', port: control.port, identity },
@@ -21,7 +21,7 @@ function clientOf(control: TestControlPlane, identity = CONTROL_IDENTITY): GrpcC
       exemption: { kind: 'uid', uid: 2102 },
       context: () => context,
       log: createLogger('test', 'silent'),
-      random: Math.random,
+      random,
     },
   );
 }
@@ -53,6 +53,28 @@ test('a watch outlives the control plane and hears its news when it is back', as
     ['two', false],
     ['three', true],
   ]);
+});
+
+test('after a loss watches wait their turn, a new question does not', async () => {
+  await using control = new TestControlPlane(createTestAuthority());
+  control.setProfile(request.path, { fullyQualifiedName: 'one', isOpaque: false });
+  await control.start();
+  using client = clientOf(control, CONTROL_IDENTITY, () => 0.5); // the middle of the time over which all of them spread
+  const order: string[] = [];
+  using _watch = watchStream(client, DestinationService.getProfile, request, () => 0, {
+    onMessage: () => order.push('watch'),
+    onInterrupted: () => order.push('lost'),
+    onRefused: (error) => assert.fail(error),
+  });
+  await eventually(() => order.length === 1, 'the first answer');
+  await control.stop();
+  await eventually(() => order.length === 2, 'the loss');
+  await control.start();
+  const heard = { onMessage: () => order.push('question'), onEnd: () => {} };
+  using _question = client.stream(DestinationService.getProfile, request, heard);
+  await eventually(() => order.length === 4, 'both');
+  assert.deepEqual(order, ['watch', 'lost', 'question', 'watch']);
+  assert.equal(client.resumeMs, 0);
 });
 
 test('an answer that no repetition can change ends the watch', async () => {
@@ -101,6 +123,9 @@ test('pauses grow to a limit and are never equal for everybody', () => {
   assert.equal(backoffMs(3, 0), 400);
   assert.equal(backoffMs(1000, 0), 10_000);
   assert.equal(backoffMs(1000, 0.5), 11_000);
+  assert.equal(reconnectMs(1, 0), 250);
+  assert.equal(reconnectMs(3, 0.5), 1_500);
+  assert.ok(reconnectMs(1000, 0.999) < 3_000, 'several attempts within the 10 s in which all have to be back');
 });
 
 test('a connection that the server drains is watched until its last call ends', async (context) => {

@@ -5,7 +5,7 @@ import { Session } from '../http2/session.ts';
 import type { Stream, StreamFailure, StreamHandler } from '../http2/stream.ts';
 import type { Connection } from '../transport/connection.ts';
 import { resolve, type ControlAddress } from './address.ts';
-import { backoffMs } from './backoff.ts';
+import { reconnectMs, resumeMs } from './backoff.ts';
 import { connectControl, type ControlConnectOptions } from './connect.ts';
 import { frameMessage, MessageError, MessageReader } from './messages.ts';
 
@@ -65,6 +65,7 @@ export class GrpcClient implements Disposable {
   #connecting: Promise<Session> | undefined;
   #failures = 0;
   #notBeforeMs = 0;
+  #resumeMs = 0; // chosen for each connection
   #isDisposed = false;
 
   constructor(target: ControlAddress, options: GrpcClientOptions) {
@@ -75,6 +76,11 @@ export class GrpcClient implements Disposable {
   /** False from a failed connection attempt until a connection stands again. */
   get isReachable(): boolean {
     return this.#failures === 0;
+  }
+
+  /** How long watches should wait before they come back, all with one connection; 0 while that stands. */
+  get resumeMs(): number {
+    return this.#usable === undefined ? this.#resumeMs : 0;
   }
 
   /** @throws GrpcError */
@@ -156,12 +162,13 @@ export class GrpcClient implements Disposable {
       if (this.#failures > 0) this.#options.log.info({ host, port }, `${this.#service} is reachable again`);
       this.#failures = 0;
       this.#notBeforeMs = 0;
+      this.#resumeMs = resumeMs(this.#options.random());
       this.#options.onReachable?.(true);
       if (this.#isDisposed) session.connection.destroy();
       return session;
     } catch (error) {
       this.#failures += 1;
-      this.#notBeforeMs = performance.now() + backoffMs(this.#failures, this.#options.random());
+      this.#notBeforeMs = performance.now() + reconnectMs(this.#failures, this.#options.random());
       if (this.#failures === 1) {
         const { service, log } = this.#options;
         const consequence = service === undefined ? 'going on with what is known' : 'going on without';
