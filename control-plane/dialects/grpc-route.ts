@@ -3,19 +3,12 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { GrpcFilter } from '#model/filter.ts';
 import type { GrpcMatch } from '#model/match.ts';
 import type { GrpcRoute, GrpcRule } from '#model/route.ts';
-import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
-import {
-  readBackends,
-  readMirror,
-  routeRef,
-  type CompiledRoute,
-  type RouteContext,
-  type RouteProblems,
-} from './gateway-api.ts';
+import type { TrafficAnnotations } from './annotations.ts';
+import { readBackends, readMirror, type CompiledRoute, type RouteContext, type RouteProblems } from './gateway-api.ts';
 import { timeoutsOf } from './http-route.ts';
-import { Problems } from './problem.ts';
-import { ofRules, readRule } from './route-rules.ts';
-import { readHeaderMatches, readHosts, readModifier } from './route-parts.ts';
+import type { Problems } from './problem.ts';
+import { compileRoute, type RouteAnnotations } from './route-rules.ts';
+import { readHeaderMatches, readModifier } from './route-parts.ts';
 
 const UNAVAILABLE = 14;
 
@@ -29,13 +22,9 @@ export function compileGrpcRoute(
   context: RouteContext,
   inherited: TrafficAnnotations = {},
 ): CompiledRoute<GrpcRoute> {
-  const head = new Problems();
-  const own = trafficAnnotations(object.annotations, head);
-  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index) =>
-    readRule((problems) => ruleOf(asObject(value), index, object, context, { own, inherited }, problems)),
+  return compileRoute(object, inherited, (rule, index, annotations, problems) =>
+    ruleOf(rule, index, object, context, annotations, problems),
   );
-  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', head);
-  return ofRules({ ref: routeRef(object), hosts }, rules, head.found);
 }
 
 function ruleOf(
@@ -43,11 +32,11 @@ function ruleOf(
   index: number,
   object: CustomObject,
   context: RouteContext,
-  { own, inherited }: { readonly own: TrafficAnnotations; readonly inherited: TrafficAnnotations },
+  { own, inherited }: RouteAnnotations,
   problems: RouteProblems,
 ): GrpcRule {
-  const retry = own.grpcRetry ?? inherited.grpcRetry;
   const field = `spec.rules[${index}]`;
+  const retry = own.grpcRetry ?? inherited.grpcRetry;
   const filtersOf = (filters: unknown, name: string): readonly GrpcFilter[] =>
     asList(filters).flatMap((one, nth) => {
       const at = `${name}[${nth}]`;

@@ -4,20 +4,19 @@ import type { HttpFilter } from '#model/filter.ts';
 import type { HttpRetry } from '#model/retry.ts';
 import type { HttpRoute, HttpRule } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
-import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
+import type { TrafficAnnotations } from './annotations.ts';
 import {
   readBackends,
   readMirror,
   readTimeouts,
-  routeRef,
   type CompiledRoute,
   type RouteContext,
   type RouteProblems,
 } from './gateway-api.ts';
-import { Problems } from './problem.ts';
+import type { Problems } from './problem.ts';
 import { readRetry } from './route-retry.ts';
-import { ofRules, readRule } from './route-rules.ts';
-import { readHosts, readHttpMatch, readModifier, readRedirect, readRewrite } from './route-parts.ts';
+import { compileRoute, type RouteAnnotations } from './route-rules.ts';
+import { readHttpMatch, readModifier, readRedirect, readRewrite } from './route-parts.ts';
 
 /** Gateway API: what a rule means whose `matches` are left out. */
 export const EVERYTHING = [{ path: { type: 'PathPrefix', value: '/' } }];
@@ -32,24 +31,17 @@ export function compileHttpRoute(
   context: RouteContext,
   inherited: TrafficAnnotations = {},
 ): CompiledRoute<HttpRoute> {
-  const head = new Problems();
-  const own = trafficAnnotations(object.annotations, head);
-  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index) =>
-    readRule((problems) => ruleOf(asObject(value), index, object, context, { own, inherited }, problems)),
+  return compileRoute(object, inherited, (rule, index, annotations, problems) =>
+    ruleOf(rule, index, object, context, annotations, problems),
   );
-  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', head);
-  return ofRules({ ref: routeRef(object), hosts }, rules, head.found);
 }
-
-/** Annotations of the route, and of its parent. */
-type Annotations = { readonly own: TrafficAnnotations; readonly inherited: TrafficAnnotations };
 
 function ruleOf(
   rule: JsonObject,
   index: number,
   object: CustomObject,
   context: RouteContext,
-  annotations: Annotations,
+  annotations: RouteAnnotations,
   problems: RouteProblems,
 ): HttpRule {
   const field = `spec.rules[${index}]`;
@@ -89,7 +81,7 @@ function ruleOf(
 function limitsOf(
   rule: JsonObject,
   field: string,
-  annotations: Annotations,
+  annotations: RouteAnnotations,
   given: Timeouts,
   attemptMs: number | undefined,
   problems: Problems,
@@ -105,7 +97,10 @@ function limitsOf(
 }
 
 /** A rule that wants no retries does not get those of the parent either. */
-function withRetryOfRule(retry: HttpRetry | 'none' | undefined, { own, inherited }: Annotations): Annotations {
+function withRetryOfRule(
+  retry: HttpRetry | 'none' | undefined,
+  { own, inherited }: RouteAnnotations,
+): RouteAnnotations {
   if (retry === undefined || own.httpRetry !== undefined) return { own, inherited };
   if (retry !== 'none') return { own: { ...own, httpRetry: retry }, inherited };
   const { httpRetry: _, grpcRetry: _other, ...rest } = inherited;

@@ -1,15 +1,46 @@
-import type { CompiledRoute, RefProblem, RouteProblems } from './gateway-api.ts';
+import { asList, asObject, type JsonObject } from '#k8s/json.ts';
+import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import type { HostMatch } from '#model/match.ts';
+import type { ResourceRef } from '#model/resource-ref.ts';
+import { trafficAnnotations, type TrafficAnnotations } from './annotations.ts';
+import { routeRef, type CompiledRoute, type RefProblem, type RouteProblems } from './gateway-api.ts';
 import { Problems, type Problem } from './problem.ts';
+import { readHosts } from './route-parts.ts';
+
+/** Annotations of a route, and of its parent. */
+export type RouteAnnotations = { readonly own: TrafficAnnotations; readonly inherited: TrafficAnnotations };
+
+/** Reads one rule and tells its problems. @param index  its place in `spec.rules` */
+export type RuleReader<R> = (
+  rule: JsonObject,
+  index: number,
+  annotations: RouteAnnotations,
+  problems: RouteProblems,
+) => R;
 
 /** A rule of a route as it was read, with what is wrong with it alone. */
 type ReadRule<R> = { readonly rule: R; readonly problems: RouteProblems };
 
 const PROBLEMS_MAX = 8;
 
-/** @param read  reads one rule, and tells its problems */
-export function readRule<R>(read: (problems: RouteProblems) => R): ReadRule<R> {
-  const problems: RouteProblems = { fatal: new Problems(), refs: [] };
-  return { rule: read(problems), problems };
+/**
+ * Reads an HTTPRoute or a GRPCRoute.
+ *
+ * @param inherited  annotations of the parent, for what the route leaves open
+ */
+export function compileRoute<R>(
+  object: CustomObject,
+  inherited: TrafficAnnotations,
+  ruleOf: RuleReader<R>,
+): CompiledRoute<{ readonly ref: ResourceRef; readonly hosts: readonly HostMatch[]; readonly rules: readonly R[] }> {
+  const head = new Problems();
+  const own = trafficAnnotations(object.annotations, head);
+  const rules = asList(object.spec['rules'] ?? [{}]).map((value, index): ReadRule<R> => {
+    const problems: RouteProblems = { fatal: new Problems(), refs: [] };
+    return { rule: ruleOf(asObject(value), index, { own, inherited }, problems), problems };
+  });
+  const hosts = readHosts(object.spec['hostnames'], 'spec.hostnames', head);
+  return ofRules({ ref: routeRef(object), hosts }, rules, head.found);
 }
 
 /**
@@ -19,7 +50,7 @@ export function readRule<R>(read: (problems: RouteProblems) => R): ReadRule<R> {
  * @param rest  of the route
  * @param head  what is wrong outside of its rules
  */
-export function ofRules<R, H extends object>(
+function ofRules<R, H extends object>(
   rest: H,
   read: readonly ReadRule<R>[],
   head: readonly Problem[],

@@ -6,6 +6,7 @@ import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import type { PolicyStore } from './policy-store.ts';
 import type { RouteParent } from './route-index.ts';
 import { judgeRoute, judgeRouteOnServers, type RouteCondition, type StatusContext } from './route-status.ts';
+import { storedObjects } from './status-objects.ts';
 import { CONTROLLER_NAME, dated, type StatusSource } from './status-writer.ts';
 
 /** Conditions of routes on their parents. Entries of other controllers are left alone. Source: Gateway API, RouteStatus. */
@@ -16,17 +17,14 @@ export function routeStatusSources(
 ): readonly StatusSource[] {
   const { services, routes, egress } = context;
   return routes.stores.map((store) => ({
-    keys: () => [...store.values()].map(({ namespace, name }) => keyOf(namespace, name)),
-    get: (key) => store.getByKey(key),
+    ...storedObjects(store),
     onChange(listener) {
+      storedObjects(store).onChange(listener);
       const ofParent = (parent: RouteParent): void => {
         for (const { namespace, name, uid } of routes.ofParent(parent)) {
           if (store.get(namespace, name)?.uid === uid) listener(keyOf(namespace, name));
         }
       };
-      store.onChange((next) => {
-        if (next !== undefined) listener(keyOf(next.namespace, next.name));
-      });
       routes.onChange(ofParent);
       policies.onChange((namespace) => {
         for (const { name, uid } of routes.ofServers(namespace)) {

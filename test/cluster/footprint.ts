@@ -43,7 +43,7 @@ async function main(): Promise<void> {
   if (!isRealKubernetes) throw new Error('this runs by `npm run test:cluster -- --footprint`');
   const seconds = Number(values.seconds);
   const flags = (values.flags ?? '').split(' ').filter((flag) => flag !== '');
-  await using mesh = await Mesh.install(flags, true);
+  await using mesh = await Mesh.install(flags, { hasViz: true });
   await mesh.apply(namespaceYaml('idle', true));
   await mesh.apply(serviceYaml('idle', 'server', { args: ['server'], replicas: 1, ports: [8080] }));
   await mesh.ready('idle');

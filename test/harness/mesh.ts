@@ -32,10 +32,14 @@ export class Mesh implements AsyncDisposable {
     return new Mesh(bed, await connect({ kubeconfig: bed.kubeconfig }));
   }
 
-  /** A cluster with Tulle, and with viz where asked. */
-  static async install(flags: readonly string[] = [], hasViz = false): Promise<Mesh> {
+  /** A cluster with Tulle, and where asked with viz, with the definitions of Gateway API before it. */
+  static async install(
+    flags: readonly string[] = [],
+    { hasViz = false, hasGatewayApi = false }: { readonly hasViz?: boolean; readonly hasGatewayApi?: boolean } = {},
+  ): Promise<Mesh> {
     const mesh = await Mesh.start();
     try {
+      if (hasGatewayApi) await mesh.apply(mesh.tulle(['install', '--crds', '--gateway-api']).stdout);
       await mesh.apply(mesh.tulle(['install', ...flags]).stdout);
       await mesh.ready('tulle');
       if (hasViz) await mesh.apply(mesh.tulle(['viz', 'install']).stdout);

@@ -34,10 +34,7 @@ function routeYaml(kind: string, namespace: string, spec: object): string {
 describe('what leaves the cluster', () => {
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.start();
-    await mesh.apply(mesh.tulle(['install', '--crds', '--gateway-api']).stdout);
-    await mesh.apply(mesh.tulle(['install']).stdout);
-    await mesh.ready('tulle');
+    mesh = await Mesh.install([], { hasGatewayApi: true });
     await mesh.apply(namespaceYaml('outside', false));
     await mesh.apply(serviceYaml('outside', 'host', { args: ['outside'], replicas: 1, ports: [8080, 8443, 9000] }));
     const ports = [

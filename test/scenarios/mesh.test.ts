@@ -15,7 +15,7 @@ type PodSpec = { readonly initContainers?: readonly { readonly name: string }[] 
 describe('a mesh in a cluster', () => {
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.install([], true);
+    mesh = await Mesh.install([], { hasViz: true });
   });
   after(async () => mesh?.[Symbol.asyncDispose]());
 

@@ -49,10 +49,7 @@ const CYCLE: readonly (string | undefined)[] = [
 describe('routes that change under load', () => {
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.start();
-    await mesh.apply(mesh.tulle(['install', '--crds', '--gateway-api']).stdout);
-    await mesh.apply(mesh.tulle(['install']).stdout);
-    await mesh.ready('tulle');
+    mesh = await Mesh.install([], { hasGatewayApi: true });
     await mesh.apply(namespaceYaml('shop', true));
     for (const name of ['web-v1', 'web-v2'])
       await mesh.apply(serviceYaml('shop', name, { args: ['flaky', name], replicas: 2, ports: [8080] }));

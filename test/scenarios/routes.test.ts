@@ -40,10 +40,7 @@ function splitYaml(weights: readonly [number, number], more: readonly object[] =
 describe('what objects say about requests, in a cluster', () => {
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.start();
-    await mesh.apply(mesh.tulle(['install', '--crds', '--gateway-api']).stdout);
-    await mesh.apply(mesh.tulle(['install']).stdout);
-    await mesh.ready('tulle');
+    mesh = await Mesh.install([], { hasGatewayApi: true });
     await mesh.apply(namespaceYaml('depot', true));
     for (const name of ['web-v1', 'web-v2'])
       await mesh.apply(serviceYaml('depot', name, { args: ['flaky', name], replicas: 1, ports: [8080] }));

@@ -65,7 +65,7 @@ function workloadYaml(kind: 'daemonset' | 'statefulset' | 'replicaset' | 'job' |
 describe('what viz shows of counted traffic', () => {
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.install([], true);
+    mesh = await Mesh.install([], { hasViz: true });
     await mesh.apply(namespaceYaml('town', true));
     await mesh.apply(serviceYaml('town', 'server', { args: ['server'], replicas: 1, ports: [8080] }));
     await mesh.ready('town');

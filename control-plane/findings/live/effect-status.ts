@@ -1,18 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { asList, asObject, type JsonObject } from '#k8s/json.ts';
-import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Diagnosis } from '../../diagnosis/diagnosis.ts';
-import { POLICY_KINDS, type PolicyKind } from '../../dialects/policy-objects.ts';
+import { POLICY_KINDS } from '../../dialects/policy-objects.ts';
 import type { PolicyStore } from '../../policy/policy-store.ts';
+import { policyObjects, storedObjects } from '../../policy/status-objects.ts';
 import { CONTROLLER_NAME, dated, type StatusSource } from '../../policy/status-writer.ts';
 import type { TrafficObjects } from '../../policy/traffic-objects.ts';
 import { EFFECTIVE, effective, ownConditions } from './conditions.ts';
 import { identityOf, type Effects } from './effects.ts';
-
-/** Where objects of one kind are kept. */
-type Objects = Pick<StatusSource, 'keys' | 'get' | 'onChange'>;
 
 /** Sources for kinds that have no judge of their own: what the rules say is all that there is to say. */
 export function ruledStatusSources(
@@ -22,8 +18,8 @@ export function ruledStatusSources(
 ): readonly StatusSource[] {
   const kinds = POLICY_KINDS.filter((kind) => kind !== 'HTTPLocalRateLimitPolicy');
   const objects = [
-    ...kinds.map((kind) => policiesOf(policies, kind)),
-    ...[profiles, splits].map((store) => objectsOf(store)),
+    ...kinds.map((kind) => policyObjects(policies, kind)),
+    ...[profiles, splits].map((store) => storedObjects(store)),
   ];
   return objects.map((of) => ({
     ...of,
@@ -35,33 +31,6 @@ export function ruledStatusSources(
       return { conditions: replaced(before, conditions) };
     },
   }));
-}
-
-function policiesOf(policies: PolicyStore, kind: PolicyKind): Objects {
-  return {
-    keys: () => policies.keys(kind),
-    get(key) {
-      const slash = key.indexOf('/');
-      return policies.get(kind, key.slice(0, slash), key.slice(slash + 1));
-    },
-    onChange(listener) {
-      policies.onChange((namespace) => {
-        for (const { name } of policies.list(kind, namespace)) listener(keyOf(namespace, name));
-      });
-    },
-  };
-}
-
-function objectsOf(store: ResourceStore<CustomObject>): Objects {
-  return {
-    keys: () => [...store.values()].map(({ namespace, name }) => keyOf(namespace, name)),
-    get: (key) => store.getByKey(key),
-    onChange(listener) {
-      store.onChange((next) => {
-        if (next !== undefined) listener(keyOf(next.namespace, next.name));
-      });
-    },
-  };
 }
 
 /**
