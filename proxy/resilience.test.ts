@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Proxy } from './proxy.ts';
 import { eventually, exchange, meshed, TestApp, TestMesh, unmeshed } from './testing/mesh.ts';
 import { RawServer } from './testing/raw-server.ts';
+import { policy, rule } from './testing/routed.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: web\r\nconnection: close\r\n\r\n';
 
@@ -175,6 +176,34 @@ test('with the control plane killed, known and unknown destinations are served, 
     async () => (await exchange(client.outboundPort, GET)).toString().endsWith('moved'),
     'news arrive again',
   );
+});
+
+test('what changed while nobody asked is in force for the first who asks again', async () => {
+  await using mesh = await TestMesh.start();
+  using app = await named('before');
+  using moved = await named('after');
+  const server = await mesh.proxy({ name: 'web' });
+  const client = await mesh.proxy({ name: 'client', env: { OUTBOUND_DISCOVERY_IDLE_TIMEOUT: '100ms' } });
+  const ask = async (): Promise<string> => (await exchange(client.outboundPort, GET)).toString();
+  /** Until the proxy watches nothing any more. */
+  const rest = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 1_500));
+  mesh.serve([meshed('web', app.port, server)]);
+  mesh.control.setOutboundPolicy(mesh.servicePort, policy([rule()]));
+  assert.match(await ask(), /before$/);
+
+  await rest();
+  mesh.serve([meshed('web', moved.port, server)]);
+  assert.match(await ask(), /after$/);
+
+  await rest();
+  const denial = { kind: 'failure', status: 403, message: 'not any more' } as const;
+  mesh.control.setOutboundPolicy(mesh.servicePort, policy([rule({ filters: [denial] })]));
+  assert.match(await ask(), /^HTTP\/1.1 403 /);
+
+  await rest();
+  await mesh.control.stop();
+  // Nobody can say whether that still holds.
+  assert.match(await ask(), /^HTTP\/1.1 403 /);
 });
 
 test('certificates are renewed under load without a lost request', async () => {

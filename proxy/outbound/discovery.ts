@@ -23,6 +23,18 @@ export function readable<T>(decode: () => T, target: string, log: Logger): T | u
   }
 }
 
+/**
+ * The first answer to a question that is asked now.
+ *
+ * @param isKnown  an answer is known from before. It may be out of date, so that the new one is waited for, but not when nobody
+ *     can be asked: an outage delays nothing that is known
+ */
+export function firstAnswer(discovery: Discovery, client: GrpcClient, isKnown: boolean): FirstAnswer {
+  const answer = new FirstAnswer(discovery.patienceMs);
+  if (isKnown && !client.isReachable) answer.arrived();
+  return answer;
+}
+
 /** Waits until something has happened or the patience is over. */
 export class FirstAnswer {
   readonly promise: Promise<void>;

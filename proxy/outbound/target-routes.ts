@@ -13,7 +13,7 @@ import type { RequestHead } from '../http/head.ts';
 import { Backends, type BackendsParent } from './backends.ts';
 import type { ConnectionRoutes } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
-import { FirstAnswer, type Discovery } from './discovery.ts';
+import { firstAnswer, FirstAnswer, type Discovery } from './discovery.ts';
 import type { Plan, Way } from './plan.ts';
 import { overridden, readOverrides } from './request-overrides.ts';
 import { RouteTable } from './route-table.ts';
@@ -30,11 +30,12 @@ export class TargetRoutes implements Disposable {
   readonly #discovery: Discovery;
   readonly #services: Cache<WatchedService>;
   readonly #fallback: (service: WatchedService) => Way['destination'];
-  readonly #answer: FirstAnswer;
+  #answer: FirstAnswer;
   #stream: Disposable | undefined;
   #profile: Profile | undefined;
   #policy: OutboundPolicy | undefined;
   #invalid: ProxyError | undefined; // why there is no policy
+  #isKnown = false; // there was an answer
   #fingerprint = '';
   #isOpaque = false;
   #hasIgnored = false; // fields of requests
@@ -57,8 +58,8 @@ export class TargetRoutes implements Disposable {
     this.#discovery = discovery;
     this.#services = services;
     this.#fallback = fallback;
-    this.#answer = new FirstAnswer(discovery.patienceMs);
-    if (discovery.policy === undefined) this.#answer.arrived();
+    this.#answer = this.#ask(false);
+    this.#watch();
   }
 
   /** Resolves when the routes are in force, or when the patience is over. */
@@ -93,6 +94,21 @@ export class TargetRoutes implements Disposable {
   }
 
   wake(): void {
+    this.#answer.arrived();
+    this.#answer = this.#ask(this.#isKnown);
+    this.#watch();
+    this.#rebuild();
+  }
+
+  #ask(isKnown: boolean): FirstAnswer {
+    const { policy, patienceMs } = this.#discovery;
+    if (policy !== undefined) return firstAnswer(this.#discovery, policy.client, isKnown);
+    const none = new FirstAnswer(patienceMs);
+    none.arrived();
+    return none;
+  }
+
+  #watch(): void {
     const { policy } = this.#discovery;
     const ip = parseAddress(this.#address);
     if (policy === undefined || ip === undefined) return;
@@ -111,15 +127,19 @@ export class TargetRoutes implements Disposable {
           this.#context.log.warn({ target, err: error }, 'an outbound policy cannot be understood');
         }
         this.#rebuild();
-        this.#answer.arrived();
+        this.#arrived();
       },
       onInterrupted: () => {
         // No policy for this address, or nobody to tell: the profile decides alone, and what is known stays.
-        if (policy.client.isReachable) this.#answer.arrived();
+        if (policy.client.isReachable || this.#isKnown) this.#arrived();
       },
-      onRefused: () => this.#answer.arrived(),
+      onRefused: () => this.#arrived(),
     });
-    this.#rebuild();
+  }
+
+  #arrived(): void {
+    this.#isKnown = true;
+    this.#answer.arrived();
   }
 
   rest(): void {

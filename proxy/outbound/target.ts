@@ -10,7 +10,7 @@ import { noTlsLabels, targetLabels } from '../metrics/labels.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
 import type { ConnectionPlan } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
-import { FirstAnswer, readable, type Discovery } from './discovery.ts';
+import { firstAnswer, type FirstAnswer, readable, type Discovery } from './discovery.ts';
 import type { OutboundEndpoint } from './endpoint.ts';
 import type { RequestHead } from '../http/head.ts';
 import type { Plan } from './plan.ts';
@@ -31,7 +31,7 @@ export class Target implements CacheValue {
   readonly #discovery: Discovery;
   readonly #services: Cache<WatchedService>;
   #plain: SingleEndpoint | undefined;
-  readonly #answer: FirstAnswer;
+  #answer: FirstAnswer;
   #profile: Profile | undefined;
   #service: Lease<WatchedService> | undefined;
   #single: { readonly fingerprint: string; readonly endpoint: SingleEndpoint } | undefined;
@@ -54,11 +54,11 @@ export class Target implements CacheValue {
     this.#services = services;
     const labels = { direction: 'outbound', peer: 'src', ...targetLabels(address, port), ...noTlsLabels('loopback') };
     this.clients = new TransportMetrics(context.metrics, labels);
-    this.#answer = new FirstAnswer(discovery.patienceMs);
+    this.#answer = firstAnswer(discovery, discovery.client, false);
     this.#routes = new TargetRoutes(address, port, context, discovery, services, (watched) =>
       this.#isBeyondReach(watched) ? this.#asAsked : watched.service,
     );
-    this.wake();
+    this.#watch();
   }
 
   /**
@@ -114,6 +114,15 @@ export class Target implements CacheValue {
   }
 
   wake(): void {
+    this.#answer.arrived();
+    this.#answer = firstAnswer(this.#discovery, this.#discovery.client, this.#profile !== undefined);
+    this.#isSettled = false;
+    this.#watch();
+    if (this.#profile?.fullyQualifiedName !== undefined) this.#follow(this.#profile.fullyQualifiedName);
+    this.#routes.wake();
+  }
+
+  #watch(): void {
     const { client, contextToken } = this.#discovery;
     const request = { scheme: '', path: formatSocketAddress(this.address, this.port), contextToken };
     this.#stream = watchStream(client, DestinationService.getProfile, request, this.#context.random, {
@@ -122,14 +131,15 @@ export class Target implements CacheValue {
         if (profile !== undefined) this.#apply(profile);
         this.#answer.arrived();
       },
+      onInterrupted: () => {
+        if (this.#profile !== undefined) this.#answer.arrived();
+      },
       onRefused: () => {
         // Nothing is known about the address and nothing will be: it is forwarded to.
         this.#apply({ isOpaque: false });
         this.#answer.arrived();
       },
     });
-    if (this.#profile?.fullyQualifiedName !== undefined) this.#follow(this.#profile.fullyQualifiedName);
-    this.#routes.wake();
   }
 
   rest(): void {
@@ -163,10 +173,11 @@ export class Target implements CacheValue {
   }
 
   async #settle(): Promise<void> {
-    await this.#answer.promise;
+    const answer = this.#answer;
+    await answer.promise;
     await this.#routes.settled();
     await this.#service?.value.answered;
-    this.#isSettled = true;
+    if (this.#answer === answer) this.#isSettled = true;
   }
 
   #apply(profile: Profile): void {

@@ -3,7 +3,7 @@ import { DestinationService } from '#api/gen/destination.ts';
 import type { CacheValue } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import type { OutboundContext } from './context.ts';
-import { FirstAnswer, readable, type Discovery } from './discovery.ts';
+import { firstAnswer, type FirstAnswer, readable, type Discovery } from './discovery.ts';
 import { Service } from './service.ts';
 
 /** A service port in the cache: its endpoints, and the stream that keeps them up to date. */
@@ -11,7 +11,7 @@ export class WatchedService implements CacheValue {
   readonly service: Service;
   readonly #context: OutboundContext;
   readonly #discovery: Discovery;
-  readonly #answer: FirstAnswer;
+  #answer: FirstAnswer;
   #stream: Disposable | undefined;
 
   /** @param name  `host:port` */
@@ -19,11 +19,11 @@ export class WatchedService implements CacheValue {
     this.service = new Service(name, context);
     this.#context = context;
     this.#discovery = discovery;
-    this.#answer = new FirstAnswer(discovery.patienceMs);
-    this.wake();
+    this.#answer = firstAnswer(discovery, discovery.client, false);
+    this.#watch();
   }
 
-  /** Resolves at the first answer, or when the patience is over. */
+  /** Resolves at the first answer since it was last woken, or when the patience is over. */
   get answered(): Promise<void> {
     return this.#answer.promise;
   }
@@ -33,6 +33,12 @@ export class WatchedService implements CacheValue {
   }
 
   wake(): void {
+    this.#answer.arrived();
+    this.#answer = firstAnswer(this.#discovery, this.#discovery.client, this.service.isKnown);
+    this.#watch();
+  }
+
+  #watch(): void {
     const { client, contextToken } = this.#discovery;
     const request = { scheme: '', path: this.service.name, contextToken };
     this.#stream = watchStream(client, DestinationService.get, request, this.#context.random, {
@@ -40,6 +46,9 @@ export class WatchedService implements CacheValue {
         const update = readable(() => decodeEndpointUpdate(message), this.service.name, this.#context.log);
         if (update !== undefined) this.service.apply(update, isFirst);
         this.#answer.arrived();
+      },
+      onInterrupted: () => {
+        if (this.service.isKnown) this.#answer.arrived();
       },
       onRefused: (error) => {
         this.#context.log.warn({ service: this.service.name, err: error }, 'discovery refuses to resolve a service');
