@@ -15,6 +15,7 @@ import { asObject, asText } from '#k8s/json.ts';
 import { ADDED_CONTAINERS } from '../injector/decision.ts';
 import type { AddOperation, PodOutcome } from '../injector/patch.ts';
 import { CommandError } from './command.ts';
+import { KUBECTL_YAML } from './kubectl-yaml.ts';
 import { reasonOf } from './reason.ts';
 
 /** Where the pod template's annotations are, by kind. */
@@ -95,7 +96,7 @@ function eachObject(
     if (root === null || (isScalar(root) && root.value === null)) continue;
     for (const [index, object] of objectsOf(name, root).entries()) {
       const typed = (): unknown => {
-        const whole = parse(document.toString(), { version: '1.1' }) as Readonly<Record<string, unknown>>;
+        const whole = parse(document.toString(), KUBECTL_YAML) as Readonly<Record<string, unknown>>;
         return object === root ? whole : (whole['items'] as readonly unknown[])[index];
       };
       report.push(...change(document, object, typed));

@@ -2,6 +2,7 @@ import { isMap, isSeq, LineCounter, parseAllDocuments, type Document, type YAMLM
 import { asObject, isObject, type JsonObject } from '#k8s/json.ts';
 import { itemsOf } from '../../control-plane/findings/inventory.ts';
 import { CommandError } from '../command.ts';
+import { KUBECTL_YAML } from '../kubectl-yaml.ts';
 import type { ManifestSource } from '../manifest-files.ts';
 
 const OBJECTS_MAX = 100_000;
@@ -19,7 +20,7 @@ export type LocatedObject = { readonly object: JsonObject; readonly locate: (fie
 export function readObjects(sources: readonly ManifestSource[]): readonly LocatedObject[] {
   const found = sources.flatMap(({ name, text }) => {
     const counter = new LineCounter();
-    return parseAllDocuments(text, { lineCounter: counter, version: '1.1' }).flatMap((document) =>
+    return parseAllDocuments(text, { ...KUBECTL_YAML, lineCounter: counter }).flatMap((document) =>
       objectsOf(name, document, counter),
     );
   });

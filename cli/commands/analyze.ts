@@ -73,8 +73,8 @@ export const analyzeCommand: Command = {
         ({ namespace, kind, name }) =>
           wanted === undefined || namespace === wanted || (kind === 'Namespace' && name === wanted),
       )
-      // A cluster may serve other versions than we install: what was read there is served, and read here.
-      .filter(({ code }) => files.length > 0 || code !== 'TL0002')
+      // A cluster may serve other versions than we install: what was read there is served, was taken, and is read here.
+      .filter(({ code }) => files.length > 0 || (code !== 'TL0002' && code !== 'TL0003'))
       .map((diagnosis) => located(diagnosis, given.objects, given.defaultNamespace));
     const format = textFlag(flags, 'output');
     if (format === 'text') terminal.out(textReport(found, given.objects.length, terminal.isColoured));
