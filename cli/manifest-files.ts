@@ -4,7 +4,11 @@ import { CommandError, UsageError } from './command.ts';
 import { reasonOf } from './reason.ts';
 
 /** A text with where it comes from. */
-export type ManifestSource = { readonly name: string; readonly text: string };
+export type ManifestSource = {
+  readonly name: string;
+  readonly text: string;
+  readonly isFound: boolean; // in a folder, where not everything needs to be a manifest
+};
 
 /**
  * Manifests of files, of the files in folders, and of standard input.
@@ -24,13 +28,13 @@ export async function readManifestSources(
 }
 
 async function readSource(source: string, readStdin: () => Promise<string>): Promise<readonly ManifestSource[]> {
-  if (source === '-') return [{ name: 'standard input', text: await readStdin() }];
+  if (source === '-') return [{ name: 'standard input', text: await readStdin(), isFound: false }];
   try {
-    if (!statSync(source).isDirectory()) return [{ name: source, text: readFileSync(source, 'utf8') }];
+    if (!statSync(source).isDirectory()) return [{ name: source, text: readFileSync(source, 'utf8'), isFound: false }];
     return readdirSync(source)
       .filter((file) => /\.(ya?ml|json)$/.test(file))
       .sort()
-      .map((file) => ({ name: join(source, file), text: readFileSync(join(source, file), 'utf8') }));
+      .map((file) => ({ name: join(source, file), text: readFileSync(join(source, file), 'utf8'), isFound: true }));
   } catch (error) {
     throw new CommandError(
       `${source}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file or folder' : reasonOf(error)}`,

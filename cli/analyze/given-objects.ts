@@ -12,17 +12,31 @@ export type Location = { readonly file: string; readonly line: number };
 
 export type LocatedObject = { readonly object: JsonObject; readonly locate: (field: string) => Location };
 
+/** What is not a Kubernetes object, such as a `kustomization.yaml`. */
+class NoObject extends CommandError {}
+
 /**
  * The Kubernetes objects of manifests, with their lines.
  *
- * @throws CommandError  naming source and line for broken YAML, or what is no object
+ * @param onLeftOut  told of what is no object, in a file of a folder
+ * @throws CommandError  naming source and line for broken YAML, or what is no object in a file that was named
  */
-export function readObjects(sources: readonly ManifestSource[]): readonly LocatedObject[] {
-  const found = sources.flatMap(({ name, text }) => {
+export function readObjects(
+  sources: readonly ManifestSource[],
+  onLeftOut: (why: string) => void,
+): readonly LocatedObject[] {
+  const found = sources.flatMap(({ name, text, isFound }) => {
     const counter = new LineCounter();
-    return parseAllDocuments(text, { ...KUBECTL_YAML, lineCounter: counter }).flatMap((document) =>
-      objectsOf(name, document, counter),
-    );
+    const documents = parseAllDocuments(text, { ...KUBECTL_YAML, lineCounter: counter, logLevel: 'error' });
+    return documents.flatMap((document) => {
+      try {
+        return objectsOf(name, document, counter);
+      } catch (error) {
+        if (!isFound || !(error instanceof NoObject)) throw error;
+        onLeftOut(error.message);
+        return [];
+      }
+    });
   });
   if (found.length > OBJECTS_MAX)
     throw new CommandError(`there are ${found.length} objects: name fewer files, ${OBJECTS_MAX} are the most`);
@@ -36,7 +50,7 @@ function objectsOf(file: string, document: Document.Parsed, counter: LineCounter
   if (value === null || value === undefined) return [];
   const root: unknown = document.contents;
   if (!isObject(value) || !isMap(root))
-    throw new CommandError(`${file}: a document is not a Kubernetes object (kind and metadata are missing)`);
+    throw new NoObject(`${file}: a document is not a Kubernetes object (kind and metadata are missing)`);
   const items = root.get('items', true);
   const objects = itemsOf(value);
   const isList = !(objects.length === 1 && objects[0] === value);
@@ -45,14 +59,15 @@ function objectsOf(file: string, document: Document.Parsed, counter: LineCounter
     const node = isMap(item) ? item : root;
     const { name, generateName } = asObject(object['metadata']);
     if (typeof object['kind'] !== 'string' || typeof object['apiVersion'] !== 'string') {
-      throw new CommandError(
+      throw new NoObject(
         `${file}:${lineOf(node, counter)}: not a Kubernetes object (apiVersion and kind are missing, or no text)`,
       );
     }
     if (typeof (name ?? generateName) !== 'string') {
       // In YAML 1.1, which Kubernetes reads, `n`, `y`, `on` and `off` are truth values.
       const what = name === undefined ? 'is missing' : `is ${JSON.stringify(name)}, which is no text: put it in quotes`;
-      throw new CommandError(`${file}:${lineOf(node, counter)}: ${object['kind']}: metadata.name ${what}`);
+      const Kind = name === undefined ? NoObject : CommandError;
+      throw new Kind(`${file}:${lineOf(node, counter)}: ${object['kind']}: metadata.name ${what}`);
     }
     return { object, locate: (field) => ({ file, line: fieldLine(node, field, counter) }) };
   });

@@ -78,6 +78,19 @@ describe('tulle analyze of files', () => {
     assert.deepEqual(fine, { code: 0, out: '1 object: nothing found\n', err: '' });
   });
 
+  test('what is no object is left out of a folder, and said; broken YAML is an error', async () => {
+    using mixed = new Folder();
+    mixed.write('shop.yaml', OBJECTS);
+    const kustomization = mixed.write('kustomization.yaml', 'kind: Kustomization\nresources: [shop.yaml]\n');
+    const values = mixed.write('values.yaml', 'replicas: 2\n');
+    const { out, err } = await tulle(['analyze', '-f', mixed.path, '-o', 'json']);
+    assert.deepEqual(codes(out), CODES_OF_OBJECTS);
+    for (const name of [kustomization, values]) assert.match(err, new RegExp(`${name}:1: not a Kubernetes .*left out`));
+    assert.match((await tulle(['analyze', '-f', values])).err, /not a Kubernetes object/);
+    const broken = mixed.write('template.yaml', 'metadata: { name: {{ .Release.Name }}\n');
+    assert.match((await tulle(['analyze', '-f', mixed.path])).err, new RegExp(broken));
+  });
+
   test('JSON has code, object, field, place and remedy', async () => {
     const { out } = await tulle(['analyze', '-f', folder.path, '-o', 'json']);
     assert.deepEqual(codes(out), CODES_OF_OBJECTS);

@@ -13,7 +13,15 @@ import { readObjects, type LocatedObject } from '../analyze/given-objects.ts';
 import { jsonReport, textReport, type LocatedDiagnosis } from '../analyze/report.ts';
 import { sarif } from '../analyze/sarif.ts';
 import { connect } from '../cluster.ts';
-import { CLUSTER_FLAGS, optionalText, textFlag, textList, type Command, type FlagValues } from '../command.ts';
+import {
+  CLUSTER_FLAGS,
+  optionalText,
+  textFlag,
+  textList,
+  type Command,
+  type FlagValues,
+  type Terminal,
+} from '../command.ts';
 import { installedValues } from '../installed-values.ts';
 import { noObjects, readManifestSources } from '../manifest-files.ts';
 
@@ -57,7 +65,7 @@ export const analyzeCommand: Command = {
   ],
   run: async ({ flags, terminal }) => {
     const files = textList(flags, 'filename');
-    const given = files.length > 0 ? await ofFiles(files, flags, terminal.readStdin) : await ofCluster(flags);
+    const given = files.length > 0 ? await ofFiles(files, flags, terminal) : await ofCluster(flags);
     const schemas = schemasOf([
       ...renderCrds(given.values),
       ...renderGatewayApiCrds(),
@@ -89,8 +97,9 @@ type Given = {
   readonly objects: readonly (Pick<LocatedObject, 'object'> & Partial<LocatedObject>)[];
 };
 
-async function ofFiles(files: readonly string[], flags: FlagValues, readStdin: () => Promise<string>): Promise<Given> {
-  const objects = readObjects(await readManifestSources(files, readStdin, 'analyze'));
+async function ofFiles(files: readonly string[], flags: FlagValues, terminal: Terminal): Promise<Given> {
+  const sources = await readManifestSources(files, terminal.readStdin, 'analyze');
+  const objects = readObjects(sources, (why) => terminal.err(`${why}; left out\n`));
   if (objects.length === 0) throw noObjects(files);
   const values = { ...defaultValues(VERSION), namespace: textFlag(flags, 'tulle-namespace') };
   return { values, defaultNamespace: optionalText(flags, 'namespace') ?? 'default', objects };
