@@ -143,6 +143,12 @@ export const CODES = {
     'The kubelet has no identity and is refused: the pods do not become ready, or are restarted.',
     'Let the probe in, or probe another port.',
   ),
+  TL0211: entry(
+    'client-of-another-installation',
+    'warning',
+    'No proxy of this installation has the identity; only a linked cluster that trusts the same anchors could.',
+    'Write what identities end with here, or use identityRefs.',
+  ),
   TL0301: entry('service-selects-nothing', 'warning', 'The Service has no pods.', 'Correct spec.selector.'),
   TL0302: entry('service-annotation', 'warning', 'An annotation of the Service has no effect.', 'Correct its value.'),
   TL0303: entry(

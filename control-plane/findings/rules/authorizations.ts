@@ -55,11 +55,16 @@ function withoutServer(object: CustomObject, { policies, context }: Configuratio
     : [];
 }
 
-/** Only where the service accounts of the namespace are known. */
+/** What identities of Linkerd's have between service account and installation. */
+const ACCOUNT = '.serviceaccount.identity.';
+
+/** Service accounts only where those of the namespace are known. */
 function unknownClients(object: CustomObject, configuration: Configuration): readonly Diagnosis[] {
   const { policy } = configuration.context;
   const suffix = `.${policy.identitySuffix}`;
   return identitiesOf(object, policy).flatMap(({ identity, field }) => {
+    if (identity.includes(ACCOUNT) && !identity.endsWith(suffix))
+      return [diagnose('TL0211', object, field, `${identity}: identities of this installation end with ${suffix}`)];
     const [name = '', namespace = '', ...more] = identity.endsWith(suffix)
       ? identity.slice(0, -suffix.length).split('.')
       : [];
