@@ -24,19 +24,54 @@ export function readable<T>(decode: () => T, target: string, log: Logger): T | u
 }
 
 /**
- * The first answer to a question that is asked now.
- *
- * @param isKnown  an answer is known from before. It may be out of date, so that the new one is waited for, but not when nobody
- *     can be asked: an outage delays nothing that is known
+ * Waits for the answer to a question, until the patience is over. When it is asked again, what is known from before may be out of
+ * date, so that the new answer is waited for, but not while nobody can be asked: an outage delays nothing that is known.
  */
-export function firstAnswer(discovery: Discovery, client: GrpcClient, isKnown: boolean): FirstAnswer {
-  const answer = new FirstAnswer(discovery.patienceMs);
-  if (isKnown && !client.isReachable) answer.arrived();
-  return answer;
+export class Answer {
+  readonly #patienceMs: number;
+  readonly #client: GrpcClient | undefined;
+  #isKnown = false;
+  #wait: Wait;
+
+  /** @param client  who is asked; absent: nobody, and nothing is waited for */
+  constructor(patienceMs: number, client: GrpcClient | undefined) {
+    this.#patienceMs = patienceMs;
+    this.#client = client;
+    this.#wait = this.#begin();
+  }
+
+  /** Of the question asked last. */
+  get promise(): Promise<void> {
+    return this.#wait.promise;
+  }
+
+  get isOver(): boolean {
+    return this.#wait.isOver;
+  }
+
+  askedAgain(): void {
+    this.#wait.end();
+    this.#wait = this.#begin();
+  }
+
+  arrived(): void {
+    this.#isKnown = true;
+    this.#wait.end();
+  }
+
+  /** Whoever is asked is gone: what is known stays. */
+  interrupted(): void {
+    if (this.#isKnown) this.#wait.end();
+  }
+
+  #begin(): Wait {
+    const wait = new Wait(this.#patienceMs);
+    if (this.#client === undefined || (this.#isKnown && !this.#client.isReachable)) wait.end();
+    return wait;
+  }
 }
 
-/** Waits until something has happened or the patience is over. */
-export class FirstAnswer {
+class Wait {
   readonly promise: Promise<void>;
   isOver = false;
   #resolve: () => void = () => {};
@@ -52,7 +87,7 @@ export class FirstAnswer {
     this.#timer = setTimeout(() => this.#resolve(), patienceMs);
   }
 
-  arrived(): void {
+  end(): void {
     clearTimeout(this.#timer);
     this.#resolve();
   }

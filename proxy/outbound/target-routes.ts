@@ -13,7 +13,7 @@ import type { RequestHead } from '../http/head.ts';
 import { Backends, type BackendsParent } from './backends.ts';
 import type { ConnectionRoutes } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
-import { firstAnswer, FirstAnswer, type Discovery } from './discovery.ts';
+import { Answer, type Discovery } from './discovery.ts';
 import type { Plan, Way } from './plan.ts';
 import { overridden, readOverrides } from './request-overrides.ts';
 import { RouteTable } from './route-table.ts';
@@ -30,12 +30,11 @@ export class TargetRoutes implements Disposable {
   readonly #discovery: Discovery;
   readonly #services: Cache<WatchedService>;
   readonly #fallback: (service: WatchedService) => Way['destination'];
-  #answer: FirstAnswer;
+  readonly #answer: Answer;
   #stream: Disposable | undefined;
   #profile: Profile | undefined;
   #policy: OutboundPolicy | undefined;
   #invalid: ProxyError | undefined; // why there is no policy
-  #isKnown = false; // there was an answer
   #fingerprint = '';
   #isOpaque = false;
   #hasIgnored = false; // fields of requests
@@ -58,7 +57,7 @@ export class TargetRoutes implements Disposable {
     this.#discovery = discovery;
     this.#services = services;
     this.#fallback = fallback;
-    this.#answer = this.#ask(false);
+    this.#answer = new Answer(discovery.patienceMs, discovery.policy?.client);
     this.#watch();
   }
 
@@ -94,18 +93,9 @@ export class TargetRoutes implements Disposable {
   }
 
   wake(): void {
-    this.#answer.arrived();
-    this.#answer = this.#ask(this.#isKnown);
+    this.#answer.askedAgain();
     this.#watch();
     this.#rebuild();
-  }
-
-  #ask(isKnown: boolean): FirstAnswer {
-    const { policy, patienceMs } = this.#discovery;
-    if (policy !== undefined) return firstAnswer(this.#discovery, policy.client, isKnown);
-    const none = new FirstAnswer(patienceMs);
-    none.arrived();
-    return none;
   }
 
   #watch(): void {
@@ -127,19 +117,15 @@ export class TargetRoutes implements Disposable {
           this.#context.log.warn({ target, err: error }, 'an outbound policy cannot be understood');
         }
         this.#rebuild();
-        this.#arrived();
+        this.#answer.arrived();
       },
       onInterrupted: () => {
         // No policy for this address, or nobody to tell: the profile decides alone, and what is known stays.
-        if (policy.client.isReachable || this.#isKnown) this.#arrived();
+        if (policy.client.isReachable) this.#answer.arrived();
+        else this.#answer.interrupted();
       },
-      onRefused: () => this.#arrived(),
+      onRefused: () => this.#answer.arrived(),
     });
-  }
-
-  #arrived(): void {
-    this.#isKnown = true;
-    this.#answer.arrived();
   }
 
   rest(): void {

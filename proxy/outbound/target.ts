@@ -10,7 +10,7 @@ import { noTlsLabels, targetLabels } from '../metrics/labels.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
 import type { ConnectionPlan } from './connection-routes.ts';
 import type { OutboundContext } from './context.ts';
-import { firstAnswer, type FirstAnswer, readable, type Discovery } from './discovery.ts';
+import { Answer, readable, type Discovery } from './discovery.ts';
 import type { OutboundEndpoint } from './endpoint.ts';
 import type { RequestHead } from '../http/head.ts';
 import type { Plan } from './plan.ts';
@@ -31,7 +31,7 @@ export class Target implements CacheValue {
   readonly #discovery: Discovery;
   readonly #services: Cache<WatchedService>;
   #plain: SingleEndpoint | undefined;
-  #answer: FirstAnswer;
+  readonly #answer: Answer;
   #profile: Profile | undefined;
   #service: Lease<WatchedService> | undefined;
   #single: { readonly fingerprint: string; readonly endpoint: SingleEndpoint } | undefined;
@@ -54,7 +54,7 @@ export class Target implements CacheValue {
     this.#services = services;
     const labels = { direction: 'outbound', peer: 'src', ...targetLabels(address, port), ...noTlsLabels('loopback') };
     this.clients = new TransportMetrics(context.metrics, labels);
-    this.#answer = firstAnswer(discovery, discovery.client, false);
+    this.#answer = new Answer(discovery.patienceMs, discovery.client);
     this.#routes = new TargetRoutes(address, port, context, discovery, services, (watched) =>
       this.#isBeyondReach(watched) ? this.#asAsked : watched.service,
     );
@@ -114,8 +114,7 @@ export class Target implements CacheValue {
   }
 
   wake(): void {
-    this.#answer.arrived();
-    this.#answer = firstAnswer(this.#discovery, this.#discovery.client, this.#profile !== undefined);
+    this.#answer.askedAgain();
     this.#isSettled = false;
     this.#watch();
     if (this.#profile?.fullyQualifiedName !== undefined) this.#follow(this.#profile.fullyQualifiedName);
@@ -131,9 +130,7 @@ export class Target implements CacheValue {
         if (profile !== undefined) this.#apply(profile);
         this.#answer.arrived();
       },
-      onInterrupted: () => {
-        if (this.#profile !== undefined) this.#answer.arrived();
-      },
+      onInterrupted: () => this.#answer.interrupted(),
       onRefused: () => {
         // Nothing is known about the address and nothing will be: it is forwarded to.
         this.#apply({ isOpaque: false });
@@ -173,11 +170,11 @@ export class Target implements CacheValue {
   }
 
   async #settle(): Promise<void> {
-    const answer = this.#answer;
-    await answer.promise;
+    const { promise } = this.#answer;
+    await promise;
     await this.#routes.settled();
     await this.#service?.value.answered;
-    if (this.#answer === answer) this.#isSettled = true;
+    if (this.#answer.promise === promise) this.#isSettled = true;
   }
 
   #apply(profile: Profile): void {

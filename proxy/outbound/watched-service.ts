@@ -3,7 +3,7 @@ import { DestinationService } from '#api/gen/destination.ts';
 import type { CacheValue } from '../discovery/cache.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 import type { OutboundContext } from './context.ts';
-import { firstAnswer, type FirstAnswer, readable, type Discovery } from './discovery.ts';
+import { Answer, readable, type Discovery } from './discovery.ts';
 import { Service } from './service.ts';
 
 /** A service port in the cache: its endpoints, and the stream that keeps them up to date. */
@@ -11,7 +11,7 @@ export class WatchedService implements CacheValue {
   readonly service: Service;
   readonly #context: OutboundContext;
   readonly #discovery: Discovery;
-  #answer: FirstAnswer;
+  readonly #answer: Answer;
   #stream: Disposable | undefined;
 
   /** @param name  `host:port` */
@@ -19,7 +19,7 @@ export class WatchedService implements CacheValue {
     this.service = new Service(name, context);
     this.#context = context;
     this.#discovery = discovery;
-    this.#answer = firstAnswer(discovery, discovery.client, false);
+    this.#answer = new Answer(discovery.patienceMs, discovery.client);
     this.#watch();
   }
 
@@ -33,8 +33,7 @@ export class WatchedService implements CacheValue {
   }
 
   wake(): void {
-    this.#answer.arrived();
-    this.#answer = firstAnswer(this.#discovery, this.#discovery.client, this.service.isKnown);
+    this.#answer.askedAgain();
     this.#watch();
   }
 
@@ -47,9 +46,7 @@ export class WatchedService implements CacheValue {
         if (update !== undefined) this.service.apply(update, isFirst);
         this.#answer.arrived();
       },
-      onInterrupted: () => {
-        if (this.service.isKnown) this.#answer.arrived();
-      },
+      onInterrupted: () => this.#answer.interrupted(),
       onRefused: (error) => {
         this.#context.log.warn({ service: this.service.name, err: error }, 'discovery refuses to resolve a service');
         this.#answer.arrived();
