@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
-import { parseAddress } from '#model/address.ts';
+import { canonicalAddresses, parseAddress } from '#model/address.ts';
 import { hasPort } from '#model/port-set.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
@@ -19,7 +19,7 @@ import { externalEndpoint } from './external-endpoint.ts';
 import { plainEndpoint, podEndpoint, type EndpointSettings } from './pod-endpoint.ts';
 import { PortKinds } from './port-kinds.ts';
 import type { Stores } from './stores.ts';
-import { addressesOf, canonicalIps, WorkloadAddresses, type WorkloadPort } from './workload-addresses.ts';
+import { addressesOf, WorkloadAddresses, type WorkloadPort } from './workload-addresses.ts';
 import type { Consumer } from './consumer.ts';
 
 /** What is known about an address or a name now. */
@@ -60,7 +60,7 @@ export class ProfileIndex {
     traffic.onChange((key) => {
       const service = stores.services.getByKey(key);
       if (service === undefined) return;
-      for (const ip of canonicalIps(service.clusterIps)) this.#values.touch(ipTopic(ip));
+      for (const ip of canonicalAddresses(service.clusterIps)) this.#values.touch(ipTopic(ip));
       this.#values.touch(nameTopic(service.namespace, service.name));
     });
     this.#addresses = new WorkloadAddresses(stores, (workload, ips) => this.#touchWorkload(workload, ips));
@@ -143,7 +143,7 @@ export class ProfileIndex {
       .of(keyOf(service.namespace, service.name))
       .flatMap((slice) =>
         slice.endpoints.flatMap((endpoint) =>
-          canonicalIps(endpoint.addresses.slice(0, 1)).map((address) => ({ endpoint, address })),
+          canonicalAddresses(endpoint.addresses.slice(0, 1)).map((address) => ({ endpoint, address })),
         ),
       );
   }
@@ -184,11 +184,11 @@ export class ProfileIndex {
   }
 
   #indexService(next: Service | undefined, previous: Service | undefined): void {
-    for (const ip of canonicalIps(previous?.clusterIps ?? [])) {
+    for (const ip of canonicalAddresses(previous?.clusterIps ?? [])) {
       this.#servicesByIp.delete(ip, keyOf(previous?.namespace ?? '', previous?.name ?? ''));
       this.#values.touch(ipTopic(ip));
     }
-    for (const ip of canonicalIps(next?.clusterIps ?? [])) {
+    for (const ip of canonicalAddresses(next?.clusterIps ?? [])) {
       this.#servicesByIp.add(ip, keyOf(next?.namespace ?? '', next?.name ?? ''));
       this.#values.touch(ipTopic(ip));
     }

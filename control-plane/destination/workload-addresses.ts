@@ -1,7 +1,7 @@
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { ContainerPort, Pod } from '#k8s/resources/pod.ts';
-import { formatAddress, parseAddress } from '#model/address.ts';
+import { canonicalAddresses } from '#model/address.ts';
 import { MultiMap } from '#runtime/multi-map.ts';
 import type { ExternalWorkload } from '../dialects/external-workload.ts';
 import { byAge } from '../dialects/precedence.ts';
@@ -42,7 +42,7 @@ export class WorkloadAddresses {
     if (external !== undefined) return { workload: external, ip, port };
     for (const hosted of newestFirst(this.#podsByHostIp.get(ip), this.#stores.pods)) {
       const mapping = hosted.ports.find((one) => isHostPort(one, ip, port));
-      const ips = canonicalIps(hosted.ips);
+      const ips = canonicalAddresses(hosted.ips);
       const podIp = ips.find((own) => own.includes(':') === ip.includes(':')) ?? ips[0];
       if (mapping !== undefined && podIp !== undefined) return { workload: hosted, ip: podIp, port: mapping.port };
     }
@@ -53,23 +53,15 @@ export class WorkloadAddresses {
     const key = keyOf(pod.namespace, pod.name);
     // A pod that has finished no longer owns its address; one in the host's network shares it with others.
     if (pod.isFinished) return;
-    if (!pod.isHostNetwork) for (const ip of canonicalIps(pod.ips)) update(this.#podsByIp, ip, key);
+    if (!pod.isHostNetwork) for (const ip of canonicalAddresses(pod.ips)) update(this.#podsByIp, ip, key);
     const hasHostPorts = pod.ports.some(({ hostPort }) => hostPort !== undefined);
-    if (hasHostPorts) for (const ip of canonicalIps(pod.hostIps)) update(this.#podsByHostIp, ip, key);
+    if (hasHostPorts) for (const ip of canonicalAddresses(pod.hostIps)) update(this.#podsByHostIp, ip, key);
   }
 }
 
 /** Where somebody may look for a workload. */
 export function addressesOf(workload: Pod | ExternalWorkload): readonly string[] {
-  return 'isExternal' in workload ? workload.ips : canonicalIps([...workload.ips, ...workload.hostIps]);
-}
-
-/** Addresses in the one form in which they are compared; what is none is left out. */
-export function canonicalIps(ips: readonly string[]): readonly string[] {
-  return ips.flatMap((text) => {
-    const address = parseAddress(text);
-    return address === undefined ? [] : [formatAddress(address)];
-  });
+  return 'isExternal' in workload ? workload.ips : canonicalAddresses([...workload.ips, ...workload.hostIps]);
 }
 
 /** Of several with one address, the last that was made: the others are about to go. */
@@ -79,6 +71,7 @@ function newestFirst<W extends Pod | ExternalWorkload>(keys: Iterable<string>, s
 }
 
 function isHostPort({ hostPort, hostIp, protocol }: ContainerPort, ip: string, port: number): boolean {
-  const isHere = hostIp === undefined || hostIp === '0.0.0.0' || hostIp === '::' || canonicalIps([hostIp])[0] === ip;
+  const isHere =
+    hostIp === undefined || hostIp === '0.0.0.0' || hostIp === '::' || canonicalAddresses([hostIp])[0] === ip;
   return hostPort === port && protocol === 'TCP' && isHere;
 }

@@ -70,6 +70,14 @@ export function formatAddress(address: IpAddress): string {
   return gap === undefined ? text(0, 8) : `${text(0, gap.start)}::${text(gap.end, 8)}`;
 }
 
+/** Addresses in the one form in which they are compared; what is none is left out. */
+export function canonicalAddresses(texts: readonly string[]): readonly string[] {
+  return texts.flatMap((text) => {
+    const address = parseAddress(text);
+    return address === undefined ? [] : [formatAddress(address)];
+  });
+}
+
 function longestZeroRun(parts: readonly number[]): { start: number; end: number } | undefined {
   let best: { start: number; end: number } | undefined;
   for (let start = 0; start < parts.length; start += 1) {

@@ -1,10 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import type { CallFailure } from '#api/serve-watch.ts';
 import {
+  canonicalAddresses,
   containsAddress,
   formatAddress,
   formatSocketAddress,
-  parseAddress,
   type IpAddress,
   type Network,
 } from '#model/address.ts';
@@ -184,12 +184,8 @@ export class OutboundIndex {
   }
 }
 
-/** Canonical text of the addresses of a Service. */
 function addressesOf(service: Service | undefined): readonly string[] {
-  return (service?.clusterIps ?? []).flatMap((text) => {
-    const address = parseAddress(text);
-    return address === undefined ? [] : [formatAddress(address)];
-  });
+  return canonicalAddresses(service?.clusterIps ?? []);
 }
 
 function egressTopic(namespace: string): string {

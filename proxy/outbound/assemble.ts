@@ -43,8 +43,6 @@ export type OutboundOptions = OutboundContext & {
   readonly inFlightMax: number; // requests
 };
 
-/** Of the requests of one connection. */
-
 const isHelloDecided = (bytes: Buffer): boolean => parseClientHello(bytes).kind !== 'incomplete';
 
 /** The outbound side, for what the application sends: discovery, detection, then balancing per request or connection. */
