@@ -2,6 +2,7 @@ import { containsAddress, parseAddress, parseNetwork, type Network } from '#mode
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Category, type Check } from './check.ts';
 import { MIN_MINOR } from './kubernetes.ts';
+import { livePods } from './live-pods.ts';
 
 const MAX_NAMED = 10;
 /** Source: linkerd2 `pkg/healthcheck`: a node renews its lease every few seconds; what is older means clocks that differ. */
@@ -141,7 +142,7 @@ export function networkChecks(cluster: Cluster, networks: () => Promise<readonly
       }),
     ),
     check('cluster networks contain all pods', async () =>
-      (await cluster.list('/api/v1/pods')).flatMap((pod) => {
+      (await livePods(cluster)).flatMap((pod) => {
         const { podIP, phase } = (pod['status'] ?? {}) as { podIP?: string; phase?: string };
         const isOnHost = (pod['spec'] as { hostNetwork?: boolean } | undefined)?.hostNetwork === true;
         return podIP === undefined || isOnHost || phase !== 'Running'

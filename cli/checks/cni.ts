@@ -2,6 +2,7 @@ import { CNI, cniNamespace } from '#config/names.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import type { InstalledValues } from '../installed-values.ts';
 import { Finding, type Category } from './check.ts';
+import { livePods } from './live-pods.ts';
 import { podProblem } from './pod-problems.ts';
 
 const MAX_NAMED = 10;
@@ -36,7 +37,7 @@ export function cniChecks(
             const { desiredNumberScheduled: wanted = 0, numberReady: ready = 0 } = (object['status'] ??
               {}) as DaemonSetStatus;
             if (wanted > 0 && ready >= wanted) return undefined;
-            const pods = await cluster.list(`/api/v1/namespaces/${place}/pods`);
+            const pods = await livePods(cluster, place);
             const found = pods.flatMap((pod) => {
               const problem = podProblem(pod);
               return problem === undefined ? [] : [`on node ${nodeOf(pod)}: ${problem}`];

@@ -25,6 +25,7 @@ import { networkChecks } from './cluster.ts';
 import { cniChecks } from './cni.ts';
 import { deploymentReady } from './deployment.ts';
 import { installationChecks } from './installation.ts';
+import { livePods } from './live-pods.ts';
 
 const COMPONENTS = [IDENTITY, DESTINATION, INJECTOR];
 const INSTALL_HINT = '`tulle install | kubectl apply -f -`';
@@ -90,9 +91,7 @@ export function controlPlaneChecks(cluster: Cluster, namespace: string): readonl
           hint: `\`kubectl -n ${namespace} describe pods\` says what the scheduler is missing`,
           severity: 'warning',
           run: async () => {
-            const stuck = (await cluster.list(`/api/v1/namespaces/${namespace}/pods`)).filter((pod) =>
-              isUnschedulable(pod['status']),
-            );
+            const stuck = (await livePods(cluster, namespace)).filter((pod) => isUnschedulable(pod['status']));
             if (stuck.length > 0) throw new Finding(stuck.map((pod) => pod.metadata.name).join(', '));
           },
         },

@@ -22,6 +22,7 @@ import { installedValues } from '../installed-values.ts';
 import { adminPort, askPod } from '../pod-http.ts';
 import { reasonOf } from '../reason.ts';
 import { Finding, report, type Category } from './check.ts';
+import { livePods } from './live-pods.ts';
 import { misplacedSettingChecks } from './misplaced-settings.ts';
 import { podProblem } from './pod-problems.ts';
 import { proxyAnchorChecks } from './proxy-anchors.ts';
@@ -35,9 +36,7 @@ export function dataPlaneChecks(
   controlNamespace: string,
   namespace: string | undefined,
 ): readonly Category[] {
-  const inScope = namespace === undefined ? '/api/v1/pods' : `/api/v1/namespaces/${namespace}/pods`;
-  const pods = async (): Promise<readonly ApiObject[]> =>
-    (await cluster.list(inScope)).filter((pod) => pod.metadata.deletionTimestamp === undefined);
+  const pods = (): Promise<readonly ApiObject[]> => livePods(cluster, namespace);
   const meshed = async (): Promise<readonly ApiObject[]> =>
     (await pods()).filter((pod) => pod.metadata.labels?.['linkerd.io/control-plane-ns'] === controlNamespace);
   const namespaces = async (): Promise<readonly ApiObject[]> =>

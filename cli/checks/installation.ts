@@ -7,6 +7,7 @@ import { formatChange } from '../lifecycle/difference.ts';
 import { extensions } from '../lifecycle/owned-objects.ts';
 import { objectName, planOf, type ObjectPlan } from '../lifecycle/plan.ts';
 import { Finding, type Category, type Check } from './check.ts';
+import { livePods } from './live-pods.ts';
 import { podProblem } from './pod-problems.ts';
 
 const MAX_NAMED = 10;
@@ -88,7 +89,7 @@ export function installationChecks(cluster: Cluster, namespace: string, installe
           hint: `\`kubectl -n ${namespace} describe pod POD\` and \`kubectl -n ${namespace} logs POD --previous\``,
           severity: 'warning',
           run: async () => {
-            const pods = await cluster.list(`/api/v1/namespaces/${namespace}/pods`);
+            const pods = await livePods(cluster, namespace);
             const found = pods.flatMap((pod) => {
               const problem = podProblem(pod);
               return problem === undefined ? [] : [`${pod.metadata.name}: ${problem}`];
@@ -141,10 +142,7 @@ function deviations({ action, object, changes }: ObjectPlan, elsewhere: readonly
 function highAvailabilityChecks(cluster: Cluster, namespace: string, installed: Installed): readonly Check[] {
   const podsOf = async (): Promise<readonly ApiObject[] | undefined> => {
     const { values } = await installed();
-    if (!values.highAvailability) return undefined;
-    return (await cluster.list(`/api/v1/namespaces/${namespace}/pods`)).filter(
-      ({ metadata }) => metadata.deletionTimestamp === undefined,
-    );
+    return values.highAvailability ? livePods(cluster, namespace) : undefined;
   };
   return [
     {

@@ -5,6 +5,7 @@ import {
 } from '../../control-plane/findings/misplaced.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Check } from './check.ts';
+import { livePods } from './live-pods.ts';
 
 const MAX_NAMED = 10;
 const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
@@ -38,7 +39,7 @@ export function misplacedSettingChecks(
     check(
       'no setting of a namespace or pod is a label',
       'make it an annotation, of the namespace or of the pod template; as a label it has no effect',
-      async () => [...(await namespaces()), ...(await allPods(cluster, scope))].flatMap(labelled),
+      async () => [...(await namespaces()), ...(await livePods(cluster, namespace))].flatMap(labelled),
     ),
     check('no setting of a Service is a label', 'make it an annotation; as a label it has no effect', async () =>
       (await services()).flatMap(labelled),
@@ -57,7 +58,7 @@ export function misplacedSettingChecks(
       'retries, timeouts and balancing are set on Services and routes',
       'move the annotation to the Service (or route) that the requests go to',
       async () =>
-        [...(await namespaces()), ...(await allPods(cluster, scope))].flatMap((object) =>
+        [...(await namespaces()), ...(await livePods(cluster, namespace))].flatMap((object) =>
           Object.keys(object.metadata.annotations ?? {})
             .filter(isServiceSetting)
             .map((key) => `${nameOf(object)}: ${key} has no effect there`),
@@ -81,10 +82,6 @@ export function misplacedSettingChecks(
           .map(({ metadata }) => metadata.name),
     ),
   ];
-}
-
-function allPods(cluster: Cluster, scope: string): Promise<readonly ApiObject[]> {
-  return cluster.list(`/api/v1${scope}/pods`);
 }
 
 function nameOf({ metadata: { name, namespace } }: ApiObject): string {

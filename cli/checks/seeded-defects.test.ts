@@ -701,6 +701,21 @@ describe(`tulle check finds each of ${DEFECTS.length} defects`, () => {
     });
   }
 
+  test('pods that are being deleted are left out, whatever is wrong with them', async () => {
+    const finalizers = ['tulle.dev/test']; // so that it stays
+    const labels = { 'config.linkerd.io/skip-inbound-ports': '80', app: 'web' };
+    await cluster.request('POST', `${SHOP}/pods`, {
+      metadata: { name: 'going', labels, finalizers },
+      spec: { containers: [{ name: 'app', image: 'x' }] },
+    });
+    const path = `${SHOP}/pods/going`;
+    await merge(`${path}/status`, { status: { phase: 'Running', podIP: '8.8.8.8', podIPs: [{ ip: '8.8.8.8' }] } });
+    assert.equal((await findings()).length, 2);
+    await remover(path);
+    assert.deepEqual(await findings(), []);
+    await merge(path, { metadata: { finalizers: null } });
+  });
+
   test('after all of them were put right there is no finding again', async () => {
     assert.deepEqual(await findings(), []);
   });

@@ -1,6 +1,7 @@
 import type { Values } from '#config/values.ts';
 import type { JsonObject } from '#k8s/json.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
+import { isTerminating } from '#k8s/resources/metadata.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parsePortSet } from '#model/port-set.ts';
@@ -51,7 +52,7 @@ export async function clusterFindings(
     store: ResourceStore<R>,
   ): Promise<void> =>
     reader.each(`${apiPath}/${plural}`, (object: JsonObject) => {
-      const parsed = parse(object);
+      const parsed = isTerminating(object) ? undefined : parse(object);
       if (parsed !== undefined) store.apply(parsed);
     });
   // Of all namespaces: references cross them.

@@ -1,6 +1,7 @@
 import { asList, asObject, asText, type JsonObject } from '#k8s/json.ts';
 import { ResourceStore } from '#k8s/resource-store.ts';
 import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
+import { isTerminating } from '#k8s/resources/metadata.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { decide, PROXY_CONTAINER } from '../../injector/decision.ts';
@@ -132,7 +133,7 @@ export class Inventory implements Configuration {
     const { metadata, ...rest } = template;
     const fields = { ...asObject(metadata), name, namespace };
     const pod = PODS.parse({ ...rest, metadata: fields });
-    if (pod === undefined || pod.isFinished) return [];
+    if (pod === undefined || pod.isFinished || isTerminating(object)) return [];
     return [
       {
         kind,

@@ -23,6 +23,11 @@ export function parseMetadata(object: unknown): Metadata | undefined {
   };
 }
 
+/** Whether an object is being deleted: what goes does not count any more, though it may still be there for minutes. */
+export function isTerminating(object: unknown): boolean {
+  return asObject(asObject(object)['metadata'])['deletionTimestamp'] !== undefined;
+}
+
 /** Key of an object among those of its kind. */
 export function keyOf(namespace: string, name: string): string {
   return `${namespace}/${name}`;
