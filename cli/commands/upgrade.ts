@@ -11,6 +11,7 @@ import { hasIdentityFiles, IDENTITY_FLAGS, readIdentityFiles, warnOfKeys, withIs
 import { installedValues } from '../installed-values.ts';
 import { publishedAnchorsPem } from '../published-anchors.ts';
 import { reasonOf } from '../reason.ts';
+import { addedEvictions } from '../lifecycle/evictions.ts';
 import { leftovers } from '../lifecycle/owned-objects.ts';
 import { formatPlan, planDocument, planOf } from '../lifecycle/plan.ts';
 import { VALUE_FLAGS, valuesFromFlags } from '../values-flags.ts';
@@ -63,8 +64,9 @@ export const upgrade: Command = {
         : [...renderInstall(values), ...givenIdentityManifests(values, given)];
       if (isPlan) {
         const plan = await planOf(cluster, manifest, namespace);
+        const evicted = isCrds ? [] : await addedEvictions(cluster, installed.values, values);
         const isJson = textFlag(flags, 'output') === 'json';
-        terminal.out(isJson ? `${JSON.stringify(planDocument(plan), null, 2)}\n` : formatPlan(plan));
+        terminal.out(isJson ? `${JSON.stringify(planDocument(plan, evicted), null, 2)}\n` : formatPlan(plan, evicted));
         return 0;
       }
       const left = isCrds ? [] : await leftovers(cluster, manifest, namespace);

@@ -130,6 +130,33 @@ describe('the life of an installation, against an API server', () => {
     assert.match(await plan(), /^Nothing/);
   });
 
+  test('the plan names the pods that a change has evicted, which no manifest shows', async () => {
+    const strict = '/api/v1/namespaces/strict';
+    await cluster.request('POST', '/api/v1/namespaces', {
+      metadata: {
+        name: 'strict',
+        labels: { 'pod-security.kubernetes.io/enforce': 'baseline' },
+        annotations: { 'linkerd.io/inject': 'enabled' },
+      },
+    });
+    await cluster.request('POST', `${strict}/serviceaccounts`, { metadata: { name: 'default' } });
+    const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-abc', uid: 'u', controller: true };
+    for (const [name, ownerReferences] of [
+      ['web-abc-x', [owner]],
+      ['alone', []], // nothing would make it again
+    ] as const)
+      await cluster.request('POST', `${strict}/pods`, {
+        metadata: { name, ownerReferences, labels: { 'pod-template-hash': 'abc' } },
+        spec: { containers: [{ name: 'app', image: 'x' }] },
+      });
+    const named = /\nPods without a proxy that the injector then evicts, [^:]*: strict\/web-abc-x\.\n$/;
+    assert.match(await plan('--linkerd-cni-enabled'), named);
+    assert.doesNotMatch(await plan('--linkerd-cni-enabled', '--set', 'repair.enabled=false'), /evicts/);
+    assert.doesNotMatch(await plan('--set', 'proxy.logLevel=debug'), /evicts/);
+    const { evicted } = JSON.parse(await plan('-o', 'json', '--linkerd-cni-enabled')) as { evicted: unknown };
+    assert.deepEqual(evicted, ['strict/web-abc-x']);
+  });
+
   test('the plan is a document too', async () => {
     const { objects, unchanged } = JSON.parse(await plan('-o', 'json', '--set', 'webhookFailurePolicy=Fail')) as {
       objects: readonly {

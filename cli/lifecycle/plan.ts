@@ -49,9 +49,14 @@ export function objectName({ kind, metadata }: ObjectReference): string {
 
 const SYMBOLS = { create: '+', change: '~', remove: '-', keep: ' ' } as const;
 const MAX_CHANGES = 12; // shown for one object
+const MAX_EVICTED = 20; // named
 
-/** The plan for people. */
-export function formatPlan(plan: readonly ObjectPlan[]): string {
+/**
+ * The plan for people.
+ *
+ * @param evicted  pods that the injector evicts because of it, as NAMESPACE/NAME
+ */
+export function formatPlan(plan: readonly ObjectPlan[], evicted: readonly string[]): string {
   const shown = plan.filter(({ action }) => action !== 'keep');
   if (shown.length === 0) return `Nothing would change: all ${plan.length} objects are as they should be.\n`;
   const lines = shown.flatMap(({ action, object, changes, isRestarted }) => {
@@ -70,12 +75,21 @@ export function formatPlan(plan: readonly ObjectPlan[]): string {
     '',
     `${count('create')} created, ${count('change')} changed, ${count('remove')} left over, ${count('keep')} unchanged.`,
     restarted.length === 0 ? 'No pod restarts.' : `Pods that restart: ${restarted.join(', ')}.`,
+    ...(evicted.length === 0 ? [] : [evictionText(evicted)]),
     '',
   ].join('\n');
 }
 
+function evictionText(evicted: readonly string[]): string {
+  const more = evicted.length - MAX_EVICTED;
+  return [
+    'Pods without a proxy that the injector then evicts, one of a workload at a time and as PodDisruptionBudgets allow, so that they get one',
+    `(not with --set repair.enabled=false): ${evicted.slice(0, MAX_EVICTED).join(', ')}${more > 0 ? ` and ${more} more` : ''}.`,
+  ].join('\n');
+}
+
 /** The plan for programs: without what stays as it is. */
-export function planDocument(plan: readonly ObjectPlan[]): object {
+export function planDocument(plan: readonly ObjectPlan[], evicted: readonly string[]): object {
   return {
     objects: plan
       .filter(({ action }) => action !== 'keep')
@@ -89,5 +103,6 @@ export function planDocument(plan: readonly ObjectPlan[]): object {
         isRestarted,
       })),
     unchanged: plan.filter(({ action }) => action === 'keep').length,
+    evicted,
   };
 }
