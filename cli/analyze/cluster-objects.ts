@@ -1,4 +1,5 @@
-import type { JsonObject } from '#k8s/json.ts';
+import { asObject, asText, type JsonObject } from '#k8s/json.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS } from '#k8s/resources/custom-resource-definition.ts';
 import { customKind } from '#k8s/resources/custom-object.ts';
 import { ROUTE_KINDS } from '../../control-plane/dialects/route-kinds.ts';
 import { listKind, type ReadKind } from '../../control-plane/findings/reader.ts';
@@ -45,6 +46,29 @@ export async function clusterObjects(cluster: Cluster): Promise<readonly JsonObj
     return objects;
   });
   return (await Promise.all([...core, ...custom])).flat();
+}
+
+/**
+ * What defines kinds in a cluster once objects are applied to it: of each definition that this version knows the object's, else
+ * the cluster's, else one that serves no version.
+ *
+ * @param known  each a CustomResourceDefinition
+ */
+export function installedDefinitions(
+  cluster: Pick<Cluster, 'find'>,
+  known: readonly JsonObject[],
+  objects: readonly JsonObject[],
+): Promise<readonly JsonObject[]> {
+  const { apiPath, plural } = CUSTOM_RESOURCE_DEFINITIONS;
+  const nameOf = ({ metadata }: JsonObject): string => asText(asObject(metadata)['name']) ?? '';
+  return Promise.all(
+    known.map(async (definition) => {
+      const name = nameOf(definition);
+      const given = objects.findLast((one) => one['kind'] === 'CustomResourceDefinition' && nameOf(one) === name);
+      const found = given ?? (await cluster.find(`${apiPath}/${plural}/${name}`));
+      return found ?? { ...definition, spec: { ...asObject(definition['spec']), versions: [] } };
+    }),
+  );
 }
 
 /** Lists leave kind and version of their items out. */

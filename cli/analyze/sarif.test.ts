@@ -27,7 +27,7 @@ test('whatever is found is valid SARIF: required properties and no others, and r
     ),
     ...(index % 5 > 0 && { location: { file: FILES[index % FILES.length] ?? '', line: index + 1 } }),
   }));
-  const log = JSON.parse(JSON.stringify(sarif(findings))) as JsonObject;
+  const log = JSON.parse(JSON.stringify(sarif(findings, '/checkout'))) as JsonObject;
   assert.deepEqual(checkSchema(log, SCHEMA), { unknown: [], wrong: [] });
   const [run] = asList(log['runs']).map(asObject);
   const rules = asList(asObject(asObject(run?.['tool'])['driver'])['rules']).map(asObject);
@@ -39,7 +39,9 @@ test('whatever is found is valid SARIF: required properties and no others, and r
 
 test('the check of the form finds what SARIF does not allow', () => {
   const log = JSON.parse(
-    JSON.stringify(sarif([{ ...diagnose('TL0001', ABOUT, 'spec', 'm'), location: { file: 'a b', line: 0 } }])),
+    JSON.stringify(
+      sarif([{ ...diagnose('TL0001', ABOUT, 'spec', 'm'), location: { file: 'a b', line: 0 } }], '/checkout'),
+    ),
   ) as { version: string; runs: { results: { level: string; more?: string }[] }[] };
   log.version = '2.0.0';
   const [result] = log.runs[0]?.results ?? [];
@@ -54,6 +56,25 @@ test('the check of the form finds what SARIF does not allow', () => {
     'runs[0].results[0].more',
     'version',
   ]);
+});
+
+test('files below the folder are named relative to it, others absolutely', () => {
+  const files = [
+    'shop.yaml',
+    './manifests/../a b.yaml',
+    '/checkout/m/shop.yaml',
+    '../other.yaml',
+    '/checkouts/x.yaml',
+    '..x',
+  ];
+  const findings = files.map((file) => ({ ...diagnose('TL0001', ABOUT, 'spec', 'm'), location: { file, line: 1 } }));
+  const { runs } = sarif(findings, '/checkout') as {
+    runs: { results: { locations: { physicalLocation: { artifactLocation: { uri: string } } }[] }[] }[];
+  };
+  assert.deepEqual(
+    runs[0]?.results.map(({ locations }) => locations[0]?.physicalLocation.artifactLocation.uri),
+    ['shop.yaml', 'a%20b.yaml', 'm/shop.yaml', 'file:///other.yaml', 'file:///checkouts/x.yaml', '..x'],
+  );
 });
 
 const ABOUT = { group: '', kind: 'Service', namespace: 'shop', name: 'web' };

@@ -1,9 +1,14 @@
+import { relative, resolve, sep } from 'node:path';
 import { VERSION } from '#config/version.ts';
 import { CODES } from '../../control-plane/diagnosis/codes.ts';
 import type { LocatedDiagnosis } from './report.ts';
 
-/** Findings for the viewers of code hosts. Source: OASIS SARIF 2.1.0. */
-export function sarif(findings: readonly LocatedDiagnosis[]): object {
+/**
+ * Findings for the viewers of code hosts. Source: OASIS SARIF 2.1.0.
+ *
+ * @param folder  the checkout, absolute: files below it are named relative to it, as these viewers need
+ */
+export function sarif(findings: readonly LocatedDiagnosis[], folder: string): object {
   const codes = Object.entries(CODES);
   return {
     $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
@@ -34,7 +39,7 @@ export function sarif(findings: readonly LocatedDiagnosis[]): object {
             {
               ...(location && {
                 physicalLocation: {
-                  artifactLocation: { uri: uriOf(location.file) },
+                  artifactLocation: { uri: uriOf(location.file, folder) },
                   region: { startLine: location.line },
                 },
               }),
@@ -52,8 +57,10 @@ export function sarif(findings: readonly LocatedDiagnosis[]): object {
   };
 }
 
-/** Relative paths stay so: viewers resolve them in the checkout. Source: RFC 3986. */
-function uriOf(file: string): string {
-  const path = file.split('/').map(encodeURIComponent).join('/');
-  return file.startsWith('/') ? `file://${path}` : path;
+/** Source: RFC 3986; SARIF 2.1.0, 3.4.3: a relative reference that nothing says the base of is the viewer's to resolve. */
+function uriOf(file: string, folder: string): string {
+  const path = resolve(folder, file);
+  const below = relative(folder, path);
+  const isBelow = below !== '..' && !below.startsWith(`..${sep}`);
+  return `${isBelow ? '' : 'file://'}${(isBelow ? below : path).split(sep).map(encodeURIComponent).join('/')}`;
 }

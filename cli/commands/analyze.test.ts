@@ -229,6 +229,54 @@ describe('tulle analyze of a cluster', () => {
     cluster.close();
     const { out } = await tulle(['analyze', '--kubeconfig', server.kubeconfigPath, '-n', 'old', '-o', 'json']);
     assert.deepEqual(codes(out), ['TL0102', 'TL0103']);
+    const file = (version: string): string =>
+      JSON.stringify({ ...route, apiVersion: `gateway.networking.k8s.io/${version}` });
+    assert.deepEqual(codes((await against(file('v1alpha2'), '-o', 'json')).out), ['TL0102', 'TL0103']);
+    assert.match((await against(file('v1'))).out, /TL0002: .*v1 of TCPRoute is not served: use one of v1alpha2/);
+  });
+
+  const against = (manifest: string, ...more: readonly string[]): ReturnType<typeof tulle> =>
+    tulle(['analyze', '-f', '-', '--against-cluster', '--kubeconfig', server.kubeconfigPath, ...more], manifest);
+
+  test('judges files beside what the cluster holds, whose own findings stay out', async () => {
+    const route = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: more }
+spec:
+  parentRefs: [{ group: "", kind: Service, name: web }]
+  rules: [{ matches: [{ path: { type: PathPrefix, value: /b } }], backendRefs: [{ name: web, port: 80 }] }]
+`;
+    const alone = await tulle(['analyze', '-f', '-', '-n', 'shop', '-o', 'json'], route);
+    assert.deepEqual(codes(alone.out), ['TL0102', 'TL0103']);
+    const { code, out, err } = await against(route, '-n', 'shop');
+    assert.deepEqual([code, out, err], [0, '1 object: nothing found\n', '']);
+  });
+
+  test('a file takes the place of its object in the cluster, and what that breaks there is told', async () => {
+    const service =
+      'apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: shop }\nspec: { ports: [{ port: 81 }] }\n';
+    const { code, out } = await against(service);
+    assert.equal(code, 1);
+    assert.match(
+      out,
+      /^error TL0103: httproute\.gateway\.networking\.k8s\.io shop\/r: spec\.rules\[0\]\.backendRefs\[0\]: /,
+    );
+    assert.match(out, /\n1 object: 1 error, 0 warnings, 0 notes\n$/);
+    const sarif = await against(service, '-o', 'sarif');
+    assert.match(sarif.out, /"fullyQualifiedName": "gateway\.networking\.k8s\.io\/HTTPRoute\/shop\/r\//);
+  });
+
+  test('a namespace that does not exist is a mistake, unless the files make it', async () => {
+    const { code, err } = await tulle(['analyze', '--kubeconfig', server.kubeconfigPath, '-n', 'shopp']);
+    assert.deepEqual(
+      [code, err],
+      [2, 'tulle: --namespace is "shopp", and there is no such namespace: did you mean shop?\n'],
+    );
+    const namespace = 'apiVersion: v1\nkind: Namespace\nmetadata: { name: fresh }\n';
+    assert.equal((await against(namespace, '-n', 'fresh')).code, 0);
+    assert.equal((await against(namespace, '-n', 'nope')).code, 2);
+    assert.equal((await tulle(['analyze', '--against-cluster'])).code, 2);
   });
 
   test('says where there is no installation', async () => {

@@ -4,11 +4,12 @@ import type { Values } from '#config/values.ts';
 import type { JsonObject } from '#k8s/json.ts';
 import { clusterContextOf } from '../../control-plane/findings/cluster-findings.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
+import { analyzeApplied } from '../../control-plane/findings/applied.ts';
 import type { Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import { identify, type AnalysisContext } from '../../control-plane/findings/inventory.ts';
 import { schemasOf } from '../../control-plane/findings/schema.ts';
 import { renderCrds, renderGatewayApiCrds } from '../../control-plane/install/render.ts';
-import { clusterObjects } from '../analyze/cluster-objects.ts';
+import { clusterObjects, installedDefinitions } from '../analyze/cluster-objects.ts';
 import { readObjects, type LocatedObject } from '../analyze/given-objects.ts';
 import { jsonReport, textReport, type LocatedDiagnosis } from '../analyze/report.ts';
 import { sarif } from '../analyze/sarif.ts';
@@ -18,19 +19,23 @@ import {
   optionalText,
   textFlag,
   textList,
+  UsageError,
   type Command,
   type FlagValues,
   type Terminal,
 } from '../command.ts';
 import { installedValues } from '../installed-values.ts';
 import { noObjects, readManifestSources } from '../manifest-files.ts';
+import { refuseUnknownNamespace } from '../namespaces.ts';
 
 export const analyzeCommand: Command = {
   path: ['analyze'],
   summary: 'Say what configuration is refused, ignored or without effect, and why.',
   details:
-    'Objects are read by the code that the control plane and its webhook read them with. With --filename nothing but the files is\n' +
-    'looked at, and a reference to what is not in them counts as one to nothing; without it the cluster is looked at.\n\n' +
+    'Objects are read by the code that the control plane and its webhook read them with. Without --filename\n' +
+    'the cluster is looked at. With it nothing but the files is, and a reference to what is not in them counts as one to nothing.\n\n' +
+    '--against-cluster says what the files would do in the cluster: their objects stand beside what it holds, and in place of what has\n' +
+    'their kind, namespace and name. Shown is what is found about them, and about other objects because of them.\n\n' +
     'Exit codes: 0 nothing graver than a warning, 1 there are errors (or the cluster cannot be read), 2 wrong usage.\n' +
     'Each finding has a stable code; control-plane/findings/README.md lists them.',
   flags: {
@@ -42,6 +47,7 @@ export const analyzeCommand: Command = {
       isRepeated: true,
       help: 'manifests to analyze instead of the cluster',
     },
+    'against-cluster': { type: 'boolean', help: 'with --filename: as if the files were applied to the cluster' },
     namespace: {
       type: 'string',
       short: 'n',
@@ -60,60 +66,103 @@ export const analyzeCommand: Command = {
   },
   examples: [
     'tulle analyze -f manifests/',
+    'tulle analyze -f manifests/ --against-cluster',
     'kubectl kustomize overlays/production | tulle analyze -f - -o sarif > tulle.sarif',
     'tulle analyze -n shop',
   ],
   run: async ({ flags, terminal }) => {
     const files = textList(flags, 'filename');
-    const given = files.length > 0 ? await ofFiles(files, flags, terminal) : await ofCluster(flags);
-    const schemas = schemasOf([
-      ...renderCrds(given.values),
-      ...renderGatewayApiCrds(),
-    ] as readonly unknown[] as readonly JsonObject[]);
-    const context = contextOf(given.values, given.defaultNamespace);
+    const isBesideCluster = flags['against-cluster'] === true;
+    if (isBesideCluster && files.length === 0)
+      throw new UsageError(
+        '--against-cluster is about files: name them with -f (without both the cluster is analyzed)',
+      );
+    const given =
+      files.length === 0
+        ? await ofCluster(flags)
+        : isBesideCluster
+          ? await ofFilesInCluster(files, flags, terminal)
+          : await ofFiles(files, flags, terminal);
     const wanted = optionalText(flags, 'namespace');
-    const found = analyze(
-      given.objects.map(({ object }) => object),
-      context,
-      schemas,
-    )
+    const found = given.found
       .filter(
         ({ namespace, kind, name }) =>
           wanted === undefined || namespace === wanted || (kind === 'Namespace' && name === wanted),
       )
-      // A cluster may serve other versions than we install: what was read there is served, was taken, and is read here.
-      .filter(({ code }) => files.length > 0 || (code !== 'TL0002' && code !== 'TL0003'))
       .map((diagnosis) => located(diagnosis, given.objects, given.defaultNamespace));
     const format = textFlag(flags, 'output');
     if (format === 'text') terminal.out(textReport(found, given.objects.length, terminal.isColoured));
-    else terminal.out(`${JSON.stringify(format === 'sarif' ? sarif(found) : jsonReport(found), undefined, 2)}\n`);
+    else {
+      const report = format === 'sarif' ? sarif(found, process.cwd()) : jsonReport(found);
+      terminal.out(`${JSON.stringify(report, undefined, 2)}\n`);
+    }
     return found.some(({ severity }) => severity === 'error') ? 1 : 0;
   },
 };
 
 type Given = {
-  readonly values: Values;
   readonly defaultNamespace: string;
   readonly objects: readonly (Pick<LocatedObject, 'object'> & Partial<LocatedObject>)[];
+  readonly found: readonly Diagnosis[];
 };
 
 async function ofFiles(files: readonly string[], flags: FlagValues, terminal: Terminal): Promise<Given> {
-  const sources = await readManifestSources(files, terminal.readStdin, 'analyze');
-  const objects = readObjects(sources, (why) => terminal.err(`${why}; left out\n`));
-  if (objects.length === 0) throw noObjects(files);
+  const objects = await objectsOfFiles(files, terminal);
   const values = { ...defaultValues(VERSION), namespace: textFlag(flags, 'tulle-namespace') };
-  return { values, defaultNamespace: optionalText(flags, 'namespace') ?? 'default', objects };
+  const defaultNamespace = optionalText(flags, 'namespace') ?? 'default';
+  const found = analyze(plain(objects), contextOf(values, defaultNamespace), schemasOf(definitionsOf(values)));
+  return { defaultNamespace, objects, found };
+}
+
+async function ofFilesInCluster(files: readonly string[], flags: FlagValues, terminal: Terminal): Promise<Given> {
+  const objects = await objectsOfFiles(files, terminal);
+  const cluster = await connect(flags);
+  try {
+    const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
+    const wanted = optionalText(flags, 'namespace');
+    const defaultNamespace = wanted ?? cluster.defaultNamespace;
+    const present = await clusterObjects(cluster);
+    if (wanted !== undefined) refuseUnknownNamespace(wanted, [...present, ...plain(objects)]);
+    const definitions = await installedDefinitions(cluster, definitionsOf(values), plain(objects));
+    const context = contextOf(values, defaultNamespace);
+    const found = analyzeApplied(plain(objects), present, context, schemasOf(definitions));
+    return { defaultNamespace, objects, found };
+  } finally {
+    cluster.close();
+  }
 }
 
 async function ofCluster(flags: FlagValues): Promise<Given> {
   const cluster = await connect(flags);
   try {
     const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
-    const objects = (await clusterObjects(cluster)).map((object) => ({ object }));
-    return { values, defaultNamespace: cluster.defaultNamespace, objects };
+    const objects = await clusterObjects(cluster);
+    const wanted = optionalText(flags, 'namespace');
+    if (wanted !== undefined) refuseUnknownNamespace(wanted, objects);
+    const { defaultNamespace } = cluster;
+    const found = analyze(objects, contextOf(values, defaultNamespace), schemasOf(definitionsOf(values)))
+      // A cluster may serve other versions than we install: what was read there is served, was taken, and is read here.
+      .filter(({ code }) => code !== 'TL0002' && code !== 'TL0003');
+    return { defaultNamespace, objects: objects.map((object) => ({ object })), found };
   } finally {
     cluster.close();
   }
+}
+
+async function objectsOfFiles(files: readonly string[], terminal: Terminal): Promise<readonly LocatedObject[]> {
+  const sources = await readManifestSources(files, terminal.readStdin, 'analyze');
+  const objects = readObjects(sources, (why) => terminal.err(`${why}; left out\n`));
+  if (objects.length === 0) throw noObjects(files);
+  return objects;
+}
+
+function plain(objects: readonly LocatedObject[]): readonly JsonObject[] {
+  return objects.map(({ object }) => object);
+}
+
+/** The CustomResourceDefinitions of the kinds that this version reads. */
+function definitionsOf(values: Values): readonly JsonObject[] {
+  return [...renderCrds(values), ...renderGatewayApiCrds()] as readonly unknown[] as readonly JsonObject[];
 }
 
 /** What objects mean in an installation. */

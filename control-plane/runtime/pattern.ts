@@ -30,6 +30,11 @@ export class Pattern {
   matches(text: string): boolean {
     return this.#compiled.matches(text);
   }
+
+  /** Whether the pattern matches a part of the text. */
+  isFoundIn(text: string): boolean {
+    return this.#compiled.matcher(text).find();
+  }
 }
 
 /** Patterns that were used, each compiled once. */
@@ -43,7 +48,10 @@ export class Patterns {
   }
 
   /** One that does not compile matches nothing: whoever wrote it was told where it was read. */
-  readonly matches = (source: string, text: string): boolean => {
+  readonly matches = (source: string, text: string): boolean => this.find(source)?.matches(text) === true;
+
+  /** @returns nothing for what does not compile */
+  find(source: string): Pattern | undefined {
     let pattern = this.#compiled.get(source);
     if (pattern === undefined && !this.#compiled.has(source)) {
       pattern = compiled(source);
@@ -51,8 +59,8 @@ export class Patterns {
       if (this.#compiled.size >= this.#max && oldest.done !== true) this.#compiled.delete(oldest.value);
       this.#compiled.set(source, pattern);
     }
-    return pattern?.matches(text) === true;
-  };
+    return pattern;
+  }
 }
 
 function compiled(source: string): Pattern | undefined {

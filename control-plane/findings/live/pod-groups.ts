@@ -2,6 +2,7 @@ import type { ResourceStore } from '#k8s/resource-store.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
 import type { Workload } from '../configuration.ts';
+import { ownerOf } from '../pod-owner.ts';
 
 /** Labels that tell apart pods of one template, or templates of one workload. */
 const HASHES = ['pod-template-hash', 'controller-revision-hash'] as const;
@@ -83,14 +84,4 @@ function signatureOf(pod: Pod): string {
 
 function workloadOf(pod: Pod): Workload {
   return { ...ownerOf(pod), pod, isMeshed: pod.hasProxy, annotations: pod.annotations };
-}
-
-/** Pods of a Deployment belong to a ReplicaSet, whose name ends in the hash of the template. */
-function ownerOf({ owner, labels, namespace, name }: Pod): Pick<Workload, 'group' | 'kind' | 'namespace' | 'name'> {
-  if (owner === undefined) return { group: '', kind: 'Pod', namespace, name };
-  const suffix = `-${labels['pod-template-hash']}`;
-  const isDeployment = owner.kind === 'ReplicaSet' && owner.name.endsWith(suffix);
-  return isDeployment
-    ? { group: 'apps', kind: 'Deployment', namespace, name: owner.name.slice(0, -suffix.length) }
-    : { group: 'apps', kind: owner.kind, namespace, name: owner.name };
 }

@@ -44,6 +44,8 @@ function againstSchema(one: GivenObject, schemas: readonly KindSchemas[]): reado
   const version = apiVersion.slice(group.length + 1);
   const schema = known.versions.get(version);
   if (schema === undefined) {
+    if (known.versions.size === 0)
+      return [diagnose('TL0002', one, 'kind', `${kind} of ${group} is not installed in the cluster`)];
     const served = [...known.versions.keys()].join(', ');
     return [diagnose('TL0002', one, 'apiVersion', `${version} of ${kind} is not served: use one of ${served}`)];
   }

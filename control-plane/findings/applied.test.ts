@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { defaultValues } from '#config/values.ts';
+import { VERSION } from '#config/version.ts';
+import type { JsonObject } from '#k8s/json.ts';
+import { analyzeApplied } from './applied.ts';
+import { clusterContextOf } from './cluster-findings.ts';
+
+const CONTEXT = {
+  ...clusterContextOf(defaultValues(VERSION)),
+  defaultNamespace: 'shop',
+  isRedirectedByNode: false,
+};
+const PRESENT = objectsOf(`
+apiVersion: v1
+kind: Namespace
+metadata: { name: shop, annotations: { linkerd.io/inject: enabled } }
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web-abc-x
+  namespace: shop
+  labels: { app: web, pod-template-hash: abc }
+  ownerReferences: [{ apiVersion: apps/v1, kind: ReplicaSet, name: web-abc, uid: u, controller: true }]
+spec: { containers: [{ name: app, image: app, ports: [{ containerPort: 80 }] }] }
+---
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: web, namespace: shop }
+spec: { podSelector: { matchLabels: { app: web } }, port: 80 }
+`);
+
+function objectsOf(yaml: string): readonly JsonObject[] {
+  return parseAllDocuments(yaml).map((document) => document.toJS() as JsonObject);
+}
+
+/** @param app  label of its pods */
+function deployment(app: string): readonly JsonObject[] {
+  return objectsOf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web, namespace: shop }
+spec:
+  selector: { matchLabels: { app: ${app} } }
+  template:
+    metadata: { labels: { app: ${app} } }
+    spec: { containers: [{ name: app, image: app, ports: [{ containerPort: 80 }] }] }
+`);
+}
+
+test('a workload takes the place of the pods that are there of it', () => {
+  const found = analyzeApplied(deployment('site'), PRESENT, CONTEXT, []);
+  assert.deepEqual(
+    found.map(({ code, kind, name }) => [code, kind, name]),
+    [['TL0201', 'Server', 'web']],
+  );
+  assert.deepEqual(analyzeApplied(deployment('web'), PRESENT, CONTEXT, []), []);
+});

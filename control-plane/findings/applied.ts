@@ -1,0 +1,50 @@
+import type { JsonObject } from '#k8s/json.ts';
+import { PODS } from '#k8s/resources/pod.ts';
+import type { Diagnosis, Subject } from '../diagnosis/diagnosis.ts';
+import { analyze } from './analyze.ts';
+import { identify, type AnalysisContext } from './inventory.ts';
+import { ownerOf } from './pod-owner.ts';
+import type { KindSchemas } from './schema.ts';
+
+/**
+ * What objects say beside those of a cluster, once they are applied: an object replaces the one of its group, kind, namespace and
+ * name, and a workload the pods that the cluster has of it.
+ *
+ * @param present  what the cluster holds
+ * @param schemas  of the kinds that are installed there
+ * @returns findings about the objects, and those about others of the cluster that are there only because of them
+ */
+export function analyzeApplied(
+  objects: readonly JsonObject[],
+  present: readonly JsonObject[],
+  context: AnalysisContext,
+  schemas: readonly KindSchemas[],
+): readonly Diagnosis[] {
+  const { defaultNamespace } = context;
+  const subjects = objects.flatMap((object) => identify(object, defaultNamespace) ?? []);
+  const applied = new Set(subjects.map(keyOf));
+  const workloads = new Set(subjects.map(workloadKey));
+  const kept = present.filter((object) => {
+    const one = identify(object, defaultNamespace);
+    if (one === undefined || applied.has(keyOf(one))) return false;
+    const pod = one.kind === 'Pod' && one.group === '' ? PODS.parse(object) : undefined;
+    return pod === undefined || !workloads.has(workloadKey(ownerOf(pod)));
+  });
+  const before = new Set(analyze(present, context, schemas).map(findingKey));
+  return analyze([...kept, ...objects], context, schemas).filter(
+    (one) => applied.has(keyOf(one)) || !before.has(findingKey(one)),
+  );
+}
+
+function keyOf({ group, kind, namespace, name }: Subject): string {
+  return JSON.stringify([group, kind, namespace, name]);
+}
+
+/** Pods name no group of their owner. */
+function workloadKey({ kind, namespace, name }: Subject): string {
+  return JSON.stringify([kind, namespace, name]);
+}
+
+function findingKey(one: Diagnosis): string {
+  return `${one.code} ${keyOf(one)} ${one.subject} ${one.message}`;
+}
