@@ -70,7 +70,13 @@ describe('commands that talk to a cluster', () => {
   test('what does not exist, and what is no workload, are told apart', async () => {
     const good = ['--kubeconfig', server.kubeconfigPath];
     const missing = await metrics(...good);
-    assert.deepEqual([missing.code, missing.err], [1, 'tulle: there is no deployment "web" in namespace default\n']);
+    assert.deepEqual(
+      [missing.code, missing.err],
+      [
+        1,
+        'tulle: there is no deployment "web" in namespace default: name its namespace with -n, or see `kubectl get deployments -A`\n',
+      ],
+    );
     for (const target of ['deploy', 'deploy/', 'deploy/a/b', 'deploy/..', 'secret/web', 'deploy/A']) {
       const outcome = await tulle(['dg', 'proxy-metrics', target, ...good]);
       assert.ok(outcome.code === 2 || target === 'deploy', target);

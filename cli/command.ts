@@ -11,6 +11,7 @@ export type Flag =
       readonly value: string;
       readonly default?: string;
       readonly choices?: readonly string[];
+      readonly words?: readonly string[]; // offered by a completion, beside which there are others
       readonly isName?: boolean; // the value is the name of a Kubernetes object: a DNS label
       readonly isRepeated?: boolean; // may be given several times
     };
@@ -36,6 +37,7 @@ export type Command = {
   readonly path: readonly string[]; // ['viz', 'stat']
   readonly aliases?: readonly string[]; // other names of the last part
   readonly args?: string; // shown in the usage line: `TYPE[/NAME]`
+  readonly words?: readonly string[]; // what an argument can be or, ending in /, begin with
   readonly summary: string;
   readonly details?: string;
   readonly flags: Flags;

@@ -1,4 +1,4 @@
-import type { ApiObject, Cluster } from './cluster.ts';
+import { ApiError, type ApiObject, type Cluster } from './cluster.ts';
 import { CommandError, UsageError } from './command.ts';
 
 export type Kind = {
@@ -6,6 +6,13 @@ export type Kind = {
   readonly short: readonly string[];
   readonly path: string;
   readonly isNamespaced: boolean;
+};
+
+export const NAMESPACE_KIND: Kind = {
+  name: 'namespace',
+  short: ['ns', 'namespaces'],
+  path: '/api/v1',
+  isNamespaced: false,
 };
 
 /** Workload kinds and their short names. Source: linkerd2 `pkg/k8s/k8s.go`. */
@@ -18,7 +25,7 @@ export const WORKLOAD_KINDS: readonly Kind[] = [
   { name: 'cronjob', short: ['cj', 'cronjobs'], path: '/apis/batch/v1', isNamespaced: true },
   { name: 'replicationcontroller', short: ['rc', 'replicationcontrollers'], path: '/api/v1', isNamespaced: true },
   { name: 'pod', short: ['po', 'pods'], path: '/api/v1', isNamespaced: true },
-  { name: 'namespace', short: ['ns', 'namespaces'], path: '/api/v1', isNamespaced: false },
+  NAMESPACE_KIND,
 ];
 
 /** What traffic can go to, but does not come from. */
@@ -32,6 +39,14 @@ export const SERVICE_KIND: Kind = {
 /** Every kind but namespaces, for views of them all. */
 export const ALL_KINDS: Kind = { name: 'all', short: [], path: '', isNamespaced: true };
 
+/** Kinds as arguments begin with them: `deployment`, or `deployment/` where a name must follow. */
+export function kindWords(kinds: readonly Kind[] = WORKLOAD_KINDS): {
+  readonly plain: readonly string[];
+  readonly named: readonly string[];
+} {
+  return { plain: kinds.map(({ name }) => name), named: kinds.map(({ name }) => `${name}/`) };
+}
+
 /** Source: RFC 1123 subdomain, which names of workloads are. */
 const OBJECT_NAME = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
 
@@ -42,6 +57,54 @@ export function kindOf(text: string, kinds: readonly Kind[] = WORKLOAD_KINDS): K
   if (found === undefined)
     throw new UsageError(`"${text}" is not a kind of workload: use one of ${kinds.map(({ name }) => name).join(', ')}`);
   return found;
+}
+
+const NAMESPACES_MAX = 5; // that are named in a hint
+
+/**
+ * One object, with the right to read its kind.
+ *
+ * @param namespace  where it is; of no meaning for a namespace
+ * @throws CommandError  when it is not there, saying where one of its name is
+ */
+export async function objectOf(cluster: Cluster, kind: Kind, name: string, namespace: string): Promise<ApiObject> {
+  if (!OBJECT_NAME.test(name))
+    throw new UsageError(`"${name}" cannot be the name of a ${kind.name}: use a-z, 0-9, dashes and dots`);
+  const scope = kind.isNamespaced ? `/namespaces/${namespace}` : '';
+  const object = await cluster.find(`${kind.path}${scope}/${kind.name}s/${name}`);
+  if (object !== undefined) return object;
+  if (!kind.isNamespaced)
+    throw new CommandError(`there is no ${kind.name} "${name}"`, `\`kubectl get ${kind.name}s\` lists them`);
+  throw new CommandError(
+    `there is no ${kind.name} "${name}" in namespace ${namespace}`,
+    await elsewhere(cluster, kind, name),
+  );
+}
+
+async function elsewhere(cluster: Cluster, kind: Kind, name: string): Promise<string> {
+  const path = `${kind.path}/${kind.name}s?fieldSelector=${encodeURIComponent(`metadata.name=${name}`)}`;
+  const found = await cluster.list(path).catch((error: unknown) => {
+    if (error instanceof ApiError) return []; // who may look into one namespace may not look into all
+    throw error;
+  });
+  const namespaces = found.flatMap(({ metadata }) => metadata.namespace ?? []).slice(0, NAMESPACES_MAX);
+  return namespaces.length === 0
+    ? `name its namespace with -n, or see \`kubectl get ${kind.name}s -A\``
+    : `there is one in ${namespaces.join(', ')}, which -n names`;
+}
+
+/**
+ * Refuses what does not exist, so that a mistyped name is not taken for something without traffic. Who may not read the kind is told
+ * nothing.
+ *
+ * @throws CommandError
+ */
+export async function refuseMissing(cluster: Cluster, kind: Kind, name: string, namespace: string): Promise<void> {
+  try {
+    await objectOf(cluster, kind, name, namespace);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.code === 403)) throw error;
+  }
 }
 
 /**
@@ -56,9 +119,12 @@ export async function podsOf(cluster: Cluster, namespace: string, target: string
     throw new UsageError(`"${target}": name the workload too, as in ${kind.name}/web`);
   if (rest.length > 0 || !OBJECT_NAME.test(name))
     throw new UsageError(`"${target}" is not a workload: write TYPE/NAME, as in ${kind.name}/web`);
-  if (kind.name === 'namespace') return cluster.list(`/api/v1/namespaces/${name}/pods`);
-  const object = await cluster.find(`${kind.path}/namespaces/${namespace}/${kind.name}s/${name}`);
-  if (object === undefined) throw new CommandError(`there is no ${kind.name} "${name}" in namespace ${namespace}`);
+  if (kind.name === 'namespace') {
+    const pods = await cluster.list(`/api/v1/namespaces/${name}/pods`);
+    if (pods.length === 0) await refuseMissing(cluster, kind, name, '');
+    return pods;
+  }
+  const object = await objectOf(cluster, kind, name, namespace);
   if (kind.name === 'pod') return [object];
   if (kind.name === 'cronjob')
     throw new UsageError(`the pods of ${target} belong to its Jobs: name one of those, as in job/${name}-28000000`);

@@ -283,6 +283,27 @@ describe('what viz shows of counted traffic', () => {
     assert.equal(ns?.responses, 7 * kinds.length);
   });
 
+  test('what does not exist is named, with exit code 1, by every view of it', () => {
+    for (const [command, message] of [
+      ['stat deploy/nope', 'there is no deployment "nope" in namespace town'],
+      ['stat deploy/nope -o json', 'there is no deployment "nope" in namespace town'],
+      ['stat deploy/server --to svc/nope', 'there is no service "nope" in namespace town'],
+      ['routes svc/nope', 'there is no service "nope" in namespace town'],
+      ['tap deploy/nope', 'there is no deployment "nope" in namespace town'],
+      ['tap deploy/server --to svc/nope', 'there is no service "nope" in namespace town'],
+      ['top deploy/nope --once', 'there is no deployment "nope" in namespace town'],
+      ['edges deploy --namespace nope', 'there is no namespace "nope"'],
+    ] as const) {
+      const { status, stdout, stderr } = mesh.tulle([
+        'viz',
+        ...command.split(' '),
+        ...(command.includes('--namespace') ? [] : ['-n', 'town']),
+      ]);
+      assert.deepEqual([status, stdout], [1, ''], command);
+      assert.ok(stderr.startsWith(`tulle: ${message}: `), stderr);
+    }
+  });
+
   test('top shows the busiest path without a failure', () => {
     const { status, stdout, stderr } = mesh.tulle([
       'viz',

@@ -1,14 +1,16 @@
 import { connect } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { formatTable } from '../../cli/table.ts';
-import { kindOf } from '../../cli/workloads.ts';
+import { kindOf, kindWords } from '../../cli/workloads.ts';
 import type { Edge } from '../metrics-api/edges.ts';
 import type { EdgesAnswer } from '../metrics-api/server.ts';
 import { askMetricsApi, namespaceOf, OUTPUT_FLAG, VIZ_FLAGS, windowMsOf } from './client.ts';
+import { refuseUnknown } from './target.ts';
 
 export const vizEdges: Command = {
   path: ['viz', 'edges'],
   args: 'TYPE',
+  words: kindWords().plain,
   summary: 'Show which workloads talk to each other, with which identities, and whether it is mutual TLS.',
   flags: {
     ...CLUSTER_FLAGS,
@@ -38,6 +40,7 @@ export const vizEdges: Command = {
         namespace,
         windowMs: String(windowMs),
       });
+      if (answer.edges.length === 0) await refuseUnknown(cluster, { kind, name: undefined }, namespace);
       for (const note of answer.notes) terminal.err(`tulle: ${note}\n`);
       const format = textFlag(flags, 'output');
       if (format === 'json') {

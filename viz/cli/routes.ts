@@ -1,17 +1,18 @@
 import { connect } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { formatTable, type Column } from '../../cli/table.ts';
-import { SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
+import { kindWords, SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
 import type { Golden } from '../metrics-api/golden.ts';
 import type { RouteRow } from '../metrics-api/routes.ts';
 import type { RoutesAnswer } from '../metrics-api/server.ts';
 import { askMetricsApi, namespaceOf, OUTPUT_FLAG, VIZ_FLAGS, windowMsOf } from './client.ts';
 import { latencyCells, latencyFields, orDash, percent, rate } from './cells.ts';
-import { PEER_FLAGS, peerQuery, readTarget } from './target.ts';
+import { PEER_FLAGS, peerQuery, readTarget, refuseUnknown } from './target.ts';
 
 export const vizRoutes: Command = {
   path: ['viz', 'routes'],
   args: 'TYPE[/NAME]',
+  words: kindWords([...WORKLOAD_KINDS, SERVICE_KIND]).plain,
   summary: 'Show success rate, requests and latency of each route of a Service.',
   details: [
     'Routes are those of ServiceProfiles, HTTPRoutes and GRPCRoutes; [DEFAULT] is what none of them took.',
@@ -34,13 +35,15 @@ export const vizRoutes: Command = {
     const cluster = await connect(flags);
     try {
       const namespace = kind.isNamespaced ? namespaceOf(flags, cluster) : undefined;
+      const peer = peerQuery(flags, kind, namespace);
       const answer = await askMetricsApi<RoutesAnswer>(cluster, flags, '/api/routes', {
         kind: kind.name,
         namespace,
         name,
         windowMs: String(windowMs),
-        ...peerQuery(flags, kind, namespace),
+        ...peer,
       });
+      if (answer.rows.length === 0) await refuseUnknown(cluster, { kind, name }, namespace, peer);
       for (const note of answer.notes) terminal.err(`tulle: ${note}\n`);
       const format = textFlag(flags, 'output');
       if (format === 'json') {

@@ -1,16 +1,17 @@
 import { connect } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../../cli/command.ts';
 import { formatTable, type Column } from '../../cli/table.ts';
-import { ALL_KINDS, SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
+import { ALL_KINDS, kindWords, SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
 import type { StatAnswer } from '../metrics-api/server.ts';
 import type { StatRow } from '../metrics-api/stat.ts';
 import { askMetricsApi, namespaceOf, OUTPUT_FLAG, VIZ_FLAGS, windowMsOf } from './client.ts';
 import { latencyCells, latencyFields, orDash, percent, rate } from './cells.ts';
-import { PEER_FLAGS, peerQuery, readTarget } from './target.ts';
+import { PEER_FLAGS, peerQuery, readTarget, refuseUnknown } from './target.ts';
 
 export const vizStat: Command = {
   path: ['viz', 'stat'],
   args: 'TYPE[/NAME]',
+  words: kindWords([...WORKLOAD_KINDS, SERVICE_KIND, ALL_KINDS]).plain,
   summary: 'Show success rate, requests, latency and connections of workloads.',
   details: [
     'Kinds: deployment, statefulset, daemonset, replicaset, job, cronjob, replicationcontroller, pod, namespace, service',
@@ -53,14 +54,18 @@ export const vizStat: Command = {
     const cluster = await connect(flags);
     try {
       const namespace = kind.isNamespaced ? namespaceOf(flags, cluster) : undefined;
+      const peer = peerQuery(flags, kind, namespace);
       const answer = await askMetricsApi<StatAnswer>(cluster, flags, '/api/stat', {
         kind: kind.name,
         namespace,
         name,
         windowMs: String(windowMs),
         selector: optionalText(flags, 'selector'),
-        ...peerQuery(flags, kind, namespace),
+        ...peer,
       });
+      if (answer.rows.length === 0) await refuseUnknown(cluster, { kind, name }, namespace, peer);
+      else if (answer.rows.every(({ responses = 0 }) => responses === 0))
+        await refuseUnknown(cluster, { kind, name: undefined }, namespace, peer);
       const isAny = flags['unmeshed'] === true || optionalText(flags, 'from') !== undefined;
       const rows = answer.rows.filter((row) => isAny || row.kind === SERVICE_KIND.name || row.meshedPods > 0);
       for (const note of answer.notes) terminal.err(`tulle: ${note}\n`);

@@ -10,13 +10,18 @@ import type { TapJson } from '../tap/event.ts';
 import type { TapBody } from '../tap/query.ts';
 import { hashNonce, TAP_GROUP, TAP_PATH } from '../tap/rights.ts';
 import { metricsApiPod, VIZ_FLAGS } from './client.ts';
-import { readTarget } from './target.ts';
+import { PEER_WORDS, readTarget, refuseUnknown } from './target.ts';
 
 /** What `tap` and `top` share. */
 export const TAP_FLAGS = {
   namespace: VIZ_FLAGS.namespace,
   'viz-namespace': VIZ_FLAGS['viz-namespace'],
-  to: { type: 'string', value: 'TYPE/NAME', help: 'only requests that the workload sends there' },
+  to: {
+    type: 'string',
+    value: 'TYPE/NAME',
+    words: PEER_WORDS.named,
+    help: 'only requests that the workload sends there',
+  },
   'to-namespace': {
     type: 'string',
     value: 'NS',
@@ -82,6 +87,9 @@ export type OpenTap = { readonly lines: IncomingMessage; readonly connection: Du
  */
 export async function openTap(cluster: Cluster, flags: FlagValues, query: TapQuestion): Promise<OpenTap> {
   const { namespace, pod } = await metricsApiPod(cluster, flags);
+  // A tap of what is sent to nothing would wait forever.
+  const { kind, name, to, toNamespace } = query;
+  await refuseUnknown(cluster, { kind: kindOf(kind), name }, query.namespace, { to, toNamespace });
   const nonce = randomBytes(32).toString('hex');
   const tapRequest = `tap-${randomBytes(8).toString('hex')}`;
   await cluster.request('POST', `${TAP_PATH}/namespaces/${encodeURIComponent(query.namespace)}/taprequests`, {

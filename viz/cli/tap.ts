@@ -1,11 +1,13 @@
 import { connect } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../../cli/command.ts';
+import { kindWords } from '../../cli/workloads.ts';
 import type { DurationJson, TapJson } from '../tap/event.ts';
 import { streamTap, TAP_FLAGS, tapQuery } from './tap-stream.ts';
 
 export const vizTap: Command = {
   path: ['viz', 'tap'],
   args: 'TYPE[/NAME]',
+  words: kindWords().plain,
   summary: 'Show requests of a workload while they happen.',
   details: [
     'Needs the right to create taprequests.tap.tulle.dev in the namespace of the workload.',

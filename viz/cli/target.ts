@@ -1,16 +1,28 @@
+import type { Cluster } from '../../cli/cluster.ts';
 import { optionalText, UsageError, type Flags, type FlagValues } from '../../cli/command.ts';
-import { kindOf, SERVICE_KIND, WORKLOAD_KINDS, type Kind } from '../../cli/workloads.ts';
+import {
+  kindOf,
+  kindWords,
+  NAMESPACE_KIND,
+  refuseMissing,
+  SERVICE_KIND,
+  WORKLOAD_KINDS,
+  type Kind,
+} from '../../cli/workloads.ts';
+
+/** Kinds that traffic can go to. */
+export const PEER_WORDS = kindWords([...WORKLOAD_KINDS, SERVICE_KIND]);
 
 /** The flags that name the other side of traffic. */
 export const PEER_FLAGS = {
-  to: { type: 'string', value: 'TYPE[/NAME]', help: 'only what is sent there' },
+  to: { type: 'string', value: 'TYPE[/NAME]', words: PEER_WORDS.plain, help: 'only what is sent there' },
   'to-namespace': {
     type: 'string',
     value: 'NS',
     isName: true,
     help: 'namespace of --to; alone: all that is sent there',
   },
-  from: { type: 'string', value: 'TYPE[/NAME]', help: 'only what comes from there' },
+  from: { type: 'string', value: 'TYPE[/NAME]', words: kindWords().plain, help: 'only what comes from there' },
   'from-namespace': {
     type: 'string',
     value: 'NS',
@@ -63,4 +75,29 @@ export function peerQuery(
     [side]: name === undefined || name === '' ? peer.name : `${peer.name}/${name}`,
     [`${side}Namespace`]: peer.isNamespaced ? (own ?? namespace) : undefined,
   };
+}
+
+/**
+ * Of a view that has nothing to show: whether all that was named exists.
+ *
+ * @param namespace  of the query; absent: all, or that of a kind without one
+ * @param peer       as `peerQuery` made it
+ * @throws CommandError  naming what does not
+ */
+export async function refuseUnknown(
+  cluster: Cluster,
+  { kind, name }: Target,
+  namespace: string | undefined,
+  peer: Readonly<Record<string, string | undefined>> = {},
+): Promise<void> {
+  if (namespace !== undefined) await refuseMissing(cluster, NAMESPACE_KIND, namespace, '');
+  if (name !== undefined) await refuseMissing(cluster, kind, name, namespace ?? '');
+  for (const side of ['to', 'from']) {
+    const own = peer[`${side}Namespace`];
+    if (own !== undefined) await refuseMissing(cluster, NAMESPACE_KIND, own, '');
+    const [type = '', peerName] = (peer[side] ?? '').split('/', 2);
+    const peerKind = [...WORKLOAD_KINDS, SERVICE_KIND].find((one) => one.name === type);
+    if (peerKind === undefined || peerName === undefined) continue;
+    if (own !== undefined || !peerKind.isNamespaced) await refuseMissing(cluster, peerKind, peerName, own ?? '');
+  }
 }

@@ -1,6 +1,7 @@
 import { connect } from '../../cli/cluster.ts';
 import { CLUSTER_FLAGS, optionalText, UsageError, type Command } from '../../cli/command.ts';
 import { formatTable } from '../../cli/table.ts';
+import { kindWords } from '../../cli/workloads.ts';
 import type { TapJson } from '../tap/event.ts';
 import { streamTap, TAP_FLAGS, tapQuery } from './tap-stream.ts';
 import { TopTable, type TopRow } from './top-table.ts';
@@ -14,6 +15,7 @@ const HOME = '\u001b[H\u001b[2J';
 export const vizTop: Command = {
   path: ['viz', 'top'],
   args: 'TYPE[/NAME]',
+  words: kindWords().plain,
   summary: 'Show the busiest paths of a workload, live, from its requests.',
   details:
     'On a terminal the screen is drawn anew until q or Ctrl-C; with --once, or elsewhere, one table after --duration.\nNeeds the same right as `tulle viz tap`.',
