@@ -80,7 +80,11 @@ describe('the command line', () => {
       [['inject'], /name a file, a folder or -/],
       [['inject', '-', '--opaque-ports', '99999'], /--opaque-ports: "99999" is not a port/],
       [['inject', '-', '--proxy-cpu-limit', 'lots'], /--proxy-cpu-limit: "lots" is not a quantity/],
-      [['inject', '-', '--default-inbound-policy', 'maybe'], /--default-inbound-policy: "maybe" is not one of/],
+      [
+        ['inject', '-', '--default-inbound-policy', 'maybe'],
+        /--default-inbound-policy is "maybe": use one of all-unauth/,
+      ],
+      [['inject', '-', '-n', 'shop'], /--namespace is for --manual/],
       [['install', '--default-inbound-policy', 'maybe'], /--default-inbound-policy is "maybe": use one of/],
       [['install', '--controller-replicas', 'many'], /--controller-replicas is "many": use a whole number/],
       [['install', '--controller-replicas', '0'], /--controller-replicas is 0: use a whole number/],

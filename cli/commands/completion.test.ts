@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { chmodSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { tulle } from '../testing.ts';
+import { Folder, tulle } from '../testing.ts';
 
 function has(program: string): boolean {
   return spawnSync(program, ['--version']).status === 0;
@@ -13,9 +14,12 @@ const script = async (shell: string): Promise<string> => (await tulle(['completi
 
 describe('the bash completion', skipUnless('bash'), () => {
   /** What bash offers for the last word. */
-  async function offers(...words: readonly string[]): Promise<readonly string[]> {
+  const offers = (...words: readonly string[]): Promise<readonly string[]> => offersWith('$PATH', ...words);
+
+  /** @param path  where programs are */
+  async function offersWith(path: string, ...words: readonly string[]): Promise<readonly string[]> {
     const quoted = ['tulle', ...words].map((word) => `'${word}'`).join(' ');
-    const program = `COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _tulle; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const program = `PATH="${path}"; COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _tulle; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { status, stdout, stderr } = spawnSync(
       'bash',
       ['--norc', '-eu', '-c', `${await script('bash')}\n${program}`],
@@ -65,8 +69,25 @@ describe('the bash completion', skipUnless('bash'), () => {
     assert.deepEqual(await offers('check', '--output', ''), ['json', 'short', 'table']);
     assert.deepEqual(await offers('check', '-o', 's'), ['short']);
     assert.deepEqual(await offers('completion', ''), ['--help', 'bash', 'fish', 'zsh']);
-    assert.deepEqual(await offers('viz', 'stat', '-n', ''), []);
+    assert.deepEqual(await offers('inject', '--default-inbound-policy', 'de'), ['deny']);
+    assert.deepEqual(await offers('diagnostics', 'decisions', '--code', 'unauth'), ['unauthorized']);
     assert.deepEqual(await offers('viz', '--namespace', 'shop', 'st'), ['stat']);
+  });
+
+  test('offers kinds of resources: with a slash where a name must follow', async () => {
+    assert.deepEqual(await offers('viz', 'stat', 'd'), ['daemonset', 'deployment']);
+    assert.deepEqual(await offers('viz', 'stat', 's'), ['service', 'statefulset']);
+    assert.deepEqual(await offers('authz', 'd'), ['daemonset/', 'deployment/']);
+    assert.deepEqual(await offers('viz', 'stat', 'deployment', '--to', 'se'), ['service']);
+    assert.deepEqual(await offers('routes', 'explain', 's'), ['svc/']);
+  });
+
+  test('offers the namespaces of the cluster, and none where kubectl does not know them', async () => {
+    using folder = new Folder();
+    chmodSync(folder.write('kubectl', '#!/bin/sh\necho namespace/shop\necho namespace/bank\n'), 0o755);
+    assert.deepEqual(await offersWith(`${folder.path}:$PATH`, 'viz', 'stat', '-n', ''), ['shop', 'bank']);
+    assert.deepEqual(await offersWith(`${folder.path}:$PATH`, 'authz', '--namespace', 's'), ['shop']);
+    assert.deepEqual(await offersWith('', 'viz', 'stat', '-n', ''), []);
   });
 });
 

@@ -1,9 +1,10 @@
 import { DurationError, parseDurationMs } from '#runtime/duration.ts';
+import { PROXY_ERROR_STATUS } from '../../proxy/errors.ts';
 import { connect } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, UsageError, type Command } from '../command.ts';
 import { adminPort, askPod } from '../pod-http.ts';
 import { formatTable } from '../table.ts';
-import { podsOf } from '../workloads.ts';
+import { kindWords, podsOf } from '../workloads.ts';
 
 const CODE = /^[a-z0-9-]{1,64}$/;
 const LIMIT_MAX = 1_000;
@@ -29,6 +30,7 @@ type Decision = {
 export const decisions: Command = {
   path: ['diagnostics', 'decisions'],
   args: 'TYPE/NAME',
+  words: kindWords().named,
   summary: 'Show why proxies of a workload failed or denied requests and connections.',
   details: [
     'Each proxy keeps its last 1000 failures and denials, with the objects that decided and the endpoints that were tried.',
@@ -37,7 +39,12 @@ export const decisions: Command = {
   flags: {
     ...CLUSTER_FLAGS,
     namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the workload' },
-    code: { type: 'string', value: 'CODE', help: 'only failures of this kind, such as unauthorized or no-endpoint' },
+    code: {
+      type: 'string',
+      value: 'CODE',
+      words: [...Object.keys(PROXY_ERROR_STATUS), 'injected'],
+      help: 'only failures of this kind, such as unauthorized or no-endpoint',
+    },
     since: { type: 'string', value: 'DURATION', help: 'only later ones, such as 10m' },
     limit: { type: 'string', value: 'N', default: '100', help: `the last ones of each pod, at most ${LIMIT_MAX}` },
     output: {

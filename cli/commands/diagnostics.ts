@@ -1,11 +1,12 @@
 import { connect } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, optionalText, UsageError, type Command } from '../command.ts';
 import { adminPort, fetchThrough } from '../pod-http.ts';
-import { podsOf } from '../workloads.ts';
+import { kindWords, podsOf } from '../workloads.ts';
 
 export const proxyMetrics: Command = {
   path: ['diagnostics', 'proxy-metrics'],
   args: 'TYPE/NAME',
+  words: kindWords().named,
   summary: 'Print the metrics of the proxies of a workload.',
   flags: {
     ...CLUSTER_FLAGS,

@@ -1,5 +1,5 @@
 import { TRUST_ROOTS_CONFIG_MAP } from '#config/names.ts';
-import { defaultValues } from '#config/values.ts';
+import { DEFAULT_INBOUND_POLICIES, defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { asObject } from '#k8s/json.ts';
 import { proxySettings } from '../../injector/annotations.ts';
@@ -47,7 +47,15 @@ export const inject: Command = {
     'injector when they start; inject them again after an upgrade, and before the trust anchors end.',
   flags: {
     ...Object.fromEntries(
-      Object.entries(ANNOTATION_FLAGS).map(([name, help]) => [name, { type: 'string' as const, value: 'VALUE', help }]),
+      Object.entries(ANNOTATION_FLAGS).map(([name, help]) => [
+        name,
+        {
+          type: 'string' as const,
+          value: 'VALUE',
+          help,
+          ...(name === 'default-inbound-policy' && { choices: DEFAULT_INBOUND_POLICIES }),
+        },
+      ]),
     ),
     ...CLUSTER_FLAGS,
     manual: { type: 'boolean', help: 'add the proxy itself' },
@@ -69,6 +77,10 @@ export const inject: Command = {
     const annotations = requestedAnnotations(flags);
     const isManual = flags['manual'] === true;
     if (isManual && flags['disable'] === true) throw new UsageError('--manual and --disable exclude each other');
+    if (!isManual && flags['namespace'] !== undefined)
+      throw new UsageError(
+        '--namespace is for --manual, where the namespace decides what the proxy gets: the annotation is the same everywhere. Leave it out here, and give it to `kubectl apply`',
+      );
     const decide = isManual ? await sidecarMaker(flags) : undefined;
     return transform('inject', args, terminal, (name, text) => injectYaml(name, text, annotations, decide));
   },

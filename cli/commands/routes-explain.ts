@@ -24,6 +24,7 @@ import { contextOf } from './analyze.ts';
 export const routesExplain: Command = {
   path: ['routes', 'explain'],
   args: 'svc/NAME[:PORT]|IP:PORT',
+  words: ['svc/'],
   summary: 'Say which object decides where requests to a Service or an address go, and what is ignored and why.',
   details:
     'Objects are read from the cluster, and a request that is described by --method, --path, --header and --authority, or a connection that\n' +
