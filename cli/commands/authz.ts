@@ -1,4 +1,5 @@
 import type { Client } from '#model/authorization.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
 import { evaluateInbound, type InboundVerdict } from '#model/evaluate.ts';
 import type { RequestHead } from '#model/match.ts';
 import { routeGrants, type InboundServer } from '#model/inbound.ts';
@@ -11,33 +12,51 @@ import { readServer } from '../../control-plane/dialects/linkerd-policy.ts';
 import { listKind } from '../../control-plane/findings/reader.ts';
 import { PolicyStore } from '../../control-plane/policy/policy-store.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
-import { connect } from '../cluster.ts';
-import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, UsageError, type Command } from '../command.ts';
+import { connect, type Cluster } from '../cluster.ts';
+import {
+  CLUSTER_FLAGS,
+  CommandError,
+  optionalText,
+  textFlag,
+  UsageError,
+  type Command,
+  type Terminal,
+} from '../command.ts';
+import { describeClient, describedClient, parseAccount, type Account } from '../diagnostics/described-client.ts';
 import { describedRequest, isRequestDescribed, REQUEST_FLAGS } from '../diagnostics/described-request.ts';
-import { describeClients, describeDecider } from '../diagnostics/describe.ts';
+import { describeClientLimits, describeClients, describeDecider, describeRateLimit } from '../diagnostics/describe.ts';
 import { DestinationProcess } from '../diagnostics/destination-client.ts';
 import { installedValues } from '../installed-values.ts';
 import { formatTable } from '../table.ts';
-import { podsOf } from '../workloads.ts';
+import { kindWords, podsOf } from '../workloads.ts';
 
 const PORTS_MAX = 64; // of one pod
-const ACCOUNT = /^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$/;
 
 type PortPolicy = { readonly port: number; readonly server: InboundServer };
 
 export const authz: Command = {
   path: ['authz'],
   args: 'TYPE/NAME',
+  words: kindWords().named,
   summary: 'Say who may talk to a workload, and which object lets them in.',
   details:
-    'The running control plane is asked for the policy of each port: container ports, and ports that Servers name. With --as the\n' +
+    'The running control plane is asked for the policy of each port: container ports, and ports that Servers name; who is let\n' +
+    'in, and how many requests per second a HTTPLocalRateLimitPolicy leaves them. With --as the\n' +
     'verdict about one client is printed instead, by the code with which the proxy decides: about a request that --method, --path,\n' +
     '--header and --authority describe, GET / if none of them is there, or about a connection where no requests are seen.',
   flags: {
     ...CLUSTER_FLAGS,
     namespace: { type: 'string', short: 'n', value: 'NS', isName: true, help: 'namespace of the workload' },
-    as: { type: 'string', value: 'ACCOUNT[.NS]', help: 'service account of a client, or "unmeshed"' },
-    address: { type: 'string', value: 'IP', help: 'with --as: where the client is (default: in a pod of the cluster)' },
+    as: {
+      type: 'string',
+      value: 'ACCOUNT[.NS]',
+      help: 'service account of a client (or its whole identity), or "unmeshed"',
+    },
+    address: {
+      type: 'string',
+      value: 'IP',
+      help: 'with --as: where the client is (default: where a pod with the account is)',
+    },
     ...REQUEST_FLAGS,
     output: {
       type: 'string',
@@ -60,8 +79,6 @@ export const authz: Command = {
       throw new UsageError('name one workload as TYPE/NAME, for example deploy/web');
     const account = optionalText(flags, 'as');
     const address = optionalText(flags, 'address');
-    if (account !== undefined && !ACCOUNT.test(account))
-      throw new UsageError(`--as is "${account}": write ACCOUNT.NAMESPACE or unmeshed`);
     if (address !== undefined && (account === undefined || parseAddress(address) === undefined))
       throw new UsageError(`--address is "${address}": give an IP address, beside --as`);
     if (account === undefined && isRequestDescribed(flags))
@@ -71,6 +88,8 @@ export const authz: Command = {
     try {
       const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
       const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
+      const suffix = identitySuffix(values);
+      const asked = account === undefined ? undefined : parseAccount(account, namespace, suffix);
       const pods = (await podsOf(cluster, namespace, target)).flatMap((object) => PODS.parse(object) ?? []);
       const pod = pods.find(({ isFinished }) => !isFinished);
       if (pod === undefined) throw new CommandError(`${target} in namespace ${namespace} has no pods`);
@@ -95,16 +114,19 @@ export const authz: Command = {
         })),
       );
       const format = textFlag(flags, 'output');
-      if (account === undefined)
-        terminal.out(format === 'json' ? json(policies.flatMap(rowsOf)) : accessTable(policies, format === 'wide'));
-      else {
-        const client = clientOf(account, namespace, identitySuffix(values), address ?? pod.ips[0] ?? '10.0.0.1');
+      if (account === undefined) {
+        const rows = policies.flatMap(rowsOf);
+        terminal.out(format === 'json' ? json(rows) : `${accessTable(rows, format === 'wide')}${limitTable(policies)}`);
+      } else {
+        const described = await describedClient(cluster, asked, suffix, address, pod);
+        const { client, pod: from } = described;
+        if (asked !== undefined && described.isAssumed) await warnOfUnknown(cluster, asked, terminal);
         const request = describedRequest(flags, `${target.split('/').at(-1) ?? ''}.${namespace}`);
         const verdicts = policies.map(({ port, server }) => ({ port, verdict: verdictOf(server, client, request) }));
         terminal.out(
           format === 'json'
-            ? json(verdicts.map(({ port, verdict }) => ({ port, ...verdict })))
-            : verdictTable(verdicts),
+            ? json(verdicts.map(({ port, verdict }) => ({ port, client: { ...client, pod: from }, ...verdict })))
+            : `${describeClient(described)}\n${verdictTable(verdicts)}`,
         );
       }
       return 0;
@@ -123,10 +145,15 @@ function portsOf(pod: Pod, named: readonly number[]): readonly number[] {
   return [...new Set([...own, ...named])].toSorted((a, b) => a - b).slice(0, PORTS_MAX);
 }
 
-function clientOf(account: string, namespace: string, suffix: string, address: string): Client {
-  if (account === 'unmeshed') return { address, tls: { kind: 'none' } };
-  const [name = '', own = namespace] = account.split('.');
-  return { address, tls: { kind: 'mesh', identity: `${name}.${own}.${suffix}` } };
+/** A mistyped account is denied like a stranger: it must not look like one. */
+async function warnOfUnknown(cluster: Cluster, { name, namespace }: Account, terminal: Terminal): Promise<void> {
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`;
+  const isThere = await cluster.find(path).then(
+    (found) => found !== undefined,
+    () => true, // who may not look is told nothing
+  );
+  if (!isThere)
+    terminal.err(`there is no service account "${name}" in namespace ${namespace}: nobody has this identity\n`);
 }
 
 /** Of a request, or of a connection where no requests are seen. */
@@ -141,7 +168,12 @@ type Row = {
   readonly authorizationPolicy: string;
   readonly serverAuthorization: string;
   readonly clients: string;
+  readonly rateLimit?: RateLimit; // of the port
 };
+
+function limitOf({ protocol }: InboundServer): RateLimit | undefined {
+  return 'rateLimit' in protocol ? protocol.rateLimit : undefined;
+}
 
 function rowsOf({ port, server }: PortPolicy): readonly Row[] {
   const grants = [
@@ -151,7 +183,8 @@ function rowsOf({ port, server }: PortPolicy): readonly Row[] {
     })),
     ...server.authorizations.map((one) => ({ route: '*', one })),
   ];
-  const common = { port, server: shortName(server.ref) };
+  const rateLimit = limitOf(server);
+  const common = { port, server: shortName(server.ref), ...(rateLimit && { rateLimit }) };
   if (grants.length === 0)
     return [{ ...common, route: '*', authorizationPolicy: '', serverAuthorization: '', clients: 'nobody' }];
   return grants.map(({ route, one }) => {
@@ -171,7 +204,7 @@ function shortName(ref: ResourceRef): string {
   return ref.type === 'default' ? `default:${ref.name}` : ref.name;
 }
 
-function accessTable(policies: readonly PortPolicy[], isWide: boolean): string {
+function accessTable(access: readonly Row[], isWide: boolean): string {
   const titles = [
     'ROUTE',
     'SERVER',
@@ -179,15 +212,13 @@ function accessTable(policies: readonly PortPolicy[], isWide: boolean): string {
     'SERVER_AUTHORIZATION',
     ...(isWide ? ['PORT', 'CLIENTS'] : []),
   ];
-  const rows = policies
-    .flatMap(rowsOf)
-    .map(({ port, route, server, authorizationPolicy, serverAuthorization, clients }) => [
-      route,
-      server,
-      authorizationPolicy,
-      serverAuthorization,
-      ...(isWide ? [String(port), clients] : []),
-    ]);
+  const rows = access.map(({ port, route, server, authorizationPolicy, serverAuthorization, clients }) => [
+    route,
+    server,
+    authorizationPolicy,
+    serverAuthorization,
+    ...(isWide ? [String(port), clients] : []),
+  ]);
   const unique = [...new Map(rows.map((row) => [row.join('\0'), row])).values()];
   return unique.length === 0
     ? 'The pods have no container ports, and no Server names one.\n'
@@ -197,15 +228,28 @@ function accessTable(policies: readonly PortPolicy[], isWide: boolean): string {
       );
 }
 
+/** How much those who are let in may ask for, after an empty line; nothing where nothing limits it. */
+function limitTable(policies: readonly PortPolicy[]): string {
+  const rows = policies.flatMap(({ port, server }) => {
+    const limit = limitOf(server);
+    return limit === undefined ? [] : [[String(port), formatResourceRef(limit.ref), describeRateLimit(limit)]];
+  });
+  const titles = ['PORT', 'RATE_LIMIT_POLICY', 'REQUESTS_PER_SECOND'].map((title) => ({ title }));
+  return rows.length === 0 ? '' : `\n${formatTable(titles, rows)}`;
+}
+
 function verdictTable(verdicts: readonly { readonly port: number; readonly verdict: InboundVerdict }[]): string {
+  const isLimited = verdicts.some(({ verdict }) => verdict.rateLimit !== undefined);
   const rows = verdicts.map(({ port, verdict }) => [
     String(port),
     verdict.isAllowed ? (verdict.isAudited ? 'allowed, audited' : 'allowed') : 'denied',
     describeDecider(verdict.decider),
+    ...(isLimited ? [describeClientLimits(verdict.rateLimit)] : []),
     verdict.reason,
   ]);
+  const titles = ['PORT', 'VERDICT', 'DECIDED BY', ...(isLimited ? ['REQUESTS PER SECOND'] : []), 'REASON'];
   return formatTable(
-    ['PORT', 'VERDICT', 'DECIDED BY', 'REASON'].map((title) => ({ title })),
+    titles.map((title) => ({ title })),
     rows,
   );
 }

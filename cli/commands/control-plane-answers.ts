@@ -10,13 +10,13 @@ import {
   textFlag,
   UsageError,
   type Command,
-  type FlagValues,
+  type Invocation,
 } from '../command.ts';
 import { DestinationProcess, type Asker } from '../diagnostics/destination-client.ts';
 import { inboundTables, outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
 import { formatTable } from '../table.ts';
-import { podsOf } from '../workloads.ts';
+import { kindWords, podsOf, SERVICE_KIND, WORKLOAD_KINDS } from '../workloads.ts';
 
 const FLAGS = {
   ...CLUSTER_FLAGS,
@@ -42,8 +42,8 @@ const FLAGS = {
   },
 } as const;
 
-/** What an answer is printed as. */
-type Printed = { readonly table: string; readonly json: unknown };
+/** What an answer is printed as; problems are what could not be answered beside it. */
+type Printed = { readonly table: string; readonly json: unknown; readonly problems?: readonly string[] };
 
 type Question = {
   readonly cluster: Cluster;
@@ -53,16 +53,26 @@ type Question = {
   readonly asker: Asker;
 };
 
-/** Asks the running control plane, and prints the answer. */
-async function ask(flags: FlagValues, question: (with_: Question) => Promise<Printed>): Promise<string> {
+/**
+ * Asks the running control plane, and prints the answer.
+ *
+ * @returns the exit code
+ */
+async function ask(
+  { flags, terminal }: Pick<Invocation, 'flags' | 'terminal'>,
+  question: (with_: Question) => Promise<Printed>,
+): Promise<number> {
   const cluster = await connect(flags);
   try {
     const namespace = optionalText(flags, 'namespace') ?? cluster.defaultNamespace;
     const asker = askerOf(optionalText(flags, 'token') ?? `${namespace}:diagnostics`);
     const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
     using process = await DestinationProcess.connect(cluster, values);
-    const { table, json } = await question({ cluster, process, namespace, clusterDomain: values.clusterDomain, asker });
-    return flags['output'] === 'json' ? `${JSON.stringify(json, undefined, 2)}\n` : table;
+    const asked = { cluster, process, namespace, clusterDomain: values.clusterDomain, asker };
+    const { table, json, problems = [] } = await question(asked);
+    terminal.out(flags['output'] === 'json' ? `${JSON.stringify(json, undefined, 2)}\n` : table);
+    for (const problem of problems) terminal.err(`tulle: ${problem}\n`);
+    return problems.length === 0 ? 0 : 1;
   } finally {
     cluster.close();
   }
@@ -75,11 +85,12 @@ function askerOf(text: string): Asker {
   return { namespace, pod };
 }
 
-function authorityOf(text: string, isPortNeeded: boolean): string {
-  if (parseHostPort(text) === undefined || (isPortNeeded && !/:\d+$/.test(text))) {
-    throw new UsageError(`"${text}" is not an authority: write NAME:PORT, as in web.shop.svc.cluster.local:80`);
-  }
-  return text;
+function hasPort(authority: string): boolean {
+  return parseHostPort(authority) !== undefined && /:\d+$/.test(authority);
+}
+
+function noAuthority(text: string): UsageError {
+  return new UsageError(`"${text}" is not an authority: write NAME:PORT, as in web.shop.svc.cluster.local:80`);
 }
 
 function portOf(text: string | undefined): number {
@@ -91,6 +102,7 @@ function portOf(text: string | undefined): number {
 export const diagnosticsPolicy: Command = {
   path: ['diagnostics', 'policy'],
   args: 'TYPE/NAME|IP PORT',
+  words: kindWords([...WORKLOAD_KINDS, SERVICE_KIND]).named,
   summary:
     'Print the policy that the control plane gives to proxies: of a port of a pod, of a Service, or of an address.',
   details:
@@ -112,23 +124,20 @@ export const diagnosticsPolicy: Command = {
     const address = parseAddress(target);
     const [type = '', name = ''] = target.split('/');
     const isService = ['svc', 'service', 'services'].includes(type.toLowerCase());
-    terminal.out(
-      await ask(flags, async ({ cluster, process, namespace, clusterDomain, asker }) => {
-        if (address !== undefined) {
-          const policy = await process.outboundOfAddress(address, port, asker);
-          return { table: outboundTables(policy), json: policy };
-        }
-        if (isService) {
-          const policy = await process.outbound(`${name}.${namespace}.svc.${clusterDomain}:${port}`, asker);
-          return { table: outboundTables(policy), json: policy };
-        }
-        const [pod] = await podsOf(cluster, namespace, target);
-        if (pod === undefined) throw new CommandError(`${target} in namespace ${namespace} has no pods`);
-        const server = await process.inbound(namespace, pod.metadata.name, port);
-        return { table: inboundTables(server), json: server };
-      }),
-    );
-    return 0;
+    return ask({ flags, terminal }, async ({ cluster, process, namespace, clusterDomain, asker }) => {
+      if (address !== undefined) {
+        const policy = await process.outboundOfAddress(address, port, asker);
+        return { table: outboundTables(policy), json: policy };
+      }
+      if (isService) {
+        const policy = await process.outbound(`${name}.${namespace}.svc.${clusterDomain}:${port}`, asker);
+        return { table: outboundTables(policy), json: policy };
+      }
+      const [pod] = await podsOf(cluster, namespace, target);
+      if (pod === undefined) throw new CommandError(`${target} in namespace ${namespace} has no pods`);
+      const server = await process.inbound(namespace, pod.metadata.name, port);
+      return { table: inboundTables(server), json: server };
+    });
   },
 };
 
@@ -145,39 +154,67 @@ export const diagnosticsEndpoints: Command = {
   run: async ({ flags, args, terminal }) => {
     if (args.length === 0)
       throw new UsageError('name one authority or more, for example web.shop.svc.cluster.local:80');
-    const authorities = args.map((text) => authorityOf(text, true));
-    terminal.out(
-      await ask(flags, async ({ process, asker }) => {
-        const found = await Promise.all(
-          authorities.map(async (authority) => {
-            const update = await process.endpoints(authority, asker);
-            if (update?.kind !== 'add') return [];
-            const service = authority.split('.', 2).join('.');
-            return update.endpoints.map(({ address, port, weight, labels, protocolHint }) => {
-              const {
-                namespace = update.labels['namespace'] ?? '',
-                external_workload: external = '',
-                pod = external,
-              } = labels;
-              return { namespace, ip: address, port, pod, service, weight, http2: protocolHint === 'h2', labels };
-            });
-          }),
-        );
-        const endpoints = found.flat();
-        const titles = ['NAMESPACE', 'IP', 'PORT', 'POD', 'SERVICE'].map((title) => ({ title }));
-        const rows = endpoints.map(({ namespace, ip, port, pod, service }) => [
-          namespace,
-          ip,
-          String(port),
-          pod,
-          service,
-        ]);
-        return { table: rows.length === 0 ? 'No endpoints found.\n' : formatTable(titles, rows), json: endpoints };
-      }),
-    );
-    return 0;
+    const [first = ''] = args;
+    if (!args.some(hasPort)) throw noAuthority(first);
+    return ask({ flags, terminal }, async ({ process, asker }) => {
+      const answers = await Promise.all(args.map((authority) => endpointsOf(process, authority, asker)));
+      const endpoints = answers.flatMap((answer) => ('endpoints' in answer ? answer.endpoints : []));
+      const problems = answers.flatMap((answer) => ('problem' in answer ? [answer.problem] : []));
+      const titles = ['NAMESPACE', 'IP', 'PORT', 'POD', 'SERVICE'].map((title) => ({ title }));
+      const rows = endpoints.map(({ namespace, ip, port, pod, service }) => [
+        namespace,
+        ip,
+        String(port),
+        pod,
+        service,
+      ]);
+      const isEmpty = rows.length === 0 && problems.length === 0;
+      const table = isEmpty ? 'No endpoints found.\n' : rows.length === 0 ? '' : formatTable(titles, rows);
+      return { table, json: endpoints, problems };
+    });
   },
 };
+
+type ShownEndpoint = {
+  readonly namespace: string;
+  readonly ip: string;
+  readonly port: number;
+  readonly pod: string;
+  readonly service: string;
+  readonly weight: number;
+  readonly http2: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+};
+
+/** Of one authority; what is wrong with it does not hide the others. */
+async function endpointsOf(
+  process: DestinationProcess,
+  authority: string,
+  asker: Asker,
+): Promise<{ readonly endpoints: readonly ShownEndpoint[] } | { readonly problem: string }> {
+  if (!hasPort(authority)) return { problem: noAuthority(authority).message };
+  let update;
+  try {
+    update = await process.endpoints(authority, asker);
+  } catch (error) {
+    if (error instanceof CommandError) return { problem: error.message };
+    throw error;
+  }
+  const [name = '', namespace = ''] = authority.split('.', 2);
+  if (update?.kind === 'none' && !update.exists)
+    return {
+      problem: `${authority}: there is no Service "${name}" in namespace ${namespace} (\`kubectl -n ${namespace} get services\`)`,
+    };
+  if (update?.kind !== 'add') return { endpoints: [] };
+  const { endpoints, labels: common } = update;
+  return {
+    endpoints: endpoints.map(({ address, port, weight, labels, protocolHint }) => {
+      const { namespace: own = common['namespace'] ?? '', external_workload: external = '', pod = external } = labels;
+      const service = `${name}.${namespace}`;
+      return { namespace: own, ip: address, port, pod, service, weight, http2: protocolHint === 'h2', labels };
+    }),
+  };
+}
 
 export const diagnosticsProfile: Command = {
   path: ['diagnostics', 'profile'],
@@ -192,29 +229,26 @@ export const diagnosticsProfile: Command = {
     const [text, extra] = args;
     if (text === undefined || extra !== undefined)
       throw new UsageError('name one authority, for example web.shop.svc.cluster.local:80');
-    const authority = authorityOf(text, true);
-    terminal.out(
-      await ask(flags, async ({ process, asker }) => {
-        const profile = await process.profile(authority, asker);
-        const { fullyQualifiedName, isOpaque, ref, endpoint, routes = [], targets = [] } = profile;
-        const lines = [
-          `Service:   ${fullyQualifiedName ?? 'none'}`,
-          `Opaque:    ${isOpaque}`,
-          ...(ref === undefined ? [] : [`Decider:   ${formatResourceRef(ref)}`]),
-          ...(endpoint === undefined
-            ? []
-            : [
-                `Endpoint:  ${formatSocketAddress(endpoint.address, endpoint.port)} ${endpoint.identity?.name ?? 'without mesh TLS'}`,
-              ]),
-        ];
-        const targetTable = formatTable(
-          [{ title: 'TARGET' }, { title: 'WEIGHT' }],
-          targets.map((target) => [target.authority, String(target.weight)]),
-        );
-        const table = `${lines.join('\n')}\n${profileRoutesTable(routes)}${targets.length === 0 ? '' : `\n${targetTable}`}`;
-        return { table, json: profile };
-      }),
-    );
-    return 0;
+    if (!hasPort(text)) throw noAuthority(text);
+    return ask({ flags, terminal }, async ({ process, asker }) => {
+      const profile = await process.profile(text, asker);
+      const { fullyQualifiedName, isOpaque, ref, endpoint, routes = [], targets = [] } = profile;
+      const lines = [
+        `Service:   ${fullyQualifiedName ?? 'none'}`,
+        `Opaque:    ${isOpaque}`,
+        ...(ref === undefined ? [] : [`Decider:   ${formatResourceRef(ref)}`]),
+        ...(endpoint === undefined
+          ? []
+          : [
+              `Endpoint:  ${formatSocketAddress(endpoint.address, endpoint.port)} ${endpoint.identity?.name ?? 'without mesh TLS'}`,
+            ]),
+      ];
+      const targetTable = formatTable(
+        [{ title: 'TARGET' }, { title: 'WEIGHT' }],
+        targets.map((target) => [target.authority, String(target.weight)]),
+      );
+      const table = `${lines.join('\n')}\n${profileRoutesTable(routes)}${targets.length === 0 ? '' : `\n${targetTable}`}`;
+      return { table, json: profile };
+    });
   },
 };

@@ -1,8 +1,9 @@
 import { formatNetwork } from '#model/address.ts';
 import type { Authentication, Authorization } from '#model/authorization.ts';
-import type { Decider, Share } from '#model/evaluate.ts';
-import type { GrpcMatch, HostMatch, HttpMatch } from '#model/match.ts';
+import type { Decider, InboundVerdict, Share } from '#model/evaluate.ts';
+import type { GrpcMatch, HostMatch, HttpMatch, PathMatch } from '#model/match.ts';
 import type { RequestCondition } from '#model/profile-route.ts';
+import type { RateLimit } from '#model/rate-limit.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from '#model/retry.ts';
 import type { Timeouts } from '#model/timeouts.ts';
@@ -16,17 +17,23 @@ export function describeDecider({ ref, rule, target }: Decider): string {
 export function describeHttpMatch({ method, path, headers, queryParams }: HttpMatch): string {
   const parts = [
     method ?? '',
-    path === undefined
-      ? ''
-      : path.kind === 'exact'
-        ? `=${path.value}`
-        : path.kind === 'prefix'
-          ? `${path.value}*`
-          : `~${path.pattern}`,
+    path === undefined ? '' : describePath(path),
     ...headers.map(({ name, value }) => `${name}:${valueOf(value)}`),
     ...queryParams.map(({ name, value }) => `?${name}=${valueOf(value)}`),
   ].filter((part) => part !== '');
   return parts.length === 0 ? 'any' : parts.join(' ');
+}
+
+/** `=/a`, `/a[/*]` for what is `/a` or below it, `~/a.*`: a prefix is of whole elements, so `/a*` would say too much. */
+function describePath(path: PathMatch): string {
+  switch (path.kind) {
+    case 'exact':
+      return `=${path.value}`;
+    case 'prefix':
+      return path.value.endsWith('/') ? `${path.value}*` : `${path.value}[/*]`;
+    case 'regex':
+      return `~${path.pattern}`;
+  }
 }
 
 export function describeGrpcMatch({ service = '*', method = '*', headers }: GrpcMatch): string {
@@ -102,4 +109,27 @@ function describeAuthentication(authentication: Authentication): string {
       return [...authentication.names, ...suffixes].join(', ') || 'nobody';
     }
   }
+}
+
+/** `1000 of all clients together, 1 of each client, 10 of a.shop…, any number of b.shop…`: requests per second. */
+export function describeRateLimit({ total, identity, overrides }: RateLimit): string {
+  return [
+    ...(total === undefined ? [] : [`${total} of all clients together`]),
+    ...(identity === undefined ? [] : [`${identity} of each client`]),
+    ...overrides.map(
+      ({ requestsPerSecond, identities }) =>
+        `${requestsPerSecond === 0 ? 'any number' : requestsPerSecond} of ${identities.join(' and of ')}`,
+    ),
+  ].join(', ');
+}
+
+/** The same for one client. @param limit  absent: nothing limits */
+export function describeClientLimits(limit: InboundVerdict['rateLimit']): string {
+  if (limit === undefined) return '-';
+  const { total, client } = limit.limits;
+  const parts = [
+    ...(client === undefined ? [] : [`${client} of this client`]),
+    ...(total === undefined ? [] : [`${total} of all clients together`]),
+  ];
+  return `${parts.join(', ') || 'any number'} (${formatResourceRef(limit.ref)})`;
 }

@@ -12,6 +12,7 @@ import {
   describeGrpcMatch,
   describeHosts,
   describeHttpMatch,
+  describeRateLimit,
   describeRetry,
   describeShares,
   describeTimeouts,
@@ -32,7 +33,9 @@ export function inboundTables({ ref, protocol, authorizations }: InboundServer):
   return [
     `Server:    ${formatResourceRef(ref)}\n`,
     `Protocol:  ${protocol.kind}\n`,
-    ...(limit === undefined ? [] : [`Limit:     ${formatResourceRef(limit.ref)}\n`]),
+    ...(limit === undefined
+      ? []
+      : [`Limit:     ${describeRateLimit(limit)} per second (${formatResourceRef(limit.ref)})\n`]),
     '\n',
     rows.length === 0
       ? 'No authorizations: nobody gets in.\n'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Mesh, namespaceYaml, serviceYaml } from '../harness/mesh.ts';
+import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
 import { until } from '../harness/until.ts';
 
 const POLICIES = `
@@ -41,6 +41,17 @@ spec:
   parentRefs: [{ group: policy.linkerd.io, kind: Server, name: web-http }]
   hostnames: [web.test]
   rules: [{ matches: [{ path: { value: /api }, method: GET, headers: [{ name: X-User, value: anna }] }] }]
+`;
+
+const LIMIT = `
+apiVersion: policy.linkerd.io/v1alpha1
+kind: HTTPLocalRateLimitPolicy
+metadata: { name: slowly, namespace: shop }
+spec:
+  targetRef: { group: policy.linkerd.io, kind: Server, name: web-http }
+  total: { requestsPerSecond: 100 }
+  identity: { requestsPerSecond: 10 }
+  overrides: [{ requestsPerSecond: 20, clientRefs: [{ kind: ServiceAccount, name: client }] }]
 `;
 
 describe('what a mesh says about itself', () => {
@@ -87,9 +98,37 @@ describe('what a mesh says about itself', () => {
       'http2',
       'labels',
     ]);
-    const none = mesh.tulle(['diagnostics', 'endpoints', 'gone.shop.svc.cluster.local:80']);
-    assert.match(`${none.stdout}${none.stderr}`, /No endpoints found|not found/);
     assert.equal(mesh.tulle(['diagnostics', 'endpoints', 'web']).status, 2);
+  });
+
+  test('diagnostics endpoints: an authority that is wrong does not hide the others', () => {
+    const ask = (...names: readonly string[]): ReturnType<typeof mesh.tulle> =>
+      mesh.tulle(['diagnostics', 'endpoints', ...names]);
+    const gone = 'gone.shop.svc.cluster.local:80';
+    const noService = `tulle: ${gone}: there is no Service "gone" in namespace shop (\`kubectl -n shop get services\`)\n`;
+    const alone = ask(gone);
+    assert.deepEqual([alone.status, alone.stdout, alone.stderr], [1, '', noService]);
+    const mixed = ask(
+      'web.shop.svc.cluster.local:8080',
+      gone,
+      'example.com:80',
+      'api.shop',
+      'api.shop.svc.cluster.local:8080',
+    );
+    assert.equal(mixed.status, 1);
+    assert.deepEqual(
+      mixed.stdout
+        .trimEnd()
+        .split('\n')
+        .slice(1)
+        .map((row) => row.split(/ +/).at(-1)),
+      ['web.shop', 'web.shop', 'api.shop'],
+    );
+    assert.ok(mixed.stderr.includes(noService), mixed.stderr);
+    assert.match(mixed.stderr, /^tulle: example\.com:80: "example\.com:80" is not the name of a Service$/m);
+    assert.match(mixed.stderr, /^tulle: "api\.shop" is not an authority: /m);
+    const json = ask(gone, '-o', 'json');
+    assert.deepEqual([json.status, json.stdout], [1, '[]\n']);
   });
 
   test('diagnostics profile: of a Service with routes, and of a pod', async () => {
@@ -128,7 +167,7 @@ describe('what a mesh says about itself', () => {
     const outbound = out('diagnostics', 'policy', '-n', 'shop', 'svc/web', '8080');
     assert.match(
       outbound,
-      /\/api\* .*service shop\/web:8080 50\.0%, service shop\/gone:80 50\.0% \(fails: Service shop\/gone not found\) +request=3000ms/,
+      /\/api\[\/\*\] .*service shop\/web:8080 50\.0%, service shop\/gone:80 50\.0% \(fails: Service shop\/gone not found\) +request=3000ms/,
     );
     const json = JSON.parse(out('diagnostics', 'policy', '-n', 'shop', 'svc/web', '8080', '-o', 'json')) as {
       protocol: { kind: string };
@@ -171,6 +210,56 @@ describe('what a mesh says about itself', () => {
     assert.match(out(...getting, '-H', 'x-user: anna', '--method', 'post'), /^8080 +denied /m);
     await mesh.remove('/apis/policy.linkerd.io/v1beta3/namespaces/shop/httproutes/of-server');
     await soon('the policy without the route', /^8080 +allowed /m, ...getting);
+  });
+
+  test('authz: a client is where a pod with its account is', async () => {
+    const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'client', namespace: 'shop' } };
+    const pod = JSON.parse(podYaml('shop', 'caller', ['server'], false)) as { spec: object };
+    await mesh.apply(
+      `${JSON.stringify(account)}\n---\n${JSON.stringify({ ...pod, spec: { ...pod.spec, serviceAccountName: 'client' } })}`,
+    );
+    const addressOf = async (path: string): Promise<string> => {
+      const { podIP = '' } = ((await mesh.cluster.get(path))['status'] ?? {}) as { podIP?: string };
+      return podIP;
+    };
+    const caller = '/api/v1/namespaces/shop/pods/caller';
+    await until('the address of the caller', 60_000, async () => (await addressOf(caller)) !== '');
+    const authz = (...args: readonly string[]): string => out('authz', '-n', 'shop', 'deploy/web', '--as', ...args);
+    const identity = 'client.shop.serviceaccount.identity.tulle.cluster.local';
+    const known = `Client:    ${identity} at ${await addressOf(caller)} (pod shop/caller)\n`;
+    for (const name of ['client', 'client.shop', identity]) assert.ok(authz(name).startsWith(known), authz(name));
+    assert.ok(authz('client', '--address', '192.0.2.1').startsWith(`Client:    ${identity} at 192.0.2.1\n`));
+    const [json] = JSON.parse(authz('client', '-o', 'json')) as { client: object }[];
+    assert.deepEqual(json?.client, {
+      address: await addressOf(caller),
+      tls: { kind: 'mesh', identity },
+      pod: 'shop/caller',
+    });
+    const stranger = mesh.tulle(['authz', '-n', 'shop', 'deploy/web', '--as', 'clientt']);
+    assert.match(
+      stranger.stdout,
+      /^Client: .* at \S+, the address of the workload itself, for any pod of the cluster: /,
+    );
+    assert.match(stranger.stderr, /^there is no service account "clientt" in namespace shop: /);
+    assert.equal(mesh.tulle(['authz', '-n', 'shop', 'deploy/web', '--as', 'a.b.c']).status, 2);
+  });
+
+  test('authz: how many requests a rate limit leaves to whom', async () => {
+    await mesh.apply(LIMIT);
+    const limit = 'httplocalratelimitpolicy\\.policy\\.linkerd\\.io shop/slowly';
+    const all = '100 of all clients together';
+    const each = `${all}, 10 of each client, 20 of client\\.shop\\.serviceaccount\\.identity\\.tulle\\.cluster\\.local`;
+    const authz = ['authz', '-n', 'shop', 'deploy/web'];
+    await soon('the limit', new RegExp(`^8080 +${limit} +${each}$`, 'm'), ...authz);
+    assert.match(
+      out(...authz, '--as', 'client'),
+      new RegExp(`^8080 +allowed .* 20 of this client, ${all} \\(${limit}\\) `, 'm'),
+    );
+    assert.match(
+      out('diagnostics', 'policy', '-n', 'shop', 'deploy/web', '8080'),
+      new RegExp(`^Limit: +${each} per second \\(${limit}\\)$`, 'm'),
+    );
+    await mesh.remove('/apis/policy.linkerd.io/v1alpha1/namespaces/shop/httplocalratelimitpolicies/slowly');
   });
 
   test('routes explain: the rule that decides about a request, and what is ignored', () => {
