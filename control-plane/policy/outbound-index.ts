@@ -127,7 +127,8 @@ export class OutboundIndex {
     const endpoint = { address: ip, port, weight: FORWARD_WEIGHT, labels: {} };
     const parent: Backend = { ref, target: { kind: 'forward', endpoint } };
     const target = `${kind} ${namespace}/${name}`;
-    const denial = network.isAllowed ? undefined : `${target} denies ${formatSocketAddress(ip, port)}`;
+    const remedy = 'to allow it, name the EgressNetwork as parent of an HTTPRoute or GRPCRoute';
+    const denial = network.isAllowed ? undefined : `${target} denies ${formatSocketAddress(ip, port)}: ${remedy}`;
     const protocol = targetProtocol({
       namespace,
       annotations,

@@ -77,7 +77,9 @@ describe('what leaves the cluster', () => {
   };
   const acts = (what: string, outcome: () => Promise<Outcomes>, wanted: string): Promise<void> =>
     until(what, ACTS_MS, async () => assert.deepEqual(await outcome(), { [wanted]: 1 }));
-  const denied = (namespace: string): string => `403 injected: EgressNetwork ${namespace}/all denies ${OUTSIDE}:80`;
+  const denial = (namespace: string): string =>
+    `injected: EgressNetwork ${namespace}/all denies ${OUTSIDE}:80: to allow it, name the EgressNetwork as parent of an HTTPRoute or GRPCRoute`;
+  const denied = (namespace: string): string => `403 ${denial(namespace)}`;
 
   test('without an EgressNetwork everything passes', async () => {
     assert.deepEqual(await http('a.test'), { '200 outside is a.test': 1 });
@@ -121,7 +123,7 @@ describe('what leaves the cluster', () => {
           .map(({ code, reason }) => `${code}: ${reason}`),
       ),
     ];
-    assert.deepEqual(found(80), [`injected: EgressNetwork shop/all denies ${OUTSIDE}:80`]);
+    assert.deepEqual(found(80), [denial('shop')]);
     const nameless = 'go by the server name of TLS (SNI), and the client has shown none';
     for (const text of [
       `forbidden: ${network}:443 (default:tls-egress-deny) forbids it`,

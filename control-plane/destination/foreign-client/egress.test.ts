@@ -23,6 +23,7 @@ function watch(ip: string, port: number, namespace = 'shop') {
   return world.policy.open('watchPolicy', { source_workload, addr: tcpAddress(ip, port) });
 }
 
+const REMEDY = 'to allow it, name the EgressNetwork as parent of an HTTPRoute or GRPCRoute';
 const TEN_SECONDS = { seconds: 10n };
 const QUEUE = { capacity: 100, failfast_timeout: { seconds: 3n } };
 
@@ -109,7 +110,7 @@ test('an EgressNetwork: made, denying, opaque, overlapping with the cluster, del
   const allowed = builtIn(backend);
   assert.deepEqual(await stream.next('allowed'), detected(network('all', port), [allowed.http], allowed.tcp));
   await egress(shop, 'all', { trafficPolicy: 'Deny' });
-  const denied = builtIn(backend, `EgressNetwork shop/all denies ${ip}:${port}`);
+  const denied = builtIn(backend, `EgressNetwork shop/all denies ${ip}:${port}: ${REMEDY}`);
   assert.deepEqual(await stream.next('denied'), detected(network('all', port), [denied.http], denied.tcp));
 
   const profile = world.destination.open('getProfile', { path: `${ip}:${port}`, context_token: '{"ns":"shop"}' });
@@ -166,7 +167,7 @@ test('routes of an EgressNetwork stand before what it says', async () => {
   await egress(shop, 'routed', { trafficPolicy: 'Deny' });
   const stream = watch(ip, port);
   const backend = forward(network('routed', port), ip, port);
-  const denied = builtIn(backend, `EgressNetwork shop/routed denies ${ip}:${port}`);
+  const denied = builtIn(backend, `EgressNetwork shop/routed denies ${ip}:${port}: ${REMEDY}`);
   assert.deepEqual(await stream.next('denied'), detected(network('routed', port), [denied.http], denied.tcp));
   const parentRefs = [{ group: POLICY, kind: 'EgressNetwork', name: 'routed', port }];
   const backendRefs = [{ group: POLICY, kind: 'EgressNetwork', name: 'routed' }];
