@@ -19,12 +19,3 @@ export function withAuthority(head: RequestHead, authority: string): RequestHead
   const lines = [`${method} ${changed} ${version}`, `host: ${authority}`, ...fields, ''].join('\r\n');
   return { ...head, target: changed, authority, lines };
 }
-
-/** Values of all fields of a name (in lower case), in their order. */
-export function fieldValues(head: RequestHead, name: string): readonly string[] {
-  return head.lines
-    .split('\r\n')
-    .slice(1)
-    .filter((line) => line.charCodeAt(name.length) === 58 && line.slice(0, name.length).toLowerCase() === name)
-    .map((line) => line.slice(name.length + 1).trim());
-}

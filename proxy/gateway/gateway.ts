@@ -4,12 +4,13 @@ import { failedAtOnce } from '../decisions/decision.ts';
 import { ProxyError } from '../errors.ts';
 import { NO_SINK, type RequestSink, type ResponseSink, type ServeRequest } from '../http/exchange.ts';
 import type { RequestHead } from '../http/head.ts';
+import { fieldValues } from '../http/matched-head.ts';
 import type { OutboundContext } from '../outbound/context.ts';
 import type { Discovery } from '../outbound/discovery.ts';
 import { WatchedService } from '../outbound/watched-service.ts';
 import { connectOpaque } from '../outbound/tcp.ts';
 import type { Connection } from '../transport/connection.ts';
-import { fieldValues, withAuthority } from './authority.ts';
+import { withAuthority } from './authority.ts';
 
 export type GatewayOptions = {
   readonly outbound: OutboundContext;
@@ -109,7 +110,7 @@ export class Gateway implements Disposable {
 
   #loopProblem(head: RequestHead): ProxyError | undefined {
     const { identity } = this.#options;
-    const isLoop = fieldValues(head, 'forwarded').some((value) =>
+    const isLoop = fieldValues(head.lines, 'forwarded').some((value) =>
       value.split(/[,;]/).some((part) => part.trim().toLowerCase() === `by=${identity}`),
     );
     if (!isLoop) return undefined;

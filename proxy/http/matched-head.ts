@@ -48,10 +48,20 @@ export class AuthorizedHead extends MatchedHead {
 
 /** @returns the values of all fields of a name (lower case), joined as RFC 9110 says; nothing when there is none */
 export function fieldValue(lines: string, name: string): string | undefined {
-  const values = lines
+  const values = fieldValues(lines, name);
+  return values.length === 0 ? undefined : values.join(', ');
+}
+
+/**
+ * Values of all fields of a name, in their order.
+ *
+ * @param lines  first line and fields, each with its CRLF
+ * @param name   lower case
+ */
+export function fieldValues(lines: string, name: string): readonly string[] {
+  return lines
     .split('\r\n')
     .slice(1, -1)
     .filter((line) => line.charCodeAt(name.length) === 58 && line.slice(0, name.length).toLowerCase() === name)
     .map((line) => trimmed(line.slice(name.length + 1)));
-  return values.length === 0 ? undefined : values.join(', ');
 }
