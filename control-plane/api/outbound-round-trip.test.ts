@@ -6,13 +6,14 @@ import { decodeOutboundPolicy } from '#api/decode/outbound.ts';
 import { encodeProfile } from '#api/encode/destination.ts';
 import { encodeDuration } from '#api/encode/duration.ts';
 import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
+import { encodeHttpRoute } from '#api/encode/outbound-route.ts';
 import { DestinationProfile } from '#api/gen/destination.ts';
-import { HttpRoute_Filter, OutboundPolicy as OutboundPolicyMessage } from '#api/gen/outbound.ts';
+import { HttpRoute_Filter, HttpRoute_Rule, OutboundPolicy as OutboundPolicyMessage } from '#api/gen/outbound.ts';
 import type { Backend } from '#model/backend.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
-import type { GrpcRoute, HttpRoute, OpaqueRoute } from '#model/route.ts';
+import type { GrpcRoute, HttpRoute, HttpRule, OpaqueRoute } from '#model/route.ts';
 
 const SERVICE: ResourceRef = {
   type: 'resource',
@@ -64,6 +65,20 @@ const HTTP: HttpRoute = {
         backoff: BACKOFF,
       },
       allowsRequestHeaders: true,
+      session: {
+        carrier: { kind: 'cookie', name: 'sid', isPermanent: true, path: '/a' },
+        scope: '0123456789abcdef',
+        absoluteTimeoutMs: 3_600_000,
+        idleTimeoutMs: 1500,
+      },
+    },
+    {
+      matches: [],
+      filters: [],
+      distribution: { kind: 'empty' },
+      timeouts: {},
+      allowsRequestHeaders: false,
+      session: { carrier: { kind: 'cookie', name: 'sid', isPermanent: false }, scope: '' },
     },
     { matches: [], filters: [], distribution: { kind: 'empty' }, timeouts: {}, allowsRequestHeaders: false },
   ],
@@ -83,6 +98,7 @@ const GRPC: GrpcRoute = {
       timeouts: {},
       retry: { maxRetries: 1, maxRequestBytes: 65_536, conditions: ['cancelled', 'unavailable'] },
       allowsRequestHeaders: false,
+      session: { carrier: { kind: 'header', name: 'x-sid' }, scope: 'b', idleTimeoutMs: 1 },
     },
   ],
 };
@@ -186,6 +202,11 @@ test('an outbound policy that cannot be understood is refused as a whole, with t
     [/599-500/, (m) => void (ruleOf(m).retry!.conditions!.statusRanges = [{ start: 599, end: 500 }])],
     [/max_backoff/, (m) => void (ruleOf(m).retry!.backoff!.maxBackoff = { seconds: 0n, nanos: 1 })],
     [/max_retries/, (m) => void (ruleOf(m).retry!.maxRetries = 65_536)],
+    [/session_persistence\.carrier: missing/, (m) => void (sessionOf(m).carrier = undefined)],
+    [/cookie\.name: not a name/, (m) => void (sessionOf(m).carrier = cookieOf('a=b'))],
+    [/cookie\.path: not a path/, (m) => void (sessionOf(m).carrier = cookieOf('a', '/\r\nx: y'))],
+    [/absolute_timeout: missing, and/, (m) => void (sessionOf(m).absoluteTimeout = undefined)],
+    [/idle_timeout: not more than 0/, (m) => void (sessionOf(m).idleTimeout = { seconds: 0n, nanos: 0 })],
     [/failure_accrual\.kind/, (m) => void (detectOf(m).http1!.failureAccrual!.kind = undefined)],
   ];
   for (const [field, spoil] of bad) {
@@ -211,9 +232,32 @@ function delayOf(delayMs: number): HttpRoute_Filter {
   return { kind: { $case: 'delay', value: { delay: encodeDuration(delayMs), ratio: undefined } } };
 }
 
+function sessionOf(message: OutboundPolicyMessage) {
+  return ruleOf(message).sessionPersistence!;
+}
+
+function cookieOf(name: string, path = '') {
+  return { $case: 'cookie' as const, value: { name, path, isPermanent: true } };
+}
+
 test('filters of our own have numbers far from those of linkerd2-proxy-api', () => {
   const message = HttpRoute_Filter.encode(rewriteOf('/a')).finish();
   assert.equal(Buffer.from(message).toString('hex'), 'c23e0612040a022f61');
+});
+
+test('sessions are a field of our own, which linkerd2-proxy passes over', () => {
+  const encode = (session: HttpRule['session']): Buffer => {
+    const [, rule] = HTTP.rules;
+    assert.ok(rule);
+    const { session: _, ...rest } = rule;
+    const [message] = encodeHttpRoute({ ...HTTP, rules: [{ ...rest, ...(session && { session }) }] }).rules;
+    assert.ok(message);
+    return Buffer.from(HttpRoute_Rule.encode(message).finish());
+  };
+  const plain = encode(undefined);
+  const sticky = encode({ carrier: { kind: 'header', name: 'a' }, scope: 'b' });
+  // Number 1000, a message: what else there is of the rule is the same.
+  assert.equal(sticky.toString('hex'), `${plain.toString('hex')}c23e0812030a01611a0162`);
 });
 
 function detectOf(message: OutboundPolicyMessage) {

@@ -92,6 +92,16 @@ test('the rule that matches most specifically decides, and is named with its pla
   });
 });
 
+test('a rule says that its requests have sessions, whatever the shares of its backends are', () => {
+  const session = { carrier: { kind: 'cookie', name: 'sid', isPermanent: false }, scope: 'a' } as const;
+  const known = { policy: policy(rule('/a', { session }), rule('/')) };
+  const sessions = ['/a/b', '/b'].map((path) => {
+    const verdict = evaluateOutbound(known, request('GET', path));
+    return verdict.kind === 'routed' ? verdict.session : verdict.kind;
+  });
+  assert.deepEqual(sessions, [session, undefined]);
+});
+
 test('a request that no rule matches is answered by the proxy, and the Service is named', () => {
   assert.deepEqual(evaluateOutbound({ policy: policy(rule('/api')) }, request('GET', '/x')), {
     kind: 'no-route',

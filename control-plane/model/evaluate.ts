@@ -17,6 +17,7 @@ import { decidesRoutes, type Profile } from './profile.ts';
 import { limitsOfClient, type ClientLimits } from './rate-limit.ts';
 import { formatResourceRef, type ResourceRef } from './resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from './retry.ts';
+import type { SessionPersistence } from './session-persistence.ts';
 import type { Timeouts } from './timeouts.ts';
 
 /** The object that decided, and where in it. */
@@ -80,6 +81,7 @@ export type OutboundVerdict =
       readonly shares: readonly Share[]; // empty: it fails, or a filter answers
       readonly timeouts: Timeouts;
       readonly retry?: HttpRetry | GrpcRetry | 'budget'; // of a ServiceProfile: as often as its budget allows
+      readonly session?: SessionPersistence; // requests of a session go where it is, whatever the shares
     }
   | { readonly kind: 'no-route'; readonly decider: Decider; readonly reason: string };
 
@@ -182,9 +184,10 @@ function ofRule(
     readonly distribution: Distribution<HttpFilter> | Distribution<GrpcFilter>;
     readonly timeouts: Timeouts;
     readonly retry?: HttpRetry | GrpcRetry;
+    readonly session?: SessionPersistence;
   },
 ): Candidate['outcome'] {
-  const { index, filters, distribution, timeouts, retry } = rule;
+  const { index, filters, distribution, timeouts, retry, session } = rule;
   const decider = { ...decidedBy(target, ref), ...(index !== undefined && { rule: index }) };
   return {
     kind: 'routed',
@@ -193,6 +196,7 @@ function ofRule(
     shares: distributed(distribution),
     timeouts,
     ...(retry && { retry }),
+    ...(session && { session }),
   };
 }
 

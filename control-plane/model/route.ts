@@ -3,6 +3,7 @@ import type { GrpcFilter, HttpFilter, OpaqueFilter } from './filter.ts';
 import type { GrpcMatch, HostMatch, HttpMatch } from './match.ts';
 import type { ResourceRef } from './resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from './retry.ts';
+import type { SessionPersistence } from './session-persistence.ts';
 import type { Timeouts } from './timeouts.ts';
 
 /**
@@ -39,6 +40,7 @@ type Rule<M, F> = {
   readonly timeouts: Timeouts;
   /** Headers `l5d-timeout`, `l5d-retry-*` of a request override what the rule says. */
   readonly allowsRequestHeaders: boolean;
+  readonly session?: SessionPersistence; // absent: every request is balanced by itself
 };
 
 /** Where the bytes of a connection go. Source: linkerd2-proxy-api `outbound.OpaqueRoute`; only its first rule counts. */

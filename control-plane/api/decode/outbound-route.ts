@@ -19,6 +19,7 @@ import { DecodeError } from './decode-error.ts';
 import { decodeDurationMs } from './duration.ts';
 import { decodeGrpcFilter, decodeHttpFilter, decodeOpaqueFilter } from './filter.ts';
 import { decodeGrpcMatch, decodeHost, decodeHttpMatch } from './match.ts';
+import { decodeSessionPersistence } from './session-persistence.ts';
 
 const MAX_RETRIES = 65_535;
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -36,6 +37,9 @@ export function decodeHttpRoute(message: HttpRouteMessage, field: string): HttpR
         timeouts: decodeTimeouts(rule.timeouts, rule.requestTimeout, `${at}.timeouts`),
         allowsRequestHeaders: rule.allowL5dRequestHeaders,
         ...(rule.retry && { retry: decodeHttpRetry(rule.retry, `${at}.retry`) }),
+        ...(rule.sessionPersistence && {
+          session: decodeSessionPersistence(rule.sessionPersistence, `${at}.session_persistence`),
+        }),
       };
     }),
   };
@@ -54,6 +58,9 @@ export function decodeGrpcRoute(message: GrpcRouteMessage, field: string): GrpcR
         timeouts: decodeTimeouts(rule.timeouts, rule.requestTimeout, `${at}.timeouts`),
         allowsRequestHeaders: rule.allowL5dRequestHeaders,
         ...(rule.retry && { retry: decodeGrpcRetry(rule.retry, `${at}.retry`) }),
+        ...(rule.sessionPersistence && {
+          session: decodeSessionPersistence(rule.sessionPersistence, `${at}.session_persistence`),
+        }),
       };
     }),
   };

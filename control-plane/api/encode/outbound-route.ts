@@ -19,6 +19,7 @@ import { encodeDuration } from './duration.ts';
 import { encodeGrpcFilter, encodeHttpFilter, encodeOpaqueFilter } from './filter.ts';
 import { encodeGrpcMatch, encodeHost, encodeHttpMatch } from './match.ts';
 import { encodeResourceRef } from './meta.ts';
+import { encodeSessionPersistence } from './session-persistence.ts';
 
 export function encodeHttpRoute(route: HttpRoute): HttpRouteMessage {
   return {
@@ -32,6 +33,7 @@ export function encodeHttpRoute(route: HttpRoute): HttpRouteMessage {
       timeouts: encodeTimeouts(rule.timeouts),
       retry: rule.retry && encodeHttpRetry(rule.retry),
       allowL5dRequestHeaders: rule.allowsRequestHeaders,
+      sessionPersistence: rule.session && encodeSessionPersistence(rule.session),
     })),
   };
 }
@@ -48,6 +50,7 @@ export function encodeGrpcRoute(route: GrpcRoute): GrpcRouteMessage {
       timeouts: encodeTimeouts(rule.timeouts),
       retry: rule.retry && encodeGrpcRetry(rule.retry),
       allowL5dRequestHeaders: rule.allowsRequestHeaders,
+      sessionPersistence: rule.session && encodeSessionPersistence(rule.session),
     })),
   };
 }

@@ -29,6 +29,7 @@ import {
   RequestHeaderModifier,
   RequestRedirect,
   ResponseHeaderModifier,
+  SessionPersistence,
   Timeouts,
   UrlRewrite,
 } from "./http_route.ts";
@@ -105,6 +106,8 @@ export interface HttpRoute_Rule {
   timeouts: Timeouts | undefined;
   retry: HttpRoute_Retry | undefined;
   allowL5dRequestHeaders: boolean;
+  /** Tulle's own. linkerd2-proxy does not know it and passes it over: it balances the requests of a session as any. */
+  sessionPersistence: SessionPersistence | undefined;
 }
 
 /**
@@ -190,6 +193,8 @@ export interface GrpcRoute_Rule {
   timeouts: Timeouts | undefined;
   retry: GrpcRoute_Retry | undefined;
   allowL5dRequestHeaders: boolean;
+  /** Tulle's own */
+  sessionPersistence: SessionPersistence | undefined;
 }
 
 /** As for HTTP, numbers from 1000 on are Tulle's own. */
@@ -1069,6 +1074,7 @@ function createBaseHttpRoute_Rule(): HttpRoute_Rule {
     timeouts: undefined,
     retry: undefined,
     allowL5dRequestHeaders: false,
+    sessionPersistence: undefined,
   };
 }
 
@@ -1094,6 +1100,9 @@ export const HttpRoute_Rule: MessageFns<HttpRoute_Rule> = {
     }
     if (message.allowL5dRequestHeaders !== false) {
       writer.uint32(56).bool(message.allowL5dRequestHeaders);
+    }
+    if (message.sessionPersistence !== undefined) {
+      SessionPersistence.encode(message.sessionPersistence, writer.uint32(8002).fork()).join();
     }
     return writer;
   },
@@ -1165,6 +1174,14 @@ export const HttpRoute_Rule: MessageFns<HttpRoute_Rule> = {
             }
 
             message.allowL5dRequestHeaders = reader.bool();
+            continue;
+          }
+          case 1000: {
+            if (tag !== 8002) {
+              break;
+            }
+
+            message.sessionPersistence = SessionPersistence.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1898,6 +1915,7 @@ function createBaseGrpcRoute_Rule(): GrpcRoute_Rule {
     timeouts: undefined,
     retry: undefined,
     allowL5dRequestHeaders: false,
+    sessionPersistence: undefined,
   };
 }
 
@@ -1923,6 +1941,9 @@ export const GrpcRoute_Rule: MessageFns<GrpcRoute_Rule> = {
     }
     if (message.allowL5dRequestHeaders !== false) {
       writer.uint32(56).bool(message.allowL5dRequestHeaders);
+    }
+    if (message.sessionPersistence !== undefined) {
+      SessionPersistence.encode(message.sessionPersistence, writer.uint32(8002).fork()).join();
     }
     return writer;
   },
@@ -1994,6 +2015,14 @@ export const GrpcRoute_Rule: MessageFns<GrpcRoute_Rule> = {
             }
 
             message.allowL5dRequestHeaders = reader.bool();
+            continue;
+          }
+          case 1000: {
+            if (tag !== 8002) {
+              break;
+            }
+
+            message.sessionPersistence = SessionPersistence.decode(reader, reader.uint32());
             continue;
           }
         }
