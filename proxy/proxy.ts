@@ -141,6 +141,7 @@ export class Proxy implements Disposable {
       silenceMs: SILENCE_MS,
       waitingMax: config.queueMax,
       now: () => performance.now(),
+      clock,
       random,
       tracer: spans && new Tracer({ add: (span) => spans.add(span), now: () => performance.now(), random }),
     };

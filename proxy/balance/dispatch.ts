@@ -6,7 +6,7 @@ import { grpcStatus, grpcStatusOf } from '../grpc/status.ts';
 import type { RequestSink, ResponseSink, ServerExchange } from '../http/exchange.ts';
 import type { RequestHead, ResponseHead } from '../http/head.ts';
 import { isIdempotent, ReplayBody } from '../http/replay.ts';
-import type { TapExchange } from '../tap/hub.ts';
+import type { EndpointMeta, TapExchange } from '../tap/hub.ts';
 import type { Connection } from '../transport/connection.ts';
 import type { Destination, ServerEndpoint } from './destination.ts';
 import type { Waiter } from './pool.ts';
@@ -283,9 +283,12 @@ export class Dispatch implements RequestSink, ResponseSink, Waiter {
   }
 
   /** The endpoint of the last attempt. */
+  get endpoint(): EndpointMeta | undefined {
+    return this.#lastEndpoint?.meta;
+  }
+
   get endpointName(): string | undefined {
-    const meta = this.#lastEndpoint?.meta;
-    return meta && formatSocketAddress(meta.address, meta.port);
+    return this.endpoint && formatSocketAddress(this.endpoint.address, this.endpoint.port);
   }
 
   get #failed(): FailedRequest {

@@ -54,7 +54,12 @@ export class ConnectionRoutes implements Disposable {
     const { outboundTcpRoutes, outboundTlsRoutes } = context.metrics;
     const planOf = (route: OpaqueRoute, families: typeof outboundTcpRoutes): ConnectionPlan => {
       const filters = refusals(route.filters, route.ref, ref);
-      const choose = distribute(route.distribution, (own) => refusals(own, route.ref, ref), backends, context.random);
+      const { choose } = distribute(
+        route.distribution,
+        (own) => refusals(own, route.ref, ref),
+        backends,
+        context.random,
+      );
       const metrics = new ConnectionRouteMetrics(families, ref, route.ref, target);
       return {
         choose() {

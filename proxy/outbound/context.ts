@@ -1,4 +1,5 @@
 import type { Exemption } from '#netlink/exemption.ts';
+import type { Clock } from '#runtime/clock.ts';
 import type { Logger } from '#runtime/log.ts';
 import type { Patterns } from '#runtime/pattern.ts';
 import type { Credentials } from '../identity/credentials.ts';
@@ -29,4 +30,6 @@ export type OutboundContext = {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly random: () => number;
+  /** Of the machine: for times that other proxies read. */
+  readonly clock: Clock;
 };

@@ -3,8 +3,11 @@ import { ProxyError } from '../errors.ts';
 import type { Backends, Candidate } from './backends.ts';
 import type { Plan, PlanFilter, Way } from './plan.ts';
 
+/** The backends of a rule, in its order, and how one is chosen, each time anew. */
+export type Distributor = { readonly candidates: readonly Candidate[]; readonly choose: Plan['choose'] };
+
 /**
- * Chooses a backend of a rule, each time anew.
+ * Puts the backends of a rule together.
  *
  * @template F  filters, as the policy has them
  */
@@ -13,9 +16,9 @@ export function distribute<F>(
   filtersOf: (filters: readonly F[]) => readonly PlanFilter[],
   backends: Backends,
   random: () => number,
-): Plan['choose'] {
+): Distributor {
   if (distribution.kind === 'empty') {
-    return () => new ProxyError('no-backend', 'the rule of the route has no backend');
+    return { candidates: [], choose: () => new ProxyError('no-backend', 'the rule of the route has no backend') };
   }
   const isRandom = distribution.kind === 'random-available';
   const candidates = isRandom
@@ -25,7 +28,7 @@ export function distribute<F>(
     : distribution.backends.map(({ backend, filters }) =>
         backends.candidate(backend.target, backend.ref, filtersOf(filters), 1),
       );
-  return chooser(candidates, isRandom, random);
+  return { candidates, choose: chooser(candidates, isRandom, random) };
 }
 
 /**

@@ -17,6 +17,7 @@ import type { Backend } from '#model/backend.ts';
 import type { GrpcFilter } from '#model/filter.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
+import type { GrpcRule } from '#model/route.ts';
 import { eventually, meshed, SERVICE_HOST, TestMesh, unmeshed } from '../testing/mesh.ts';
 
 const PORT = 80;
@@ -149,15 +150,18 @@ test('a gRPC status behind the head is retried, and a head that nothing follows 
   assert.equal(value(`${route}_retry_successes_total`), 1);
 });
 
-/** The policy with filters for the only rule. */
-function filtered(filters: readonly GrpcFilter[]): OutboundPolicy {
+/** The policy with filters for the only rule, and other changes of it. */
+function filtered(filters: readonly GrpcFilter[], change: Partial<GrpcRule> = {}): OutboundPolicy {
   const { protocol } = POLICY;
   assert.ok(protocol.kind === 'grpc');
   const [route] = protocol.routes;
   const [rule] = route?.rules ?? [];
   assert.ok(route && rule);
   const { retry: _none, ...others } = rule;
-  return { ref: SERVICE, protocol: { kind: 'grpc', routes: [{ ...route, rules: [{ ...others, filters }] }] } };
+  return {
+    ref: SERVICE,
+    protocol: { kind: 'grpc', routes: [{ ...route, rules: [{ ...others, filters, ...change }] }] },
+  };
 }
 
 test('calls of gRPC are mirrored, delayed and failed by the filters of their route, and say so', async () => {
@@ -188,6 +192,38 @@ test('calls of gRPC are mirrored, delayed and failed by the filters of their rou
     const failure = await eventuallyFails(grpc, status.ABORTED);
     assert.equal(failure.details, '50% off');
     assert.equal(failure.metadata.get('l5d-proxy-error')[0], 'injected: 50% off');
+  } finally {
+    grpc.close();
+  }
+});
+
+test('calls of gRPC show their session in a field', async () => {
+  await using mesh = await TestMesh.start();
+  using one = await orders();
+  using two = await orders();
+  const session = { carrier: { kind: 'header', name: 'x-sid' }, scope: 'rule-0' } as const;
+  mesh.control.setOutboundPolicy(PORT, filtered([], { session }));
+  mesh.servePort(PORT, [unmeshed(one.port), unmeshed(two.port)], false);
+  const client = await mesh.proxy({ name: 'client' });
+  const grpc = new Client(`127.0.0.1:${client.outboundPort}`, credentials.createInsecure());
+  const call = async (fields: Metadata): Promise<Metadata> => {
+    const path = '/shop.Orders/Place';
+    const placed = grpc.makeUnaryRequest(path, raw, raw, Buffer.from(''), fields, {}, () => {});
+    const [head] = (await once(placed, 'metadata')) as [Metadata];
+    return head;
+  };
+  try {
+    const [value] = (await call(new Metadata())).get('x-sid');
+    assert.match(String(value), /^t1\.[\w-]{32}$/);
+    const shown = new Metadata();
+    shown.set('x-sid', value ?? '');
+    const before = [one.calls(), two.calls()];
+    for (let count = 0; count < 20; count += 1) assert.deepEqual((await call(shown)).get('x-sid'), []);
+    const grown = [one.calls(), two.calls()].map((calls, index) => calls - (before[index] ?? 0));
+    assert.deepEqual(
+      grown.sort((a, b) => a - b),
+      [0, 20],
+    );
   } finally {
     grpc.close();
   }

@@ -8,6 +8,7 @@ import type { OutboundEndpoint } from './endpoint.ts';
 import type { MirrorPlan } from './mirror.ts';
 import type { RetryBudget } from '../balance/retry-budget.ts';
 import type { RouteMetrics } from './route-metrics.ts';
+import type { Sessions } from './sessions.ts';
 
 /** A failure of gRPC travels as a response of status 200. */
 export type PlanFilter =
@@ -49,4 +50,6 @@ export type Plan = {
   readonly choose: () => Way | ProxyError;
   /** Path prefix of the rule: what redirects and rewrites replace. */
   readonly prefix: string;
+  /** Absent: every request is balanced by itself. */
+  readonly sessions: Sessions | undefined;
 };

@@ -12,6 +12,7 @@ import type { OutboundPolicy } from '#model/outbound.ts';
 import { scoredRoutes, type ProfileRoute, type ResponseClass, type ResponseCondition } from '#model/profile-route.ts';
 import { DEFAULT_RETRY_BUDGET, type Profile } from '#model/profile.ts';
 import type { Retry } from '#model/retry.ts';
+import { cookiePath } from '#model/session-persistence.ts';
 
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { ProxyError } from '../errors.ts';
@@ -26,6 +27,7 @@ import type { MirrorPlan } from './mirror.ts';
 import type { IsFailure, Plan, PlanFilter, RetryPlan } from './plan.ts';
 import { retriedAnswers } from './retried-answers.ts';
 import { RetryBudget } from '../balance/retry-budget.ts';
+import { Sessions } from './sessions.ts';
 import { grpcLabels, httpLabels, PolicyRouteMetrics, ProfileRouteMetrics, type RouteMetrics } from './route-metrics.ts';
 
 /** Retries of one request by a ServiceProfile, which names no number: only its budget bounds them. */
@@ -95,6 +97,7 @@ export class RouteTable implements Disposable {
         overrideBudget: undefined,
         choose,
         prefix: '/',
+        sessions: undefined,
       };
     };
     const rules = scoredRoutes(routes).map(({ route, score }) => ({ score, plan: planOf(route) }));
@@ -139,8 +142,9 @@ export class RouteTable implements Disposable {
           (filters) => refusals(filters, protocol.opaque.ref, policy.ref),
           backends,
           context.random,
-        ),
+        ).choose,
         prefix: '/',
+        sessions: undefined,
       };
       return new RouteTable(subject, backends, rules, [metrics], otherwise, connections);
     }
@@ -151,7 +155,7 @@ export class RouteTable implements Disposable {
         const filtersOf = (filters: readonly GrpcFilter[]): readonly PlanFilter[] =>
           grpcFilters(filters, backends, metrics);
         for (const rule of route.rules) {
-          const choose = distribute(rule.distribution, filtersOf, backends, context.random);
+          const { choose, candidates } = distribute(rule.distribution, filtersOf, backends, context.random);
           const retry =
             rule.retry === undefined
               ? undefined
@@ -170,6 +174,7 @@ export class RouteTable implements Disposable {
               overrideBudget: rule.allowsRequestHeaders ? budget : undefined,
               choose,
               prefix: '/',
+              sessions: rule.session && new Sessions(rule.session, candidates, () => '/', context),
             },
           });
         }
@@ -182,11 +187,13 @@ export class RouteTable implements Disposable {
       const filtersOf = (filters: readonly HttpFilter[]): readonly PlanFilter[] =>
         filters.map((filter) => (filter.kind === 'mirror' ? mirrorPlan(filter, backends, metrics) : filter));
       for (const rule of route.rules) {
-        const choose = distribute(rule.distribution, filtersOf, backends, context.random);
+        const { choose, candidates } = distribute(rule.distribution, filtersOf, backends, context.random);
         const ranges = rule.retry?.conditions ?? [];
         const retry = rule.retry === undefined ? undefined : retryPlan(rule.retry, retriedAnswers(ranges, []), budget);
-        const { timeouts, matches } = rule;
+        const { timeouts, matches, session } = rule;
         const filters = filtersOf(rule.filters);
+        const cookiePathOf = (head: HttpHead): string =>
+          cookiePath(matches, new MatchedHead(head, context.patterns.matches));
         rules.push({
           score: (request) => withHost(route.hosts, request, bestMatch(matches, request)),
           plan: {
@@ -200,6 +207,7 @@ export class RouteTable implements Disposable {
             overrideBudget: rule.allowsRequestHeaders ? budget : undefined,
             choose,
             prefix: prefixOf(matches),
+            sessions: session && new Sessions(session, candidates, cookiePathOf, context),
           },
         });
       }

@@ -17,6 +17,7 @@ import { pauseMs } from './breaker.ts';
 import { Deadline, type Deadlines } from './deadlines.ts';
 import type { MirroredRequest, MirrorPlan, Mirrors } from './mirror.ts';
 import type { Plan, PlanFilter, Way } from './plan.ts';
+import type { Session } from './sessions.ts';
 
 /** How long the rest of a response that is not wanted may take: a finished one keeps its connection. */
 const DISCARD_MS = 1000;
@@ -54,6 +55,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
   #responseAtMs = Number.POSITIVE_INFINITY;
   #idleAtMs = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined; // of a delay or of the pause before a retry
+  readonly #session: Session | undefined;
   #responseFilters: PlanFilter[] | undefined;
   #head: RequestHead;
   #dispatch: RequestSink & { abort(cause?: ProxyError): void } = NO_SINK;
@@ -92,6 +94,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
     this.#mirrors = options.mirrors;
     this.#plan = plan;
     this.#head = request.head;
+    this.#session = plan.sessions?.of(request.head);
     this.#tap = request.tap;
     this.#client = client;
     this.#body = new ReplayBody(request.body, request.isEnd);
@@ -201,6 +204,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
       for (const filter of this.#responseFilters ?? []) {
         if (filter.kind === 'response-headers') shown = { ...shown, lines: modifyFields(shown.lines, filter) };
       }
+      if (this.#session !== undefined) shown = this.#withSession(this.#session, shown);
     }
     if (isEnd) {
       this.#isResponseDone = true;
@@ -230,7 +234,8 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
   onSwitch(head: ResponseHead, server: Connection, early: Buffer): void {
     this.#count(head.status, '');
     this.#finish();
-    this.#client.switchProtocols(head, server, early);
+    const shown = this.#session === undefined ? head : this.#withSession(this.#session, head);
+    this.#client.switchProtocols(shown, server, early);
   }
 
   onInform(head: ResponseHead): void {
@@ -247,7 +252,9 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
   }
 
   #tryOnce(): void {
-    const way = this.#plan.choose();
+    // A session whose endpoint has failed goes on wherever the next attempt is answered.
+    const own = this.#retries === 0 ? this.#session?.way() : undefined;
+    const way = own ?? this.#plan.choose();
     if (way instanceof ProxyError) {
       this.#fail(way);
       return;
@@ -454,6 +461,14 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
 
   get #endpointName(): string | undefined {
     return this.#dispatch instanceof Dispatch ? this.#dispatch.endpointName : undefined;
+  }
+
+  /** A response that tells the client where its session is, unless it is the only endpoint that there can be. */
+  #withSession(session: Session, head: ResponseHead): ResponseHead {
+    const endpoint = this.#dispatch instanceof Dispatch ? this.#dispatch.endpoint : undefined;
+    if (endpoint === undefined || this.#way?.destination.isDynamic !== true) return head;
+    const hasFailed = head.proxyError !== undefined || this.#plan.isFailure(this.#status, this.#grpcStatus);
+    return session.answered(head, endpoint, !hasFailed);
   }
 
   /** An attempt at an endpoint has failed. */
