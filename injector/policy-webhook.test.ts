@@ -323,12 +323,24 @@ describe('an object that can never work is refused with the field that is wrong,
     assert.equal(warnings({ parentRefs: [{ name: 'edge', kind: 'Gateway' }], rules: [wrong] }), undefined);
   });
 
-  test('session persistence is admitted and warned of', () => {
-    const parentRefs = [{ group: '', kind: 'Service', name: 'web' }];
-    const rules = [{ sessionPersistence: { type: 'Cookie' } }];
-    const { response } = reviewPolicy(requestOf(objectOf('HTTPRoute', { parentRefs, rules })), context);
-    assert.deepEqual(response.warnings, [
-      'tulle: TL0113 spec.rules[0].sessionPersistence: proxies choose an endpoint for each request',
+  test('session persistence is admitted, and warned of only where it can have no effect', () => {
+    const web = { group: '', kind: 'Service', name: 'web' };
+    const egress = { group: 'policy.linkerd.io', kind: 'EgressNetwork', name: 'all', port: 80 };
+    const warnings = (parent: object, rule: object): unknown => {
+      const rules = [{ sessionPersistence: { type: 'Cookie' }, ...rule }];
+      return reviewPolicy(requestOf(objectOf('HTTPRoute', { parentRefs: [parent], rules })), context).response.warnings;
+    };
+    const field = 'spec.rules[0].sessionPersistence';
+    assert.equal(warnings(web, {}), undefined);
+    assert.equal(warnings(egress, { backendRefs: [{ name: 'web', port: 80 }] }), undefined);
+    assert.deepEqual(warnings(egress, {}), [
+      `tulle: TL0113 ${field}: has no effect: requests go to the address that the client asks for`,
+    ]);
+    assert.deepEqual(warnings(web, { filters: [{ type: 'RequestRedirect', requestRedirect: {} }] }), [
+      `tulle: TL0113 ${field}: has no effect: the rule redirects`,
+    ]);
+    assert.deepEqual(warnings(web, { sessionPersistence: { idleTimeout: 'soon' } }), [
+      `tulle: TL0101 ${field}.idleTimeout: "soon" is not a duration such as 500ms, 10s or 1h30m`,
     ]);
   });
 

@@ -84,8 +84,8 @@ export const CODES = {
   TL0113: entry(
     'session-persistence',
     'warning',
-    'Session persistence is not supported: requests of a session go to any endpoint.',
-    'Remove the field, or keep the session where every endpoint finds it.',
+    'Session persistence has no effect here: there is nothing to choose, or no request that could show its session.',
+    'Remove the field, or put it into a rule of an HTTPRoute or GRPCRoute that leads to a Service.',
   ),
   TL0114: entry(
     'rule-dropped',

@@ -1,6 +1,5 @@
-import { asList, asObject, isObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
-import { isConnectionRoute, isServerRouteKind } from '../dialects/route-kinds.ts';
+import { isConnectionRoute, isRouteKind, isServerRouteKind } from '../dialects/route-kinds.ts';
 import { connectionRouteProblems } from '../dialects/connection-route.ts';
 import { readEgressNetwork } from '../dialects/egress-network.ts';
 import { fieldsWithoutServer, serverRouteProblems } from '../dialects/inbound-route.ts';
@@ -13,6 +12,7 @@ import { problemsOf } from '../dialects/policy-problems.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
+import { sessionsWithoutEffect } from '../dialects/session-persistence.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';
 import type { Code } from './codes.ts';
 
@@ -46,18 +46,13 @@ function refusedFields(object: CustomObject, context: PolicyContext): readonly P
 
 /** Fields of an object that have no effect, while the rest of it has. */
 export function ignoredFieldsOf(object: CustomObject): readonly OwnProblem[] {
-  if (!isServerRouteKind(object)) return [];
+  if (!isRouteKind(object)) return [];
   const forClients = fieldsWithoutServer(object).map((field) => ({
     field,
     message: 'has no effect: all parents of the route are Servers',
   }));
   if (forClients.length > 0) return coded('TL0112', forClients);
-  const persistent = asList(object.spec['rules']).flatMap((rule, index) =>
-    isObject(asObject(rule)['sessionPersistence'])
-      ? [{ field: `spec.rules[${index}].sessionPersistence`, message: 'proxies choose an endpoint for each request' }]
-      : [],
-  );
-  return coded('TL0113', persistent);
+  return coded('TL0113', sessionsWithoutEffect(object));
 }
 
 /** What of a route of clients is not understood: it is admitted, as Gateway API wants it, and its status says so later. */

@@ -9,6 +9,7 @@ import { timeoutsOf } from './http-route.ts';
 import type { Problems } from './problem.ts';
 import { compileRoute, type RouteAnnotations } from './route-rules.ts';
 import { readHeaderMatches, readModifier } from './route-parts.ts';
+import { readSessionPersistence } from './session-persistence.ts';
 
 const UNAVAILABLE = 14;
 
@@ -46,6 +47,7 @@ function ruleOf(
     });
   const failure = (message: string): GrpcFilter => ({ kind: 'failure', code: UNAVAILABLE, message });
   const matches = asList(rule['matches']);
+  const session = readSessionPersistence(rule, field, index, object, problems.fatal);
   return {
     index,
     matches: (matches.length > 0 ? matches : [{}]).map((match, nth) =>
@@ -56,6 +58,7 @@ function ruleOf(
     timeouts: timeoutsOf(own, inherited, {}, undefined),
     ...(retry && { retry }),
     allowsRequestHeaders: context.allowsRequestHeaders,
+    ...(session && { session }),
   };
 }
 

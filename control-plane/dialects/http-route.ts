@@ -17,6 +17,7 @@ import type { Problems } from './problem.ts';
 import { readRetry } from './route-retry.ts';
 import { compileRoute, type RouteAnnotations } from './route-rules.ts';
 import { readHttpMatch, readModifier, readRedirect, readRewrite } from './route-parts.ts';
+import { readSessionPersistence } from './session-persistence.ts';
 
 /** Gateway API: what a rule means whose `matches` are left out. */
 export const EVERYTHING = [{ path: { type: 'PathPrefix', value: '/' } }];
@@ -60,6 +61,7 @@ function ruleOf(
   const filters = filtersOf(rule['filters'], `${field}.filters`);
   const isAnswered = filters.some(({ kind }) => kind === 'redirect');
   const { attemptMs, ...timeouts } = readTimeouts(rule, field, problems.fatal);
+  const session = readSessionPersistence(rule, field, index, object, problems.fatal);
   return {
     index,
     matches: (matches.length > 0 ? matches : EVERYTHING).map((match, nth) =>
@@ -71,6 +73,7 @@ function ruleOf(
       : readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
     ...limitsOf(rule, field, annotations, timeouts, attemptMs, problems.fatal),
     allowsRequestHeaders: context.allowsRequestHeaders,
+    ...(session && { session }),
   };
 }
 

@@ -52,8 +52,17 @@ function againstSchema(one: GivenObject, schemas: readonly KindSchemas[]): reado
   const { unknown, wrong } = checkSchema(object, schema);
   return [
     ...wrong.map(({ field, message }) => diagnose('TL0003', one, field, message)),
-    ...unknown.map(({ field, message }) => diagnose('TL0004', one, field, message)),
+    ...unknown.map(({ field, message }) => diagnose('TL0004', one, field, `${message}${channelHint(one, field)}`)),
   ];
+}
+
+/** Fields that other definitions of the same kind have. */
+function channelHint({ group, kind }: GivenObject, field: string): string {
+  const isExperimental =
+    group === 'gateway.networking.k8s.io' &&
+    (kind === 'HTTPRoute' || kind === 'GRPCRoute') &&
+    /^spec\.rules\[\d+\]\.sessionPersistence$/.test(field);
+  return isExperimental ? ' in these definitions: it is in those of the experimental channel of Gateway API' : '';
 }
 
 function duplicates(given: readonly GivenObject[]): readonly Diagnosis[] {
