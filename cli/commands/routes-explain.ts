@@ -15,7 +15,13 @@ import {
   isRequestDescribed,
   REQUEST_FLAGS,
 } from '../diagnostics/described-request.ts';
-import { describeDecider, describeRetry, describeShares, describeTimeouts } from '../diagnostics/describe.ts';
+import {
+  describeDecider,
+  describeRetry,
+  describeSession,
+  describeShares,
+  describeTimeouts,
+} from '../diagnostics/describe.ts';
 import { explainTarget, parseTarget } from '../diagnostics/explained-target.ts';
 import { outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
@@ -133,7 +139,7 @@ function verdictText(verdict: OutboundVerdict, described: string, isConnection: 
   if (verdict.kind === 'no-route') {
     return `${described}\n  is ${isConnection ? 'reset' : 'answered 404'} by the proxy: ${verdict.reason}\n`;
   }
-  const { decider, filters, shares, timeouts, retry } = verdict;
+  const { decider, filters, shares, timeouts, retry, session } = verdict;
   const answer = answerOf(filters);
   return [
     described,
@@ -143,6 +149,7 @@ function verdictText(verdict: OutboundVerdict, described: string, isConnection: 
     `  backends:    ${answer === undefined ? describeShares(shares) : 'none'}`,
     `  timeouts:    ${describeTimeouts(timeouts)}`,
     `  retries:     ${describeRetry(retry)}`,
+    `  session:     ${describeSession(session)}`,
     '',
   ].join('\n');
 }

@@ -6,6 +6,7 @@ import type { RequestCondition } from '#model/profile-route.ts';
 import type { RateLimit } from '#model/rate-limit.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from '#model/retry.ts';
+import type { SessionPersistence } from '#model/session-persistence.ts';
 import type { Timeouts } from '#model/timeouts.ts';
 
 /** `httproute.gateway.networking.k8s.io shop/web rule 1`, `egressnetwork.policy.linkerd.io shop/all:443 (default:tls-egress-deny)`. */
@@ -87,6 +88,18 @@ export function describeTimeouts({ requestMs, responseMs, idleMs }: Timeouts): s
 export function describeRetry(retry: HttpRetry | GrpcRetry | 'budget' | undefined): string {
   if (retry === undefined) return '-';
   return retry === 'budget' ? 'within the budget' : `${retry.maxRetries} more`;
+}
+
+/** What keeps requests of one client together. */
+export function describeSession(session: SessionPersistence | undefined): string {
+  if (session === undefined) return '-';
+  const { carrier, absoluteTimeoutMs, idleTimeoutMs } = session;
+  return [
+    `${carrier.kind} ${carrier.name}`,
+    ...(absoluteTimeoutMs === undefined ? [] : [`absolute=${absoluteTimeoutMs}ms`]),
+    ...(idleTimeoutMs === undefined ? [] : [`idle=${idleTimeoutMs}ms`]),
+    ...(carrier.kind === 'cookie' && carrier.isPermanent ? ['permanent'] : []),
+  ].join(' ');
 }
 
 /** Who is let in. */

@@ -14,6 +14,7 @@ import {
   describeHttpMatch,
   describeRateLimit,
   describeRetry,
+  describeSession,
   describeShares,
   describeTimeouts,
 } from './describe.ts';
@@ -58,9 +59,11 @@ export function profileRoutesTable(routes: readonly ProfileRoute[]): string {
 
 /** Where connections and requests for a Service go. */
 export function outboundTables({ ref, protocol }: OutboundPolicy): string {
-  const titles = ['ROUTE', 'HOSTS', 'MATCHES', 'FILTERS', 'BACKENDS', 'TIMEOUTS', 'RETRIES'].map((title) => ({
-    title,
-  }));
+  const titles = ['ROUTE', 'HOSTS', 'MATCHES', 'FILTERS', 'BACKENDS', 'TIMEOUTS', 'RETRIES', 'SESSION'].map(
+    (title) => ({
+      title,
+    }),
+  );
   return `Target:    ${formatResourceRef(ref)}\nProtocol:  ${protocol.kind}\n\n${formatTable(titles, outboundRows(protocol))}`;
 }
 
@@ -76,6 +79,7 @@ function outboundRows(protocol: OutboundPolicy['protocol']): readonly (readonly 
     describeShares(distributed(distribution)),
     '-',
     '-',
+    '-',
   ]);
   if (!('routes' in protocol)) return ofBytes;
   if (protocol.kind === 'tls') {
@@ -85,6 +89,7 @@ function outboundRows(protocol: OutboundPolicy['protocol']): readonly (readonly 
       'bytes',
       filtersOf(filters),
       describeShares(distributed(distribution)),
+      '-',
       '-',
       '-',
     ]);
@@ -106,6 +111,7 @@ function outboundRows(protocol: OutboundPolicy['protocol']): readonly (readonly 
       describeShares(distributed(rule.distribution)),
       describeTimeouts(rule.timeouts),
       describeRetry(rule.retry),
+      describeSession(rule.session),
     ]),
     ...ofBytes,
   ];
