@@ -1,8 +1,10 @@
 // HTTP on 8080 that fails as it is asked to, counts what arrives, and says so on 9901.
 //   /flaky/KEY  503 twice for each key, then 200      /broken  always 503
-//   /slow       no answer for 10 s                    else     the name given as first argument, 500 while broken
+//   /slow       no answer for 10 s                    /pod     the name of the pod
+//   else        the name given as first argument, 500 while broken
 // 9901: GET / gives the requests by path, POST /broken and POST /fine switch.
 import { createServer } from 'node:http';
+import { hostname } from 'node:os';
 
 const [name = 'flaky'] = process.argv.slice(2);
 const counts: Record<string, number> = {};
@@ -19,6 +21,7 @@ const server = createServer((request, response) => {
     response.setHeader('x-seen-client-id', request.headers['l5d-client-id'] ?? 'none');
     if (verb === 'slow') setTimeout(() => response.end(`${name}\n`), 10_000);
     else if (verb === 'broken' || (verb === 'flaky' && count < 3)) response.writeHead(503).end('not now\n');
+    else if (verb.startsWith('pod')) response.end(`${hostname()}\n`);
     else if (isBroken) response.writeHead(500).end('broken\n');
     else response.end(`${name}\n`);
   });
