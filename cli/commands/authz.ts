@@ -50,6 +50,7 @@ export const authz: Command = {
     as: {
       type: 'string',
       value: 'ACCOUNT[.NS]',
+      words: ['unmeshed'],
       help: 'service account of a client (or its whole identity), or "unmeshed"',
     },
     address: {

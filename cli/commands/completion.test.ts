@@ -70,6 +70,8 @@ describe('the bash completion', skipUnless('bash'), () => {
     assert.deepEqual(await offers('check', '-o', 's'), ['short']);
     assert.deepEqual(await offers('completion', ''), ['--help', 'bash', 'fish', 'zsh']);
     assert.deepEqual(await offers('inject', '--default-inbound-policy', 'de'), ['deny']);
+    assert.deepEqual(await offers('authz', '--as', ''), ['unmeshed']);
+    assert.deepEqual(await offers('viz', 'tap', 'deploy/web', '--method', 'P'), ['PATCH', 'POST', 'PUT']);
     assert.deepEqual(await offers('diagnostics', 'decisions', '--code', 'unauth'), ['unauthorized']);
     assert.deepEqual(await offers('viz', '--namespace', 'shop', 'st'), ['stat']);
   });
@@ -87,6 +89,7 @@ describe('the bash completion', skipUnless('bash'), () => {
     chmodSync(folder.write('kubectl', '#!/bin/sh\necho namespace/shop\necho namespace/bank\n'), 0o755);
     assert.deepEqual(await offersWith(`${folder.path}:$PATH`, 'viz', 'stat', '-n', ''), ['shop', 'bank']);
     assert.deepEqual(await offersWith(`${folder.path}:$PATH`, 'authz', '--namespace', 's'), ['shop']);
+    assert.deepEqual(await offersWith(`${folder.path}:$PATH`, 'authz', 'deploy/web', '-n', 's'), ['shop']);
     assert.deepEqual(await offersWith('', 'viz', 'stat', '-n', ''), []);
   });
 });

@@ -79,10 +79,16 @@ function valueFlags({ values }: Vocabulary): string {
   return [...new Set([...values.keys()].map((key) => key.split(' ').at(-1) ?? ''))].sort().join('|');
 }
 
+/** The flag right behind its command, or behind arguments of it. */
+function valuePattern(key: string): string {
+  const at = key.lastIndexOf(' ');
+  return `"${key}"|"${key.slice(0, at)} "*"${key.slice(at)}"`;
+}
+
 /** Lines of a `case` over the words before the cursor. */
 function cases({ next, values }: Vocabulary, offer: (words: readonly string[]) => string): string {
   return [
-    ...byLength(values).map(([key, words]) => `    "${key}") ${offer(words)} ;;`),
+    ...byLength(values).map(([key, words]) => `    ${valuePattern(key)}) ${offer(words)} ;;`),
     ...byLength(next).map(([key, words]) => `    "${key}"${key === '' ? '' : `|"${key} "*`}) ${offer(words)} ;;`),
   ].join('\n');
 }

@@ -2,9 +2,12 @@ import type { RequestHead } from '#model/match.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import { optionalText, textList, UsageError, type Flags, type FlagValues } from '../command.ts';
 
+/** Those of most requests. Source: RFC 9110, RFC 5789. */
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
 /** How a command is told of a request. */
 export const REQUEST_FLAGS = {
-  method: { type: 'string', value: 'METHOD', help: 'method of a request (default GET)' },
+  method: { type: 'string', value: 'METHOD', words: METHODS, help: 'method of a request (default GET)' },
   path: { type: 'string', value: 'PATH', help: 'path of a request, with its query (default /)' },
   header: { type: 'string', short: 'H', value: 'NAME:VALUE', isRepeated: true, help: 'header of a request' },
   authority: { type: 'string', value: 'HOST', help: 'authority of a request (default NAME.NS)' },

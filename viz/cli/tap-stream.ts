@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import type { Cluster } from '../../cli/cluster.ts';
 import { CommandError, optionalText, UsageError, type Flags, type FlagValues } from '../../cli/command.ts';
+import { METHODS } from '../../cli/diagnostics/described-request.ts';
 import { kindOf, SERVICE_KIND, WORKLOAD_KINDS } from '../../cli/workloads.ts';
 import { METRICS_API_PORT } from '../config.ts';
 import type { TapJson } from '../tap/event.ts';
@@ -29,8 +30,8 @@ export const TAP_FLAGS = {
     help: 'namespace of --to; alone: all that is sent there',
   },
   selector: { type: 'string', short: 'l', value: 'SELECTOR', help: 'only pods with these labels, as kubectl -l' },
-  scheme: { type: 'string', value: 'SCHEME', help: 'only this scheme, such as http' },
-  method: { type: 'string', value: 'METHOD', help: 'only this HTTP method' },
+  scheme: { type: 'string', value: 'SCHEME', words: ['http', 'https'], help: 'only this scheme, such as http' },
+  method: { type: 'string', value: 'METHOD', words: METHODS, help: 'only this HTTP method' },
   authority: { type: 'string', value: 'HOST', help: 'only this authority, exactly' },
   path: { type: 'string', value: 'PREFIX', help: 'only paths that begin so' },
   'max-rps': { type: 'string', value: 'N', default: '100', help: 'at most so many requests per second, over all pods' },
