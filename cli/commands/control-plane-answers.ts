@@ -1,5 +1,5 @@
 import { parseAddress } from '#model/address.ts';
-import { parseHostPort } from '#model/service-target.ts';
+import { parseHostPort, parseServiceName } from '#model/service-target.ts';
 import { formatSocketAddress } from '#model/address.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { connect, type Cluster } from '../cluster.ts';
@@ -156,8 +156,8 @@ export const diagnosticsEndpoints: Command = {
       throw new UsageError('name one authority or more, for example web.shop.svc.cluster.local:80');
     const [first = ''] = args;
     if (!args.some(hasPort)) throw noAuthority(first);
-    return ask({ flags, terminal }, async ({ process, asker }) => {
-      const answers = await Promise.all(args.map((authority) => endpointsOf(process, authority, asker)));
+    return ask({ flags, terminal }, async ({ process, clusterDomain, asker }) => {
+      const answers = await Promise.all(args.map((authority) => endpointsOf(process, authority, clusterDomain, asker)));
       const endpoints = answers.flatMap((answer) => ('endpoints' in answer ? answer.endpoints : []));
       const problems = answers.flatMap((answer) => ('problem' in answer ? [answer.problem] : []));
       const titles = ['NAMESPACE', 'IP', 'PORT', 'POD', 'SERVICE'].map((title) => ({ title }));
@@ -190,9 +190,14 @@ type ShownEndpoint = {
 async function endpointsOf(
   process: DestinationProcess,
   authority: string,
+  clusterDomain: string,
   asker: Asker,
 ): Promise<{ readonly endpoints: readonly ShownEndpoint[] } | { readonly problem: string }> {
-  if (!hasPort(authority)) return { problem: noAuthority(authority).message };
+  const at = hasPort(authority) ? parseHostPort(authority) : undefined;
+  if (at === undefined) return { problem: noAuthority(authority).message };
+  const target = parseServiceName(at.host, at.port, clusterDomain);
+  if (target === undefined)
+    return { problem: `${authority} is not the name of a Service: write NAME.NAMESPACE.svc.${clusterDomain}:PORT` };
   let update;
   try {
     update = await process.endpoints(authority, asker);
@@ -200,7 +205,7 @@ async function endpointsOf(
     if (error instanceof CommandError) return { problem: error.message };
     throw error;
   }
-  const [name = '', namespace = ''] = authority.split('.', 2);
+  const { service: name, namespace } = target;
   if (update?.kind === 'none' && !update.exists)
     return {
       problem: `${authority}: there is no Service "${name}" in namespace ${namespace} (\`kubectl -n ${namespace} get services\`)`,

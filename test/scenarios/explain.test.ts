@@ -125,7 +125,10 @@ describe('what a mesh says about itself', () => {
       ['web.shop', 'web.shop', 'api.shop'],
     );
     assert.ok(mixed.stderr.includes(noService), mixed.stderr);
-    assert.match(mixed.stderr, /^tulle: example\.com:80: "example\.com:80" is not the name of a Service$/m);
+    assert.match(
+      mixed.stderr,
+      /^tulle: example\.com:80 is not the name of a Service: write NAME\.NAMESPACE\.svc\.cluster\.local:PORT$/m,
+    );
     assert.match(mixed.stderr, /^tulle: "api\.shop" is not an authority: /m);
     const json = ask(gone, '-o', 'json');
     assert.deepEqual([json.status, json.stdout], [1, '[]\n']);
