@@ -6,6 +6,7 @@ import type { OutboundPolicy, OutboundProtocol } from '#model/outbound.ts';
 import type { RequestCondition } from '#model/profile-route.ts';
 import type { Profile } from '#model/profile.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
+import type { SessionPersistence } from '#model/session-persistence.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestHead } from '../http/head.ts';
@@ -129,19 +130,24 @@ function withTable(
   use(table);
 }
 
-/** The number of the rule that the proxy has chosen; each has a time limit of its own. */
-function chosen(table: RouteTable, head: RequestHead): number | undefined | 'no-route' {
+/** The number of a rule, which is its time limit, and what the rule says about sessions. */
+type Outcome = { readonly rule: number | undefined | 'no-route'; readonly session?: SessionPersistence | undefined };
+
+function chosen(table: RouteTable, head: RequestHead): Outcome {
   try {
-    return table.find(head, patterns.matches).timeouts.requestMs;
+    const { timeouts, sessions } = table.find(head, patterns.matches);
+    return { rule: timeouts.requestMs, session: sessions?.persistence };
   } catch (error) {
     assert.ok(error instanceof ProxyError && error.code === 'no-route', String(error));
-    return 'no-route';
+    return { rule: 'no-route' };
   }
 }
 
-function explained(known: Parameters<typeof evaluateOutbound>[0], head: RequestHead): number | undefined | 'no-route' {
+function explained(known: Parameters<typeof evaluateOutbound>[0], head: RequestHead): Outcome {
   const verdict = evaluateOutbound(known, new MatchedHead(head, patterns.matches));
-  return verdict.kind === 'routed' ? verdict.timeouts.requestMs : verdict.kind;
+  return verdict.kind === 'routed'
+    ? { rule: verdict.timeouts.requestMs, session: verdict.session }
+    : { rule: verdict.kind };
 }
 
 function compare(
@@ -157,8 +163,8 @@ function compare(
     for (let nth = 0; nth < 8; nth += 1) {
       const head = arbitrary.head();
       const proxy = chosen(table, head);
-      assert.equal(explained(known, head), proxy, `${head.lines} ${head.authority} ${JSON.stringify(known)}`);
-      seen.add(proxy);
+      assert.deepEqual(explained(known, head), proxy, `${head.lines} ${head.authority} ${JSON.stringify(known)}`);
+      seen.add(proxy.rule);
     }
   });
 }
@@ -168,12 +174,17 @@ test('the proxy chooses the rule that the model explains: routes of HTTP and gRP
   const seen = new Set<unknown>();
   for (let round = 0; round < ROUNDS; round += 1) {
     let number = 0;
-    const rest = () => ({
-      filters: [],
-      distribution: DISTRIBUTION,
-      timeouts: { requestMs: (number += 1) },
-      allowsRequestHeaders: false,
-    });
+    const rest = () => {
+      number += 1;
+      const session = { carrier: { kind: 'header', name: 'x' }, scope: String(number) } as const;
+      return {
+        filters: [],
+        distribution: DISTRIBUTION,
+        timeouts: { requestMs: number },
+        allowsRequestHeaders: false,
+        ...arbitrary.pick({}, { session }),
+      };
+    };
     const ref = (index: number): ResourceRef => ({ type: 'default', name: `r${index}` });
     const protocol: OutboundProtocol = arbitrary.pick(
       {

@@ -22,6 +22,7 @@ export class Sessions {
   readonly #candidates: readonly Candidate[];
   readonly #cookiePath: (head: RequestHead) => string;
   readonly #context: Pick<OutboundContext, 'now' | 'clock'>;
+  readonly #tags = new WeakMap<EndpointMeta, string>();
   /** By tag, of each list of endpoints that a session was looked for in. */
   readonly #tagged = new WeakMap<readonly OutboundEndpoint[], ReadonlyMap<string, OutboundEndpoint>>();
 
@@ -71,6 +72,16 @@ export class Sessions {
     return undefined;
   }
 
+  /** Hashed once: of a large service with one endpoint more, only that one is new. */
+  tagOf(endpoint: EndpointMeta): string {
+    let tag = this.#tags.get(endpoint);
+    if (tag === undefined) {
+      tag = endpointTag(this.persistence.scope, endpoint);
+      this.#tags.set(endpoint, tag);
+    }
+    return tag;
+  }
+
   /** The value for the next request of a session. @param began  the value that the request has shown; absent: it begins now */
   valueFor(tag: string, began: SessionValue | undefined): SessionValue {
     const usedMs = this.#context.clock.now();
@@ -92,7 +103,7 @@ export class Sessions {
   #byTag(endpoints: readonly OutboundEndpoint[]): ReadonlyMap<string, OutboundEndpoint> {
     const known = this.#tagged.get(endpoints);
     if (known !== undefined) return known;
-    const tagged = new Map(endpoints.map((one) => [endpointTag(this.persistence.scope, one.meta), one]));
+    const tagged = new Map(endpoints.map((one) => [this.tagOf(one.meta), one]));
     this.#tagged.set(endpoints, tagged);
     return tagged;
   }
@@ -128,9 +139,9 @@ export class Session {
    * @param mayBegin  a session must not be bound to an endpoint that fails
    */
   answered(head: ResponseHead, endpoint: EndpointMeta, mayBegin: boolean): ResponseHead {
-    const { carrier, scope, idleTimeoutMs } = this.#sessions.persistence;
+    const { carrier, idleTimeoutMs } = this.#sessions.persistence;
     if (this.#isForeign) return head;
-    const tag = endpointTag(scope, endpoint);
+    const tag = this.#sessions.tagOf(endpoint);
     const shown = this.#values.find((value) => value.tag === tag);
     if (shown === undefined ? !mayBegin : idleTimeoutMs === undefined) return head;
     const isTaken =
