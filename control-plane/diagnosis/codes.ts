@@ -93,6 +93,12 @@ export const CODES = {
     'The rule is not used; others of the route are.',
     'Correct the field: until then other rules decide about what it would match.',
   ),
+  TL0115: entry(
+    'session-name-shared',
+    'warning',
+    'Sessions of two rules stand in the same cookie or header, so that each ends the other.',
+    'Give each rule a name of its own for its sessions, or none.',
+  ),
   TL0201: entry(
     'server-selects-nothing',
     'warning',

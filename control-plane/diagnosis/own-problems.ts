@@ -12,7 +12,7 @@ import { problemsOf } from '../dialects/policy-problems.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
-import { sessionsWithoutEffect } from '../dialects/session-persistence.ts';
+import { sessionsWithoutEffect, sharedSessions } from '../dialects/session-persistence.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';
 import type { Code } from './codes.ts';
 
@@ -44,7 +44,7 @@ function refusedFields(object: CustomObject, context: PolicyContext): readonly P
   return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
 }
 
-/** Fields of an object that have no effect, while the rest of it has. */
+/** Fields of an object that have no effect or not what is meant, while the rest of it has. */
 export function ignoredFieldsOf(object: CustomObject): readonly OwnProblem[] {
   if (!isRouteKind(object)) return [];
   const forClients = fieldsWithoutServer(object).map((field) => ({
@@ -52,7 +52,7 @@ export function ignoredFieldsOf(object: CustomObject): readonly OwnProblem[] {
     message: 'has no effect: all parents of the route are Servers',
   }));
   if (forClients.length > 0) return coded('TL0112', forClients);
-  return coded('TL0113', sessionsWithoutEffect(object));
+  return [...coded('TL0113', sessionsWithoutEffect(object)), ...coded('TL0115', sharedSessions(object))];
 }
 
 /** What of a route of clients is not understood: it is admitted, as Gateway API wants it, and its status says so later. */

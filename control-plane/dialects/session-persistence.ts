@@ -9,7 +9,7 @@ import {
 } from '#model/session-persistence.ts';
 import { readGatewayDuration } from './gateway-api.ts';
 import { outboundParents } from './outbound-parents.ts';
-import type { Problem, Problems } from './problem.ts';
+import { Problems, type Problem } from './problem.ts';
 import { isConnectionRoute } from './route-kinds.ts';
 
 /**
@@ -140,4 +140,30 @@ function whyWithoutEffect(object: CustomObject, rule: JsonObject, isOfAddresses:
   const backends = asList(rule['backendRefs']).map(asObject);
   const isAddress = isOfAddresses && backends.every(({ kind }) => kind === 'EgressNetwork');
   return isAddress ? 'requests go to the address that the client asks for' : undefined;
+}
+
+/** Rules whose sessions stand at the same place of a request: each would end the other's. */
+export function sharedSessions(object: CustomObject): readonly Problem[] {
+  if (outboundParents(object).length === 0) return [];
+  const taken = new Map<string, number>(); // the first rule of each place
+  return asList(object.spec['rules']).flatMap((value, index) => {
+    const rule = asObject(value);
+    const field = `spec.rules[${index}]`;
+    // What is wrong with it is told where the route is compiled.
+    const carrier = readSessionPersistence(rule, field, index, object, new Problems())?.carrier;
+    const places = carrier === undefined ? [] : placesOf(carrier, rule);
+    const other = places.map((place) => taken.get(place)).find((one) => one !== undefined);
+    for (const place of places) taken.set(place, taken.get(place) ?? index);
+    if (carrier === undefined || other === undefined) return [];
+    const message = `the ${carrier.kind} ${carrier.name} has the sessions of spec.rules[${other}] too`;
+    return [{ field: `${field}.sessionPersistence`, message }];
+  });
+}
+
+/** Cookies of one name are others where their paths differ. */
+function placesOf(carrier: SessionCarrier, rule: JsonObject): readonly string[] {
+  if (carrier.kind === 'header') return [`header ${carrier.name}`];
+  const matches = asList(rule['matches']).map((match) => asText(asObject(asObject(match)['path'])['value']) ?? '/');
+  const paths = carrier.path === undefined ? (matches.length > 0 ? matches : ['/']) : [carrier.path];
+  return [...new Set(paths)].map((path) => `cookie ${carrier.name} ${path}`);
 }
