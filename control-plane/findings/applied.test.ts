@@ -28,7 +28,7 @@ spec: { containers: [{ name: app, image: app, ports: [{ containerPort: 80 }] }] 
 ---
 apiVersion: policy.linkerd.io/v1beta3
 kind: Server
-metadata: { name: web, namespace: shop }
+metadata: { name: web, namespace: shop, creationTimestamp: '2026-01-01T00:00:00Z' }
 spec: { podSelector: { matchLabels: { app: web } }, port: 80 }
 `);
 
@@ -57,4 +57,22 @@ test('a workload takes the place of the pods that are there of it', () => {
     [['TL0201', 'Server', 'web']],
   );
   assert.deepEqual(analyzeApplied(deployment('web'), PRESENT, CONTEXT, []), []);
+});
+
+test('an object that is new displaces nothing, one that is changed keeps its age', () => {
+  const server = (name: string): readonly JsonObject[] =>
+    objectsOf(`
+apiVersion: policy.linkerd.io/v1beta3
+kind: Server
+metadata: { name: ${name}, namespace: shop }
+spec: { podSelector: {}, port: 80 }
+`);
+  const displaced = (name: string, present: readonly JsonObject[]): readonly string[] =>
+    analyzeApplied(server(name), present, CONTEXT, [])
+      .filter(({ code }) => code === 'TL0202')
+      .map((one) => `${one.name}: ${one.message}`);
+  assert.deepEqual(displaced('a', PRESENT), ['a: Server shop/web decides about port 80 of Pod shop/web-abc-x']);
+  const [young = {}] = server('a');
+  const metadata = { name: 'a', namespace: 'shop', creationTimestamp: '2026-02-02T00:00:00Z' };
+  assert.deepEqual(displaced('web', [...PRESENT, { ...young, metadata }]), []);
 });

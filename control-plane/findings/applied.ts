@@ -1,4 +1,4 @@
-import type { JsonObject } from '#k8s/json.ts';
+import { asObject, type JsonObject } from '#k8s/json.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import type { Diagnosis, Subject } from '../diagnosis/diagnosis.ts';
 import { analyze } from './analyze.ts';
@@ -6,9 +6,12 @@ import { identify, type AnalysisContext } from './inventory.ts';
 import { ownerOf } from './pod-owner.ts';
 import type { KindSchemas } from './schema.ts';
 
+/** Later than whatever a cluster holds. */
+const LATER = '9999-12-31T23:59:59Z';
+
 /**
  * What objects say beside those of a cluster, once they are applied: an object replaces the one of its group, kind, namespace and
- * name, and a workload the pods that the cluster has of it.
+ * name, with its age, and a workload the pods that the cluster has of it. Others are the youngest.
  *
  * @param present  what the cluster holds
  * @param schemas  of the kinds that are installed there
@@ -24,14 +27,25 @@ export function analyzeApplied(
   const subjects = objects.flatMap((object) => identify(object, defaultNamespace) ?? []);
   const applied = new Set(subjects.map(keyOf));
   const workloads = new Set(subjects.map(workloadKey));
+  const since = new Map<string, unknown>();
   const kept = present.filter((object) => {
     const one = identify(object, defaultNamespace);
-    if (one === undefined || applied.has(keyOf(one))) return false;
+    if (one === undefined) return false;
+    if (applied.has(keyOf(one))) {
+      since.set(keyOf(one), asObject(object['metadata'])['creationTimestamp']);
+      return false;
+    }
     const pod = one.kind === 'Pod' && one.group === '' ? PODS.parse(object) : undefined;
     return pod === undefined || !workloads.has(workloadKey(ownerOf(pod)));
   });
+  // The oldest of several decides: what is not there yet displaces nothing.
+  const aged = objects.map((object) => {
+    const one = identify(object, defaultNamespace);
+    const creationTimestamp = (one && since.get(keyOf(one))) ?? LATER;
+    return { ...object, metadata: { ...asObject(object['metadata']), creationTimestamp } };
+  });
   const before = new Set(analyze(present, context, schemas).map(findingKey));
-  return analyze([...kept, ...objects], context, schemas).filter(
+  return analyze([...kept, ...aged], context, schemas).filter(
     (one) => applied.has(keyOf(one)) || !before.has(findingKey(one)),
   );
 }
