@@ -29,7 +29,8 @@ export type Client = {
 /** A decision and the object that made it. */
 export type Verdict =
   | { readonly isAllowed: true; readonly authorization: ResourceRef; readonly isAudited: boolean }
-  | { readonly isAllowed: false; readonly server: ResourceRef; readonly reason: string };
+  | Denial;
+export type Denial = { readonly isAllowed: false; readonly server: ResourceRef; readonly reason: string };
 
 /** Always there: the application's own pod, and probes that a proxy makes from loopback. */
 const LOCALHOST: Authorization = {

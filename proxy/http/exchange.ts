@@ -16,8 +16,8 @@ export interface RequestSink {
   send(body: Buffer | undefined, isEnd: boolean, trailers?: string): boolean;
   /** The client's connection can take more of the response. */
   resumeResponse(): void;
-  /** The client is gone. */
-  abort(): void;
+  /** The client is gone. @param cause  why the proxy itself ends the exchange instead */
+  abort(cause?: ProxyError): void;
 }
 
 /** Takes what nobody wants any more. */

@@ -31,9 +31,9 @@ export class ObservedExchange implements ResponseSink {
     return {
       send: (body, isEnd, trailers) => request.send(body, isEnd, trailers),
       resumeResponse: () => request.resumeResponse(),
-      abort: () => {
-        this.#end(499);
-        request.abort();
+      abort: (cause) => {
+        this.#end(cause?.status ?? 499, '', cause);
+        request.abort(cause);
       },
     };
   }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { formatSocketAddress } from '#model/address.ts';
-import type { Client } from '#model/authorization.ts';
+import type { Client, Denial, Verdict } from '#model/authorization.ts';
 import { authorizeConnection } from '#model/inbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { parseClientHello } from '../accept/client-hello.ts';
@@ -34,6 +34,7 @@ import {
 import type { InboundContext } from './context.ts';
 import { InboundRequests } from './http.ts';
 import { InboundPort } from './port.ts';
+import { whileAllowed } from './while-allowed.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const PLAIN: Client['tls'] = { kind: 'none' };
@@ -406,29 +407,41 @@ export class Inbound implements Disposable {
   ): Promise<void> {
     const { decisions, log } = this.#options;
     const target = onward?.target ?? formatSocketAddress(port.address, port.port);
-    const verdict = authorizeConnection(port.policy.value, arrival.client);
-    const labels = { ...port.targetLabels, ...arrival.tlsLabels, ...refLabels('srv', port.policy.value.ref) };
-    if (!verdict.isAllowed) {
-      port.verdictMetrics('tcpDeny', labels).count();
-      log.info(
-        { client: arrival.client, port: port.port },
-        `${formatResourceRef(verdict.server)} denies the connection: ${verdict.reason}`,
-      );
-      const reason = `${formatResourceRef(verdict.server)} denies the connection: ${verdict.reason}`;
-      decisions.connection(originOf(client, arrival, target), 'unauthorized', reason, [verdict.server]);
-      opened?.connection.destroy();
+    const authorize = (): Verdict => authorizeConnection(port.policy.value, arrival.client);
+    const labels = (): Labels => ({
+      ...port.targetLabels,
+      ...arrival.tlsLabels,
+      ...refLabels('srv', port.policy.value.ref),
+    });
+    const deny = (denial: Denial, server: Connection | undefined): void => {
+      const reason = `${formatResourceRef(denial.server)} denies the ${isOpen ? 'open ' : ''}connection: ${denial.reason}`;
+      port.verdictMetrics(isOpen ? 'tcpTerminate' : 'tcpDeny', labels()).count();
+      log.info({ client: arrival.client, port: port.port }, reason);
+      decisions.connection(originOf(client, arrival, target), 'unauthorized', reason, [denial.server]);
+      server?.reset();
       client.reset();
+    };
+    let isOpen = false;
+    const verdict = authorize();
+    if (!verdict.isAllowed) {
+      deny(verdict, opened?.connection);
       return;
     }
-    port.verdictMetrics('tcpAllow', { ...labels, ...refLabels('authz', verdict.authorization) }).count();
+    isOpen = true;
+    port.verdictMetrics('tcpAllow', { ...labels(), ...refLabels('authz', verdict.authorization) }).count();
     try {
       const server = opened?.connection ?? (await (onward?.open() ?? port.connect()));
-      const recheck = port.policy.subscribe(() => {
-        if (authorizeConnection(port.policy.value, arrival.client).isAllowed) return;
-        client.reset();
-        server.reset();
-      });
-      splice(client, server, [early, opened?.bytes], () => recheck[Symbol.dispose]());
+      const findDenial = (): Denial | undefined => {
+        const now = authorize();
+        return now.isAllowed ? undefined : now;
+      };
+      const late = findDenial(); // the policy may have changed while the application was connected to
+      if (late !== undefined) {
+        deny(late, server);
+        return;
+      }
+      const changes = whileAllowed(port.policy, findDenial, (denial) => deny(denial, server));
+      splice(client, server, [early, opened?.bytes], () => changes[Symbol.dispose]());
     } catch (error) {
       const { code, message } = toProxyError(error, 'connect-failed');
       decisions.connection(originOf(client, arrival, target), code, message);

@@ -1,4 +1,4 @@
-import type { Client, Verdict } from '#model/authorization.ts';
+import type { Client, Denial, Verdict } from '#model/authorization.ts';
 import { authorizeRequest, isUniform, type MatchedFilters, type RequestVerdict } from '#model/inbound.ts';
 import type { RateLimitScope } from '#model/rate-limit.ts';
 import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
@@ -21,6 +21,7 @@ import type { EndpointMeta, TapHub, TapOrigin } from '../tap/hub.ts';
 import { applyFilters } from './filters.ts';
 import type { InboundPort } from './port.ts';
 import type { RateLimiter } from './rate-limiter.ts';
+import { mayOpenTunnel, TunnelExchange } from './tunnel-exchange.ts';
 
 /** The application as the only endpoint of its port; metrics are of the client and verdict at hand. */
 class Application implements ServerEndpoint, Destination {
@@ -108,10 +109,7 @@ export class InboundRequests {
     const { verdict, route, isProbe, filters, counter, application } = this.#decide(head);
     counter.count();
     if (!verdict.isAllowed) {
-      const server = formatResourceRef(verdict.server);
-      const code = route !== undefined ? 'unauthorized' : 'no-route';
-      const error = new ProxyError(code, `${server} denies the request${ofRoute(route)}: ${verdict.reason}`);
-      const refs = route?.type === 'resource' ? [verdict.server, route] : [verdict.server];
+      const { error, refs } = deniedBy(verdict, route, 'request');
       return this.#refuse(error, refs, application, head, response);
     }
     const { rateLimiter } = this.#port;
@@ -125,12 +123,36 @@ export class InboundRequests {
       if (filtered.answer !== undefined) return this.#answer(filtered.answer, isEnd, application, head, response);
       sent = filtered.head;
     }
-    if (this.#onward !== undefined) return this.#onward(sent, body, isEnd, response);
-    const tap = this.#tap.hub.begin(sent, this.#tap.origin);
-    const request = { head: sent, fields: this.#fields, body, isEnd, tap };
+    if (!mayOpenTunnel(head)) return this.#send(sent, body, isEnd, application, response);
+    const tunnel = new TunnelExchange(head, response, this.#port.policy, () => this.#findDenial(head));
+    return tunnel.watch(this.#send(sent, body, isEnd, application, tunnel));
+  }
+
+  #send(
+    head: RequestHead,
+    body: Buffer | undefined,
+    isEnd: boolean,
+    application: Application,
+    response: ResponseSink,
+  ): RequestSink {
+    if (this.#onward !== undefined) return this.#onward(head, body, isEnd, response);
+    const tap = this.#tap.hub.begin(head, this.#tap.origin);
+    const request = { head, fields: this.#fields, body, isEnd, tap };
     const dispatch = new Dispatch(this.#dispatch, application, request, response);
     dispatch.attempt();
     return dispatch;
+  }
+
+  /** @returns why the policy of now does not let in the request of a tunnel, counted and on record */
+  #findDenial(head: RequestHead): ProxyError | undefined {
+    const { verdict, route } = this.#decide(head);
+    if (verdict.isAllowed) return undefined;
+    const { error, refs } = deniedBy(verdict, route, 'tunnel of the request');
+    const { targetLabels, policy } = this.#port;
+    const labels = { ...targetLabels, ...this.#tlsLabels, ...refLabels('srv', policy.value.ref) };
+    this.#port.verdictMetrics('tcpTerminate', labels).count();
+    this.#dispatch.onError(error, failedAtOnce(head, this.#dispatch.now(), refs));
+    return error;
   }
 
   /** @param refs  the objects that decided */
@@ -245,6 +267,17 @@ export class InboundRequests {
     if (!verdict.isAllowed) this.#port.logDenial(this.#client, `the request${ofRoute(route)}: ${verdict.reason}`);
     return prepared;
   }
+}
+
+/** @returns why something is denied, and the objects that decided */
+function deniedBy(
+  { server, reason }: Denial,
+  route: ResourceRef | undefined,
+  what: 'request' | 'tunnel of the request',
+): { readonly error: ProxyError; readonly refs: readonly ResourceRef[] } {
+  const code = route !== undefined ? 'unauthorized' : 'no-route';
+  const error = new ProxyError(code, `${formatResourceRef(server)} denies the ${what}${ofRoute(route)}: ${reason}`);
+  return { error, refs: route?.type === 'resource' ? [server, route] : [server] };
 }
 
 /** Which rules a request has matched, where an object gave them. */

@@ -26,7 +26,7 @@ import { RateLimiter } from './rate-limiter.ts';
 /** Label sets kept per port. More clients than this share one set without `client_id`. */
 const CLIENTS_MAX = 1000;
 
-type VerdictFamily = 'httpAllow' | 'httpDeny' | 'httpLimited' | 'tcpAllow' | 'tcpDeny';
+type VerdictFamily = 'httpAllow' | 'httpDeny' | 'httpLimited' | 'tcpAllow' | 'tcpDeny' | 'tcpTerminate';
 
 /** Keeps one metrics object per label set. */
 class Metered<M extends Disposable> implements Disposable {
@@ -99,6 +99,7 @@ export class InboundPort implements CacheValue {
       httpLimited: counters('httpLimited'),
       tcpAllow: counters('tcpAllow'),
       tcpDeny: counters('tcpDeny'),
+      tcpTerminate: counters('tcpTerminate'),
     };
     const http1 = new Pool(
       {

@@ -51,6 +51,7 @@ export class TrafficMetrics {
   readonly httpLimited: Family;
   readonly tcpAllow: Family;
   readonly tcpDeny: Family;
+  readonly tcpTerminate: Family;
   readonly errors: Family;
   /** The same in the words of linkerd2-proxy, which counts by side and protocol and leaves denials to other families. */
   readonly linkerdErrors: Readonly<Record<'inbound' | 'outbound', Readonly<Record<'http' | 'tcp', Family>>>>;
@@ -82,6 +83,10 @@ export class TrafficMetrics {
     this.httpLimited = this.#counter('inbound_http_local_ratelimit_total', 'Requests above a limit of their server.');
     this.tcpAllow = this.#counter('inbound_tcp_authz_allow_total', 'Connections that a policy let in.');
     this.tcpDeny = this.#counter('inbound_tcp_authz_deny_total', 'Connections that no policy let in.');
+    this.tcpTerminate = this.#counter(
+      'inbound_tcp_authz_terminate_total',
+      'Open connections and tunnels that a changed policy ended.',
+    );
     this.errors = this.#counter(
       'proxy_errors_total',
       'Requests and connections that the proxy itself failed, by code.',

@@ -58,7 +58,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
   readonly #session: Session | undefined;
   #responseFilters: PlanFilter[] | undefined;
   #head: RequestHead;
-  #dispatch: RequestSink & { abort(cause?: ProxyError): void } = NO_SINK;
+  #dispatch: RequestSink = NO_SINK;
   #attempt: Attempt | undefined;
   #way: Way | undefined; // of the last attempt
   #failedAttempts: FailedAttempt[] | undefined;
@@ -499,7 +499,7 @@ export class RoutedRequest extends Deadline implements RequestSink, DispatchOpti
 
 /** Takes the response of one attempt; one that is not passed on is read to its end, within bounds. */
 class Attempt implements ResponseSink {
-  dispatch: (RequestSink & { abort(cause?: ProxyError): void }) | undefined;
+  dispatch: RequestSink | undefined;
   readonly #request: RoutedRequest;
   readonly #ref: ResourceRef | undefined;
   readonly #now: () => number;

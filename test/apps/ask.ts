@@ -1,5 +1,5 @@
-// Asks an HTTP server and a TCP echo again and again, and prints what each said; holds one TCP connection from the start. With a
-// third argument it also posts to that URL.
+// Asks an HTTP server and a TCP echo again and again, and prints what each said; holds one TCP connection and one tunnel (an upgrade
+// of GET /public) from the start. With a third argument it also posts to that URL.
 import { request } from 'node:http';
 import { connect } from 'node:net';
 
@@ -39,10 +39,24 @@ kept.on('data', () => (held = 'open'));
 kept.on('error', () => (held = 'cut'));
 kept.on('close', () => (held = 'cut'));
 
+let tunnel = 'connecting';
+const upgrade = request(new URL('/public', url), { headers: { connection: 'upgrade', upgrade: 'echo' }, agent: false });
+upgrade.on('upgrade', (_response, socket) => {
+  tunnel = 'open';
+  socket.on('error', () => (tunnel = 'cut'));
+  socket.on('close', () => (tunnel = 'cut'));
+  socket.resume();
+});
+upgrade.on('response', ({ statusCode }) => (tunnel = `refused with ${statusCode}`));
+upgrade.on('error', ({ message }) => (tunnel = message));
+upgrade.end();
+
 async function round(): Promise<void> {
   const post = postUrl === undefined ? undefined : askHttp(postUrl, 'POST');
   const [http, tcp, posted] = await Promise.all([askHttp(url, 'GET'), askTcp(), post]);
-  process.stdout.write(`${JSON.stringify({ http, tcp, held, ...(posted !== undefined && { post: posted }) })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ http, tcp, held, tunnel, ...(posted !== undefined && { post: posted }) })}\n`,
+  );
   setTimeout(() => void round(), INTERVAL_MS);
 }
 void round();

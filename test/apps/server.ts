@@ -1,4 +1,4 @@
-// HTTP on 8080 with bodies of every framing, and TCP on 9000 that echoes bytes and half-closes when the client does.
+// HTTP on 8080 with bodies of every framing and upgrades to an echo of bytes, and TCP on 9000 that echoes bytes and half-closes when the client does.
 import { createHash } from 'node:crypto';
 import { createServer as createHttp } from 'node:http';
 import { createServer as createTcp } from 'node:net';
@@ -49,6 +49,11 @@ const server = createHttp(async (request, response) => {
     response.setHeader('x-seen-client-id', request.headers['l5d-client-id'] ?? 'none');
     response.end(`hello from ${process.env['HOSTNAME'] ?? 'nowhere'}\n`);
   }
+});
+server.on('upgrade', (_request, socket) => {
+  socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n');
+  socket.on('error', () => socket.destroy());
+  socket.pipe(socket);
 });
 server.keepAliveTimeout = 60_000;
 server.listen(8080);

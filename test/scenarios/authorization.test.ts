@@ -3,7 +3,13 @@ import { after, before, describe, test } from 'node:test';
 import { Mesh, namespaceYaml, podYaml, serviceYaml } from '../harness/mesh.ts';
 import { until } from '../harness/until.ts';
 
-type Answer = { readonly http: string; readonly tcp: string; readonly held: string; readonly post?: string };
+type Answer = {
+  readonly http: string;
+  readonly tcp: string;
+  readonly held: string;
+  readonly tunnel: string;
+  readonly post?: string;
+};
 
 /** Those who are let in come first: a Server without them would cut their connections for a moment. */
 const POLICIES = `
@@ -80,7 +86,7 @@ spec:
 `;
 }
 
-const ALLOWED: Answer = { http: '200', tcp: 'echo', held: 'open' };
+const ALLOWED: Answer = { http: '200', tcp: 'echo', held: 'open', tunnel: 'open' };
 
 /** A server whose kubelet probes are HTTP requests. */
 function vaultYaml(): string {
@@ -143,12 +149,13 @@ describe('authorization in a cluster', () => {
 
   test('policy objects let in whom they name; others learn which object denied, and lose their connections', async () => {
     await mesh.apply(POLICIES);
-    const isDenied = ({ http, tcp, held }: Answer): boolean =>
+    const isDenied = ({ http, tcp, held, tunnel }: Answer): boolean =>
       /^403 unauthorized: server\.policy\.linkerd\.io vault-http denies the request: no authorization lets .* in$/.test(
         http,
       ) &&
       tcp === 'closed' &&
-      held === 'cut';
+      held === 'cut' &&
+      tunnel === 'cut';
     await expectSoon('denied with a reason', 'stranger', isDenied);
     await expectSoon('denied with a reason', 'plain', isDenied);
     assert.match((await answer('stranger')).http, /stranger\.bank\.serviceaccount\.identity\.tulle\.cluster\.local/);
@@ -169,6 +176,8 @@ describe('authorization in a cluster', () => {
     assert.ok(series('inbound_http_authz_deny_total', 'srv_kind="server"', 'srv_name="vault-http"'), stdout);
     assert.ok(series('inbound_http_authz_allow_total', 'srv_name="vault-http"', isTeller));
     assert.ok(series('inbound_tcp_authz_deny_total', 'srv_name="vault-echo"'));
+    for (const server of ['vault-echo', 'vault-http'])
+      assert.ok(series('inbound_tcp_authz_terminate_total', `srv_name="${server}"`), stdout);
     assert.ok(series('inbound_tcp_authz_allow_total', 'srv_name="vault-echo"', isTeller));
   });
 
@@ -184,6 +193,11 @@ describe('authorization in a cluster', () => {
     assert.match(
       table,
       / in +stranger\.bank +10\.\d+\.\d+\.\d+:9000 +unauthorized +- +server\.policy\.linkerd\.io vault-echo denies/,
+    );
+    assert.match(table, / in +stranger\.bank +10\.\d+\.\d+\.\d+:9000 .* vault-echo denies the open connection: /);
+    assert.match(
+      table,
+      / in +stranger\.bank +GET vault\.bank:8080\/public .* vault-http denies the tunnel of the request/,
     );
     const [line = ''] = show('-o', 'json', '--limit', '1').split('\n');
     assert.equal((JSON.parse(line) as { code: string }).code, 'unauthorized');
