@@ -82,7 +82,7 @@ function run(request: ProxiesRequest): void {
         throw error;
       },
     };
-    watchStream(to, method, message, Math.random, handler);
+    watchStream(to, method, message, handler);
   };
   for (let proxy = 0; proxy < request.proxies; proxy += 1) {
     const [destination, policy] = [client(ports.destination), client(ports.policy)];

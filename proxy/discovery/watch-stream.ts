@@ -1,11 +1,7 @@
-import { backoffMs } from '../grpc/backoff.ts';
 import { STATUS, type GrpcError, type GrpcClient, type Method } from '../grpc/client.ts';
 
 /** Status codes after which asking again is useless. Source: linkerd2-proxy, for all of its watches. */
 const TERMINAL: ReadonlySet<number> = new Set([STATUS.invalidArgument, STATUS.failedPrecondition]);
-
-/** While the service cannot be reached its client paces the attempts; a second pause on top would only delay the news. */
-const UNREACHABLE_PAUSE_MS = 250;
 
 export type WatchHandler<Rsp> = {
   /** @param isFirst  the first answer of this stream: it stands for everything known before */
@@ -21,7 +17,6 @@ export function watchStream<Req, Rsp>(
   client: GrpcClient,
   method: Method<Req, Rsp>,
   request: Req,
-  random: () => number,
   handler: WatchHandler<Rsp>,
 ): Disposable {
   let failures = 0;
@@ -45,11 +40,7 @@ export function watchStream<Req, Rsp>(
         }
         failures += 1;
         handler.onInterrupted?.(error);
-        const pauseMs = backoffMs(failures, random());
-        timer = setTimeout(
-          open,
-          client.isReachable ? Math.max(pauseMs, client.resumeMs) : Math.min(pauseMs, UNREACHABLE_PAUSE_MS),
-        );
+        timer = setTimeout(open, client.watchPauseMs(failures));
         timer.unref();
       },
     });

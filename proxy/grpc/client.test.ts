@@ -9,7 +9,7 @@ import { eventually } from '../testing/mesh.ts';
 import { Flag, Frame, PREFACE } from '../http2/frames.ts';
 import { frame, SETTINGS, uint32 } from '../testing/raw-http2.ts';
 import { RawServer } from '../testing/raw-server.ts';
-import { backoffMs, reconnectMs } from './backoff.ts';
+import { backoffMs } from './backoff.ts';
 import { GrpcClient, GrpcError, STATUS } from './client.ts';
 import { watchStream } from '../discovery/watch-stream.ts';
 
@@ -35,7 +35,7 @@ test('a watch outlives the control plane and hears its news when it is back', as
   using client = clientOf(control);
   const heard: [string, boolean][] = [];
   let interruptions = 0;
-  using _watch = watchStream(client, DestinationService.getProfile, request, () => 0, {
+  using _watch = watchStream(client, DestinationService.getProfile, request, {
     onMessage: (message: DestinationProfile, isFirst) => heard.push([message.fullyQualifiedName, isFirst]),
     onInterrupted: () => (interruptions += 1),
     onRefused: (error) => assert.fail(error),
@@ -61,7 +61,7 @@ test('after a loss watches wait their turn, a new question does not', async () =
   await control.start();
   using client = clientOf(control, CONTROL_IDENTITY, () => 0.5); // the middle of the time over which all of them spread
   const order: string[] = [];
-  using _watch = watchStream(client, DestinationService.getProfile, request, () => 0, {
+  using _watch = watchStream(client, DestinationService.getProfile, request, {
     onMessage: () => order.push('watch'),
     onInterrupted: () => order.push('lost'),
     onRefused: (error) => assert.fail(error),
@@ -74,7 +74,7 @@ test('after a loss watches wait their turn, a new question does not', async () =
   using _question = client.stream(DestinationService.getProfile, request, heard);
   await eventually(() => order.length === 4, 'both');
   assert.deepEqual(order, ['watch', 'lost', 'question', 'watch']);
-  assert.equal(client.resumeMs, 0);
+  assert.equal(client.watchPauseMs(1), backoffMs(1, 0.5), 'with a connection nobody waits for a turn');
 });
 
 test('an answer that no repetition can change ends the watch', async () => {
@@ -82,7 +82,7 @@ test('an answer that no repetition can change ends the watch', async () => {
   await control.start();
   using client = clientOf(control);
   const status = await new Promise<number>((resolve) => {
-    watchStream(client, DestinationService.getProfile, request, Math.random, {
+    watchStream(client, DestinationService.getProfile, request, {
       onMessage: () => resolve(-1),
       onRefused: (error) => resolve(error.status),
     });
@@ -111,7 +111,7 @@ test('hundreds of watches share one connection', async () => {
     const path = `10.0.0.1:${n}`;
     control.setProfile(path, { fullyQualifiedName: path, isOpaque: false });
     const handler = { onMessage: () => (answers += 1), onRefused: (error: GrpcError) => assert.fail(error) };
-    watches.use(watchStream(client, DestinationService.getProfile, { ...request, path }, () => 0, handler));
+    watches.use(watchStream(client, DestinationService.getProfile, { ...request, path }, handler));
     // As a proxy learns of its targets: one by one.
     await eventually(() => answers === n + 1, `answer ${n}`);
   }
@@ -123,9 +123,6 @@ test('pauses grow to a limit and are never equal for everybody', () => {
   assert.equal(backoffMs(3, 0), 400);
   assert.equal(backoffMs(1000, 0), 10_000);
   assert.equal(backoffMs(1000, 0.5), 11_000);
-  assert.equal(reconnectMs(1, 0), 250);
-  assert.equal(reconnectMs(3, 0.5), 1_500);
-  assert.ok(reconnectMs(1000, 0.999) < 3_000, 'several attempts within the 10 s in which all have to be back');
 });
 
 test('a connection that the server drains is watched until its last call ends', async (context) => {

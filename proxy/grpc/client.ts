@@ -5,9 +5,9 @@ import { Session } from '../http2/session.ts';
 import type { Stream, StreamFailure, StreamHandler } from '../http2/stream.ts';
 import type { Connection } from '../transport/connection.ts';
 import { resolve, type ControlAddress } from './address.ts';
-import { reconnectMs, resumeMs } from './backoff.ts';
 import { connectControl, type ControlConnectOptions } from './connect.ts';
 import { frameMessage, MessageError, MessageReader } from './messages.ts';
+import { ReconnectPace } from './reconnect-pace.ts';
 
 /** gRPC status codes that this proxy acts on. Source: grpc `doc/statuscodes.md`. */
 export const STATUS = {
@@ -63,24 +63,23 @@ export class GrpcClient implements Disposable {
   readonly #options: GrpcClientOptions;
   readonly #sessions = new Set<Session>(); // also those that take no more calls, until they are closed
   #connecting: Promise<Session> | undefined;
-  #failures = 0;
-  #notBeforeMs = 0;
-  #resumeMs = 0; // chosen for each connection
+  readonly #pace: ReconnectPace;
   #isDisposed = false;
 
   constructor(target: ControlAddress, options: GrpcClientOptions) {
     this.#target = target;
     this.#options = options;
+    this.#pace = new ReconnectPace(() => performance.now(), options.random);
   }
 
   /** False from a failed connection attempt until a connection stands again. */
   get isReachable(): boolean {
-    return this.#failures === 0;
+    return this.#pace.failures === 0;
   }
 
-  /** How long watches should wait before they come back, all with one connection; 0 while that stands. */
-  get resumeMs(): number {
-    return this.#usable === undefined ? this.#resumeMs : 0;
+  /** How long a watch waits before it asks again. @param failures  ends of its stream in a row, >= 1 */
+  watchPauseMs(failures: number): number {
+    return this.#pace.watchPauseMs(failures, this.#usable !== undefined);
   }
 
   /** @throws GrpcError */
@@ -155,21 +154,18 @@ export class GrpcClient implements Disposable {
 
   async #connect(): Promise<Session> {
     const { host, port } = this.#target;
-    await delay(this.#notBeforeMs - performance.now());
+    await delay(this.#pace.connectPauseMs);
     if (this.#isDisposed) throw new GrpcError(STATUS.unavailable, 'the client is closed');
     try {
       const session = await this.#connectAny(shuffle(await resolve(host), this.#options.random));
-      if (this.#failures > 0) this.#options.log.info({ host, port }, `${this.#service} is reachable again`);
-      this.#failures = 0;
-      this.#notBeforeMs = 0;
-      this.#resumeMs = resumeMs(this.#options.random());
+      if (!this.isReachable) this.#options.log.info({ host, port }, `${this.#service} is reachable again`);
+      this.#pace.connected();
       this.#options.onReachable?.(true);
       if (this.#isDisposed) session.connection.destroy();
       return session;
     } catch (error) {
-      this.#failures += 1;
-      this.#notBeforeMs = performance.now() + reconnectMs(this.#failures, this.#options.random());
-      if (this.#failures === 1) {
+      this.#pace.failed();
+      if (this.#pace.failures === 1) {
         const { service, log } = this.#options;
         const consequence = service === undefined ? 'going on with what is known' : 'going on without';
         log.warn({ host, port, err: error }, `${this.#service} cannot be reached, ${consequence}`);

@@ -19,7 +19,7 @@ import { GrpcClient, type Method } from './client.ts';
 
 const SIZE = { services: 1, endpoints: 2, namespaces: 1 };
 const CLIENTS = 200;
-/** How often each may have tried when it is back, on average; the tries of one are paced by `reconnectMs`. */
+/** How often each may have tried when it is back, on average; the tries of one are paced by `ReconnectPace`. */
 const ATTEMPTS_EACH_MAX = 10;
 const RESYNC_MS_MAX = 10_000;
 
@@ -66,7 +66,7 @@ test('when the control plane comes back, all proxies are up to date within 10 s'
     const log = createLogger('test', 'silent');
     const target = { host: '127.0.0.1', port, identity: SERVER_NAME };
     const client = all.use(new GrpcClient(target, { ...options, log, random: Math.random }));
-    all.use(watchStream(client, method, request, Math.random, { onMessage, onRefused: (error) => assert.fail(error) }));
+    all.use(watchStream(client, method, request, { onMessage, onRefused: (error) => assert.fail(error) }));
   };
   for (let nth = 0; nth < CLIENTS; nth += 1) {
     const path = `${name}.${namespace}.svc.cluster.local:${PORT}`;

@@ -159,9 +159,9 @@ export class InboundPort implements CacheValue {
   }
 
   wake(): void {
-    const { policy, random, log } = this.#context;
+    const { policy, log } = this.#context;
     const request = { workload: policy.workload, port: this.port };
-    this.#stream = watchStream(policy.client, InboundServerPoliciesService.watchPort, request, random, {
+    this.#stream = watchStream(policy.client, InboundServerPoliciesService.watchPort, request, {
       onMessage: (message) => {
         try {
           this.#apply(decodeInboundServer(message));

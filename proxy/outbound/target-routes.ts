@@ -104,7 +104,7 @@ export class TargetRoutes implements Disposable {
     if (policy === undefined || ip === undefined) return;
     const addr = { ip: encodeAddress(ip), port: this.#port };
     const request = { sourceWorkload: policy.workload, target: { $case: 'addr' as const, value: addr } };
-    this.#stream = watchStream(policy.client, OutboundPoliciesService.watch, request, this.#context.random, {
+    this.#stream = watchStream(policy.client, OutboundPoliciesService.watch, request, {
       onMessage: (message) => {
         try {
           this.#policy = decodeOutboundPolicy(message);

@@ -124,7 +124,7 @@ export class Target implements CacheValue {
   #watch(): void {
     const { client, contextToken } = this.#discovery;
     const request = { scheme: '', path: formatSocketAddress(this.address, this.port), contextToken };
-    this.#stream = watchStream(client, DestinationService.getProfile, request, this.#context.random, {
+    this.#stream = watchStream(client, DestinationService.getProfile, request, {
       onMessage: (message) => {
         const profile = readable(() => decodeProfile(message), request.path, this.#context.log);
         if (profile !== undefined) this.#apply(profile);

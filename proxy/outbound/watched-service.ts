@@ -40,7 +40,7 @@ export class WatchedService implements CacheValue {
   #watch(): void {
     const { client, contextToken } = this.#discovery;
     const request = { scheme: '', path: this.service.name, contextToken };
-    this.#stream = watchStream(client, DestinationService.get, request, this.#context.random, {
+    this.#stream = watchStream(client, DestinationService.get, request, {
       onMessage: (message, isFirst) => {
         const update = readable(() => decodeEndpointUpdate(message), this.service.name, this.#context.log);
         if (update !== undefined) this.service.apply(update, isFirst);
