@@ -18,8 +18,7 @@ async function start(authority: TestAuthority) {
     return { messages: [{ update: { $case: 'add', value: add } } satisfies Update] };
   };
   server.addService(DestinationService, {
-    get: (call: ServerWritableStream<GetDestination, Update>) =>
-      serveWatch(call, slot, encode, server.stopping, () => {}),
+    get: (call: ServerWritableStream<GetDestination, Update>) => serveWatch(call, slot, encode, server, () => {}),
     getProfile: (call: ServerWritableStream<GetDestination, never>) => call.end(),
   });
   return { server, slot, port: await server.listen(0, '127.0.0.1') };

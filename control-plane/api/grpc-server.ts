@@ -1,6 +1,8 @@
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { SendBacklog } from './send-backlog.ts';
+import type { Outlet } from './serve-watch.ts';
 import { STREAMS_MAX, StreamLimits } from './stream-limits.ts';
 
 /** What a server shows to its clients, all PEM. */
@@ -22,6 +24,9 @@ const CONNECTION_IDLE_MS = 10 * 60_000;
 /** How many connections there may be: one for each proxy, with room to spare. */
 const CONNECTIONS_MAX = 5_000;
 
+/** How often it is looked for clients that do not take their messages. */
+const SWEEP_MS_MAX = 1_000;
+
 /** Requests are a name, or a certificate request with a token. */
 const MESSAGE_BYTES_MAX = 128 * 1024;
 
@@ -30,15 +35,20 @@ const MESSAGE_BYTES_MAX = 128 * 1024;
  * connect before they have one and renew when theirs may have expired; ALPN is answered only when it is offered.
  * TLS is terminated here because grpc-js turns clients away that offer no ALPN.
  */
-export class GrpcServer {
+export class GrpcServer implements Outlet {
   readonly #grpc: Server;
   readonly #injector: ReturnType<Server['createConnectionInjector']>;
   readonly #tls: TlsServer;
-  readonly #sockets = new Set<TLSSocket>();
+  readonly #sockets = new Map<string, TLSSocket>(); // by the name that calls know their client by
+  readonly #limits: StreamLimits;
+  readonly #sweep: NodeJS.Timeout;
   readonly #stopping = new AbortController();
 
   /** @param limits  of calls; shared by the servers of a process */
   constructor(identity: ServerIdentity, limits = new StreamLimits(), keepalive = KEEPALIVE) {
+    this.#limits = limits;
+    this.#sweep = setInterval(() => this.#endOverdue(), SWEEP_MS_MAX);
+    this.#sweep.unref();
     this.#grpc = new Server({
       'grpc.keepalive_time_ms': keepalive.timeMs,
       'grpc.keepalive_timeout_ms': keepalive.timeoutMs,
@@ -66,8 +76,12 @@ export class GrpcServer {
     return this.#stopping.signal;
   }
 
+  get backlog(): SendBacklog {
+    return this.#limits.backlog;
+  }
+
   addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {
-    this.#grpc.addService(definition, implementation);
+    this.#grpc.addService(withSizes(definition, this.backlog), implementation);
   }
 
   /** For handshakes from now on. Connections that exist keep theirs. */
@@ -91,9 +105,10 @@ export class GrpcServer {
   async stop(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
     this.#stopping.abort();
+    clearInterval(this.#sweep);
     this.#injector.drain(graceMs);
     const timer = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy();
+      for (const socket of this.#sockets.values()) socket.destroy();
     }, graceMs);
     await closed;
     clearTimeout(timer);
@@ -102,12 +117,37 @@ export class GrpcServer {
   }
 
   #accept(socket: TLSSocket): void {
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`; // as grpc-js names it
+    this.#sockets.set(peer, socket);
+    socket.once('close', () => this.#sockets.delete(peer));
     socket.on('error', () => socket.destroy());
     socket.setNoDelay(true);
     // Node's HTTP/2 server refuses a TLS socket without this; most clients offer no ALPN.
     socket.alpnProtocol = 'h2';
     this.#injector.injectConnection(socket);
   }
+
+  /** Nothing else helps: the status of a call would have to wait behind the message that is not taken. */
+  #endOverdue(): void {
+    for (const peer of this.backlog.overdue) {
+      const socket = this.#sockets.get(peer);
+      if (socket === undefined) continue; // of another server, or gone
+      this.#limits.notTaken();
+      socket.destroy();
+    }
+  }
+}
+
+/** The same service, whose messages have a known size when they are sent. */
+function withSizes(definition: ServiceDefinition, backlog: SendBacklog): ServiceDefinition {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, method]) => {
+      const responseSerialize = (message: object): Buffer => {
+        const bytes = method.responseSerialize(message);
+        backlog.encoded(message, bytes.length);
+        return bytes;
+      };
+      return [name, { ...method, responseSerialize }];
+    }),
+  );
 }

@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { status, type ServerWritableStream } from '@grpc/grpc-js';
 import { Watch } from '#runtime/watch.ts';
+import { SendBacklog } from './send-backlog.ts';
 import { serveWatch, type CallFailure } from './serve-watch.ts';
 
 /** A call whose client takes messages only when told. */
@@ -23,6 +24,10 @@ class SlowCall extends EventEmitter {
     return false;
   }
 
+  getPeer(): string {
+    return '10.0.0.1:1';
+  }
+
   end(): void {
     this.isEnded = true;
   }
@@ -34,14 +39,14 @@ class SlowCall extends EventEmitter {
   }
 }
 
-function serve(slot: Watch<number>, stopping = new AbortController().signal) {
+function serve(slot: Watch<number>, stopping = new AbortController().signal, backlog = new SendBacklog()) {
   const call = new SlowCall();
   const released: string[] = [];
   const encode = (value: number) =>
     value < 0
       ? { failure: { code: status.NOT_FOUND, details: 'gone' } }
       : { messages: value === 0 ? [] : [`${value}`] };
-  serveWatch(call as unknown as ServerWritableStream<unknown, string>, slot, encode, stopping, () =>
+  serveWatch(call as unknown as ServerWritableStream<unknown, string>, slot, encode, { stopping, backlog }, () =>
     released.push('x'),
   );
   return { call, released };

@@ -1,5 +1,6 @@
 import type { ServerWritableStream, status } from '@grpc/grpc-js';
 import type { Watch } from '#runtime/watch.ts';
+import type { SendBacklog } from './send-backlog.ts';
 
 /** Why a call ends before its time. Source: the table of status codes of linkerd2-proxy. */
 export type CallFailure = { readonly code: status; readonly details: string };
@@ -7,28 +8,38 @@ export type CallFailure = { readonly code: status; readonly details: string };
 /** What one state of a slot means for a stream: messages to write, or the end of the stream. */
 export type StreamStep<M> = { readonly messages: readonly M[] } | { readonly failure: CallFailure };
 
+/** The server through which a stream goes. */
+export type Outlet = {
+  /** Ends streams in order, upon which clients come back elsewhere. */
+  readonly stopping: AbortSignal;
+  readonly backlog: SendBacklog;
+};
+
 /**
  * Streams what a slot holds: the state of now at once, then each later one as soon as the client has taken the messages
- * before it. A slow client so skips states and nothing queues up for it.
+ * before it. A slow client so skips states and nothing queues up for it; while very much waits for clients, it has to wait for its turn.
  *
  * @param encode    turns a state into messages; called once for each state that is sent, in order
- * @param stopping  ends the stream in order, upon which the client comes back elsewhere
  * @param release   called once when the stream is over
  */
 export function serveWatch<V, M>(
   call: ServerWritableStream<unknown, M>,
   slot: Watch<V>,
   encode: (value: V) => StreamStep<M>,
-  stopping: AbortSignal,
+  { stopping, backlog }: Outlet,
   release: () => void,
 ): void {
+  const peer = call.getPeer();
   let sentVersion = -1;
+  let unsent: readonly M[] = []; // of the state that was encoded last
   let isWriting = false;
   let isOver = false;
+  let turn: Disposable | undefined; // while it waits for one
 
   const finish = (): void => {
     if (isOver) return;
     isOver = true;
+    turn?.[Symbol.dispose]();
     subscription[Symbol.dispose]();
     stopping.removeEventListener('abort', stop);
     release();
@@ -38,25 +49,36 @@ export function serveWatch<V, M>(
     call.end();
   };
   const pump = (): void => {
-    if (isOver || isWriting || sentVersion === slot.version) return;
-    sentVersion = slot.version;
-    const step = encode(slot.value);
-    if ('failure' in step) {
-      finish();
-      call.emit('error', step.failure);
+    turn = undefined;
+    if (isOver || isWriting || (unsent.length === 0 && sentVersion === slot.version)) return;
+    if (!backlog.hasRoom(peer)) {
+      turn = backlog.onRoom(peer, pump);
       return;
     }
-    const last = step.messages.at(-1);
-    if (last === undefined) return;
+    if (unsent.length === 0) {
+      sentVersion = slot.version;
+      const step = encode(slot.value);
+      if ('failure' in step) {
+        finish();
+        call.emit('error', step.failure);
+        return;
+      }
+      unsent = step.messages;
+    }
+    const [message, ...rest] = unsent;
+    if (message === undefined) return;
+    unsent = rest;
     isWriting = true;
-    for (const message of step.messages.slice(0, -1)) call.write(message);
-    call.write(last, () => {
+    call.write(message, () => {
       isWriting = false;
       pump();
     });
   };
+  const wake = (): void => {
+    if (turn === undefined) pump();
+  };
 
-  const subscription = slot.subscribe(pump);
+  const subscription = slot.subscribe(wake);
   call.once('cancelled', finish);
   call.once('close', finish);
   call.once('error', finish);

@@ -1,6 +1,6 @@
 // Clients that ask too much, too long, nonsense or nothing, beside one that behaves.
 import assert from 'node:assert/strict';
-import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream, type Settings } from 'node:http2';
 import { test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import {
@@ -21,7 +21,7 @@ import { StreamLimits, type Refusal, type StreamLimitsOptions } from './stream-l
 const NAME = 'destination.tulle';
 const PATH = '/io.linkerd.proxy.destination.Destination/Get';
 
-/** A server that streams numbers, as label `n`, and a client of it that behaves. */
+/** A server that streams numbers, as label `n` of messages that are as long as wanted, and a client of it that behaves. */
 class Fixture implements AsyncDisposable {
   readonly slot = new Watch(0);
   readonly refusals: Refusal[] = [];
@@ -31,17 +31,21 @@ class Fixture implements AsyncDisposable {
   readonly #clients: { close(): void }[] = [];
   #port = 0;
 
-  constructor(options: StreamLimitsOptions, keepalive?: { readonly timeMs: number; readonly timeoutMs: number }) {
+  constructor(
+    options: StreamLimitsOptions,
+    keepalive?: { readonly timeMs: number; readonly timeoutMs: number },
+    messageBytes = 0,
+  ) {
     this.limits = new StreamLimits({ ...options, onRefused: (reason) => this.refusals.push(reason) });
     const identity = { ...tlsOptions(this.#authority.leaf(NAME)), ca: this.#authority.anchorsPem };
     const server = (this.#server = new GrpcServer(identity, this.limits, keepalive));
     const encode = (n: number) => {
-      const add = { addrs: [], metricLabels: { n: String(n) } };
+      const add = { addrs: [], metricLabels: { n: String(n), padding: 'x'.repeat(messageBytes) } };
       return { messages: [{ update: { $case: 'add', value: add } } satisfies Update] };
     };
     server.addService(DestinationService, {
       get: (call: ServerWritableStream<GetDestination, Update>) =>
-        serveWatch(call, this.slot, encode, server.stopping, () => {}),
+        serveWatch(call, this.slot, encode, server, () => {}),
       getProfile: (call: ServerWritableStream<GetDestination, never>) => call.end(),
     });
   }
@@ -75,9 +79,11 @@ class Fixture implements AsyncDisposable {
     return socket;
   }
 
-  async session(): Promise<{ readonly session: ClientHttp2Session; readonly socket: TLSSocket }> {
+  async session(
+    settings: Settings = {},
+  ): Promise<{ readonly session: ClientHttp2Session; readonly socket: TLSSocket }> {
     const socket = await this.socket();
-    const session = connectHttp2('https://localhost', { createConnection: () => socket });
+    const session = connectHttp2('https://localhost', { createConnection: () => socket, settings });
     session.on('error', () => undefined);
     return { session, socket };
   }
@@ -214,4 +220,29 @@ test('the calls of a client that is gone without a word are released', async () 
   await eventually('the release', () => fixture.limits.open === 1, 5_000);
   fixture.slot.set(1);
   await eventually('news for the other', () => good.seen.at(-1) === '1');
+});
+
+test('what waits for a client that gives no window is bounded, its connection ends in time, and others have their news', async () => {
+  const MIB = 1024 * 1024;
+  const backlog = { bytesMax: 8 * MIB, takeTimeoutMs: 2_000 };
+  await using fixture = await new Fixture({ backlog }, undefined, MIB).start();
+  const good = follow(fixture.client().get(asked));
+  await eventually('its first answer', () => good.seen.length === 1);
+  const before = process.memoryUsage().arrayBuffers;
+  const { session } = await fixture.session({ initialWindowSize: 0 });
+  await new Promise((resolve) => session.once('localSettings', resolve));
+  const closed = new Promise<void>((resolve) => session.once('close', () => resolve()));
+  for (let nth = 0; nth < 100; nth += 1) open(session).stream.end(Buffer.from([0, 0, 0, 0, 0]));
+  await eventually('all calls', () => fixture.limits.open === 101);
+  fixture.slot.set(1);
+  await eventually('news for the other', () => good.seen.at(-1) === '1');
+  const { bytes } = fixture.limits.backlog;
+  assert.ok(bytes >= 4 * MIB && bytes < 6 * MIB, `${bytes} bytes wait`);
+  const grown = process.memoryUsage().arrayBuffers - before;
+  assert.ok(grown < 50 * MIB, `${grown} bytes more than before`);
+  await closed;
+  await eventually('the release', () => fixture.limits.open === 1 && fixture.limits.backlog.bytes === 0);
+  assert.deepEqual(fixture.refusals, ['not-taken']);
+  fixture.slot.set(2);
+  await eventually('news for the other again', () => good.seen.at(-1) === '2');
 });

@@ -1,4 +1,5 @@
 import { ServerInterceptingCall, ServerListenerBuilder, status, type ServerInterceptor } from '@grpc/grpc-js';
+import { SendBacklog, type SendBacklogOptions } from './send-backlog.ts';
 
 /** How many calls one process has open at a time. A stream takes 12 KiB of heap, 17 to 26 KiB resident (`npm run bench:control-plane`). */
 export const STREAMS_MAX = 16_000;
@@ -6,32 +7,74 @@ export const STREAMS_MAX = 16_000;
 /** A call that has not said what it wants after this time is ended. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** Why a call was turned away. */
-export type Refusal = 'too-many' | 'no-request';
+/** Why a call was turned away, or a connection ended. */
+export type Refusal = 'too-many' | 'no-request' | 'not-taken';
 
 export type StreamLimitsOptions = {
   readonly max?: number;
   readonly requestTimeoutMs?: number;
-  /** Told of every call that is turned away. */
+  readonly backlog?: SendBacklogOptions;
+  /** Told of every call that is turned away, and of every connection that is ended. */
   readonly onRefused?: (reason: Refusal) => void;
 };
+
+/** A call whose message counts as waiting until its client has taken it. */
+class CountedCall extends ServerInterceptingCall {
+  readonly #backlog: SendBacklog;
+  readonly #peer: string;
+  #held: Disposable | undefined;
+  #isOver = false;
+
+  constructor(backlog: SendBacklog, peer: string, ...args: ConstructorParameters<typeof ServerInterceptingCall>) {
+    super(...args);
+    this.#backlog = backlog;
+    this.#peer = peer;
+  }
+
+  override sendMessage(message: object, taken: () => void): void {
+    super.sendMessage(message, () => {
+      this.#taken();
+      taken();
+    });
+    if (!this.#isOver) this.#held = this.#backlog.add(this.#peer, message);
+  }
+
+  /** The call is over; nothing that is still sent waits for anybody. */
+  end(): void {
+    this.#isOver = true;
+    this.#taken();
+  }
+
+  #taken(): void {
+    this.#held?.[Symbol.dispose]();
+    this.#held = undefined;
+  }
+}
 
 /**
  * Bounds the calls that are open, for all servers of a process together. A connection may have no more calls than are still
  * free: one client alone can take half of all, and one with few calls is served as long as there is any room, whatever others do.
  */
 export class StreamLimits {
-  readonly #options: Required<StreamLimitsOptions>;
+  /** What waits for clients to take it. */
+  readonly backlog: SendBacklog;
+  readonly #options: Required<Omit<StreamLimitsOptions, 'backlog'>>;
   readonly #byConnection = new Map<string, number>();
   #open = 0;
 
   constructor(options: StreamLimitsOptions = {}) {
+    this.backlog = new SendBacklog(options.backlog);
     this.#options = { max: STREAMS_MAX, requestTimeoutMs: REQUEST_TIMEOUT_MS, onRefused: () => {}, ...options };
   }
 
   /** Calls that are open now. */
   get open(): number {
     return this.#open;
+  }
+
+  /** A connection is ended: its client has not taken a message for too long. */
+  notTaken(): void {
+    this.#options.onRefused('not-taken');
   }
 
   /** Counts the calls of a server and turns away what is too much. */
@@ -61,10 +104,12 @@ export class StreamLimits {
         })
         .withOnCancel(() => {
           clearTimeout(timer);
+          counted.end();
           this.#release(peer);
         })
         .build();
-      return new ServerInterceptingCall(call, { start: (next) => next(listener) });
+      const counted = new CountedCall(this.backlog, peer, call, { start: (next) => next(listener) });
+      return counted;
     };
   }
 

@@ -33,7 +33,7 @@ export function createDestinationMetrics(gauges: DestinationGauges): Destination
   const total = new Counter({ name: 'grpc_streams_total', help: 'Streams opened', labelNames: ['method'], registers });
   const refused = new Counter({
     name: 'grpc_streams_refused_total',
-    help: 'Streams that were turned away: too-many are open, or no-request came in time',
+    help: 'Streams that were turned away: too-many are open, or no-request came in time; connections that were ended: a message was not-taken',
     labelNames: ['reason'],
     registers,
   });

@@ -169,20 +169,20 @@ export async function startDestination(
         endpoints,
         profiles,
         clusterDomain: config.clusterDomain,
-        stopping: destination.stopping,
+        outlet: destination,
         streamOpened: metrics.streamOpened,
       }),
     );
     policy.addService(
       InboundServerPoliciesService,
-      inboundPoliciesService({ index: inbound, stopping: policy.stopping, streamOpened: metrics.streamOpened }),
+      inboundPoliciesService({ index: inbound, outlet: policy, streamOpened: metrics.streamOpened }),
     );
     policy.addService(
       OutboundPoliciesService,
       outboundPoliciesService({
         index: outbound,
         clusterDomain: config.clusterDomain,
-        stopping: policy.stopping,
+        outlet: policy,
         streamOpened: metrics.streamOpened,
       }),
     );

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { status, type ServerWritableStream } from '@grpc/grpc-js';
 import { encodeEndpointUpdate, encodeProfile } from '#api/encode/destination.ts';
 import type { DestinationProfile, DestinationServer, GetDestination, Update } from '#api/gen/destination.ts';
-import { failStream, serveWatch, type StreamStep } from '#api/serve-watch.ts';
+import { failStream, serveWatch, type Outlet, type StreamStep } from '#api/serve-watch.ts';
 import { formatAddress, parseAddress } from '#model/address.ts';
 import type { Endpoint, EndpointUpdate } from '#model/endpoint.ts';
 import { parseHostPort, parseServiceName } from '#model/service-target.ts';
@@ -14,7 +14,7 @@ export type DestinationServiceOptions = {
   readonly endpoints: EndpointIndex;
   readonly profiles: ProfileIndex;
   readonly clusterDomain: string;
-  readonly stopping: AbortSignal;
+  readonly outlet: Outlet;
   /** Counts open streams by method. */
   readonly streamOpened: (method: 'get' | 'get_profile') => Disposable;
 };
@@ -37,7 +37,7 @@ function get(call: ServerWritableStream<GetDestination, Update>, options: Destin
   }
   const lease = options.endpoints.watch(target, parseConsumer(contextToken));
   const opened = options.streamOpened('get');
-  serveWatch(call, lease.slot, endpointSteps(), options.stopping, () => {
+  serveWatch(call, lease.slot, endpointSteps(), options.outlet, () => {
     lease[Symbol.dispose]();
     opened[Symbol.dispose]();
   });
@@ -89,7 +89,7 @@ function getProfile(
   }
   const { slot, [Symbol.dispose]: release } = lease;
   const opened = options.streamOpened('get_profile');
-  serveWatch(call, slot, profileStep, options.stopping, () => {
+  serveWatch(call, slot, profileStep, options.outlet, () => {
     release();
     opened[Symbol.dispose]();
   });

@@ -2,12 +2,12 @@ import { status, type sendUnaryData, type ServerUnaryCall, type ServerWritableSt
 import { encodeInboundServer } from '#api/encode/inbound.ts';
 import type { InboundServerPoliciesServer, PortSpec, Server } from '#api/gen/inbound.ts';
 import { asObject } from '#k8s/json.ts';
-import { failStream, serveWatch, type CallFailure } from '#api/serve-watch.ts';
+import { failStream, serveWatch, type CallFailure, type Outlet } from '#api/serve-watch.ts';
 import type { InboundIndex, WorkloadRef } from './inbound-index.ts';
 
 export type InboundServiceOptions = {
   readonly index: InboundIndex;
-  readonly stopping: AbortSignal;
+  readonly outlet: Outlet;
   readonly streamOpened: (method: 'watch_port') => Disposable;
 };
 
@@ -37,7 +37,7 @@ function watchPort(call: ServerWritableStream<PortSpec, Server>, options: Inboun
     call,
     lease.slot,
     (server) => (server === undefined ? { failure: notFound(workload) } : { messages: [encodeInboundServer(server)] }),
-    options.stopping,
+    options.outlet,
     () => {
       lease[Symbol.dispose]();
       opened[Symbol.dispose]();

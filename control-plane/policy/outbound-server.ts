@@ -3,7 +3,7 @@ import { DecodeError } from '#api/decode/decode-error.ts';
 import { decodeAddress } from '#api/decode/net.ts';
 import { encodeOutboundPolicy } from '#api/encode/outbound.ts';
 import type { OutboundPoliciesServer, OutboundPolicy, TrafficSpec } from '#api/gen/outbound.ts';
-import { failStream, serveWatch, type CallFailure } from '#api/serve-watch.ts';
+import { failStream, serveWatch, type CallFailure, type Outlet } from '#api/serve-watch.ts';
 import { parseHostPort, parseServiceName } from '#model/service-target.ts';
 import type { Lease } from '#runtime/derived-values.ts';
 import { parseWorkload } from './inbound-server.ts';
@@ -12,7 +12,7 @@ import type { OutboundIndex, OutboundState } from './outbound-index.ts';
 export type OutboundServiceOptions = {
   readonly index: OutboundIndex;
   readonly clusterDomain: string;
-  readonly stopping: AbortSignal;
+  readonly outlet: Outlet;
   readonly streamOpened: (method: 'watch_outbound') => Disposable;
 };
 
@@ -42,7 +42,7 @@ function watch(call: ServerWritableStream<TrafficSpec, OutboundPolicy>, options:
     lease.slot,
     (state) =>
       state.kind === 'failed' ? { failure: state.failure } : { messages: [encodeOutboundPolicy(state.policy)] },
-    options.stopping,
+    options.outlet,
     () => {
       lease[Symbol.dispose]();
       opened[Symbol.dispose]();
