@@ -23,6 +23,7 @@ const pod: Pod = {
         name: 'app',
         ports: [{ containerPort: 8080 }, { containerPort: 53, protocol: 'UDP' }],
         livenessProbe: { httpGet: { port: 9000 } },
+        readinessProbe: { grpc: { port: 9100 } },
       },
     ],
   },
@@ -61,7 +62,7 @@ test('the redirect and the proxy come before the init containers of the applicat
   const proxy = patched.spec?.initContainers?.[1] as unknown as FullContainer;
   assert.equal(proxy.restartPolicy, 'Always');
   const env = Object.fromEntries(proxy.env.map(({ name, value }) => [name, value]));
-  assert.equal(env['LINKERD2_PROXY_INBOUND_PORTS'], '8080,9000');
+  assert.equal(env['LINKERD2_PROXY_INBOUND_PORTS'], '8080,9000,9100');
   assert.equal(env['LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS'], context.trustAnchorsPem);
   assert.equal(
     env['LINKERD2_PROXY_IDENTITY_LOCAL_NAME'],

@@ -31,7 +31,10 @@ export type Container = {
   readonly startupProbe?: Probe;
 };
 
-type Probe = { readonly httpGet?: { readonly port?: number | string } };
+type Probe = {
+  readonly httpGet?: { readonly port?: number | string };
+  readonly grpc?: { readonly port?: number };
+};
 
 /** A pod that no API server would send. */
 export class PodError extends Error {
@@ -84,8 +87,11 @@ function parseSpec(spec: Fields): NonNullable<Pod['spec']> {
 
 function parseContainer(container: Fields): Container {
   const probe = (field: string): Readonly<Record<string, Probe>> => {
-    const { port } = asObject(asObject(container[field])['httpGet']);
-    return typeof port === 'number' || typeof port === 'string' ? { [field]: { httpGet: { port } } } : {};
+    const { httpGet, grpc } = asObject(container[field]);
+    const { port } = asObject(httpGet);
+    if (typeof port === 'number' || typeof port === 'string') return { [field]: { httpGet: { port } } };
+    const grpcPort = asNumber(asObject(grpc)['port']);
+    return grpcPort === undefined ? {} : { [field]: { grpc: { port: grpcPort } } };
   };
   return {
     name: asText(container['name']) ?? '',
@@ -133,7 +139,7 @@ function present<K extends string, V>(field: K, value: V | undefined): { readonl
   return value === undefined ? {} : ({ [field]: value } as { readonly [k in K]?: V });
 }
 
-/** Ports the pod says it listens on (TCP), and the integer ports of its HTTP probes; sorted, each once. */
+/** Ports the pod says it listens on (TCP), and the integer ports of its probes by HTTP and gRPC; sorted, each once. */
 export function inboundPorts(pod: Pod): readonly number[] {
   const ports = new Set<number>();
   for (const container of allContainers(pod)) {
@@ -141,7 +147,7 @@ export function inboundPorts(pod: Pod): readonly number[] {
       if ((port.protocol ?? 'TCP') === 'TCP') ports.add(port.containerPort);
     }
     for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
-      const port = probe?.httpGet?.port;
+      const port = probe?.httpGet?.port ?? probe?.grpc?.port;
       if (typeof port === 'number') ports.add(port);
     }
   }

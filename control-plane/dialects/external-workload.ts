@@ -1,7 +1,7 @@
 import { asList, asNumber, asObject, asText, type JsonObject } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { Metadata } from '#k8s/resources/metadata.ts';
-import type { ContainerPort, HttpProbe } from '#k8s/resources/pod.ts';
+import type { ContainerPort, Probe } from '#k8s/resources/pod.ts';
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { OptionalKind } from '#k8s/served-kinds.ts';
 import type { Service } from '#k8s/resources/service.ts';
@@ -16,7 +16,7 @@ export type ExternalWorkload = Metadata & {
   readonly meshTls?: { readonly identity: string; readonly serverName: string };
   readonly ips: readonly string[]; // canonical text
   readonly ports: readonly ContainerPort[];
-  readonly probes: readonly HttpProbe[]; // nobody probes it
+  readonly probes: readonly Probe[]; // nobody probes it
   readonly isReady: boolean;
   readonly zone?: string;
   readonly problems: readonly Problem[]; // what has no effect

@@ -93,6 +93,28 @@ test('probes get in where everything else is denied', () => {
   );
 });
 
+test('probes by gRPC get in as calls, where everything else is denied', () => {
+  const containers = [
+    { ports: [{ containerPort: 9000 }], livenessProbe: { grpc: { port: 9000, service: 'shop' } } },
+    { readinessProbe: { httpGet: { port: 9000, path: '/ready' } } },
+  ];
+  const denied = pod({ 'config.linkerd.io/default-inbound-policy': 'deny' }, containers);
+  const isAllowed = (port: number, method: string, path: string): boolean => {
+    const server = defaultInboundServer(denied, port, SETTINGS);
+    const rest = { query: '', host: '10.0.0.1', header: () => undefined, matchesPattern: new Patterns(10).matches };
+    return authorizeRequest(server, PLAIN, { method, path, ...rest }).verdict.isAllowed;
+  };
+  const check = '/grpc.health.v1.Health/Check';
+  assert.ok(isAllowed(9000, 'POST', check) && isAllowed(9000, 'GET', '/ready'));
+  for (const [port, method, path] of [
+    [9001, 'POST', check],
+    [9000, 'GET', check],
+    [9000, 'POST', '/grpc.health.v1.Health/Watch'],
+    [9000, 'POST', '/ready'],
+  ] as const)
+    assert.ok(!isAllowed(port, method, path), `${method} ${path} on ${port}`);
+});
+
 test('workloads are read in all forms', () => {
   const pod = { kind: 'pod', namespace: 'shop', name: 'web-1' };
   assert.deepEqual(parseWorkload('{"ns":"shop","pod":"web-1"}\n'), pod);

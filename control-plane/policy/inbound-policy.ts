@@ -1,7 +1,8 @@
 import { DEFAULT_INBOUND_POLICIES, type DefaultInboundPolicy } from '#config/values.ts';
 import { network, type Network } from '#model/address.ts';
 import type { Authentication, Authorization, NetworkMatch } from '#model/authorization.ts';
-import type { InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { InboundGrpcRoute, InboundProtocol, InboundRoute, InboundServer } from '#model/inbound.ts';
+import type { HttpMatch } from '#model/match.ts';
 import type { RateLimit } from '#model/rate-limit.ts';
 import { hasPort, type PortSet } from '#model/port-set.ts';
 import type { PolicyContext, ServerProtocol } from '../dialects/linkerd-policy.ts';
@@ -57,8 +58,9 @@ function protocolOf(
   settings: InboundSettings,
   rateLimit: RateLimit | undefined,
 ): InboundProtocol {
-  if (given?.kind === 'grpc') return given;
   // Probes come first: whatever a route says about their path, a pod must not be restarted for it.
+  if (given?.kind === 'grpc')
+    return { kind: 'grpc', routes: [...grpcProbeRoutes(workload, port, settings), ...given.routes] };
   const routes =
     given === undefined
       ? defaultRoutes(workload, port, settings)
@@ -151,31 +153,32 @@ function defaultRoutes(workload: Workload, port: number, settings: InboundSettin
 
 /** Probes of the kubelet get in whatever the policy is: they come without an identity. */
 function probeRoutes(workload: Workload, port: number, settings: InboundSettings): readonly InboundRoute[] {
-  const paths = [
-    ...new Set(workload.probes.filter((probe) => probe.port === port).map((probe) => probePath(probe.path))),
-  ];
-  const probe: InboundRoute = {
-    ref: { type: 'default', name: 'probe' },
-    hosts: [],
-    authorizations: [
-      {
-        ref: { type: 'default', name: 'probe' },
-        networks: matchesOf(settings.probeNetworks),
-        authentication: { kind: 'unauthenticated' },
-      },
-    ],
-    rules: [
-      {
-        matches: paths.map((value) => ({
-          method: 'GET',
-          path: { kind: 'exact', value },
-          headers: [],
-          queryParams: [],
-        })),
-      },
-    ],
-  };
-  return paths.length > 0 ? [probe] : [];
+  const probes = new Map(
+    workload.probes
+      .filter((probe) => probe.port === port)
+      .map(({ method, path }) => [`${method} ${probePath(path)}`, { method, path: probePath(path) }]),
+  );
+  const matches = [...probes.values()].map(({ method, path }): HttpMatch => ({
+    method,
+    path: { kind: 'exact', value: path },
+    headers: [],
+    queryParams: [],
+  }));
+  return matches.length > 0 ? [{ ...probeRoute(settings), rules: [{ matches }] }] : [];
+}
+
+/** The same where there are only calls of gRPC. */
+function grpcProbeRoutes(workload: Workload, port: number, settings: InboundSettings): readonly InboundGrpcRoute[] {
+  const probe = workload.probes.find((one) => one.port === port && one.method === 'POST');
+  const [, service, method] = probe?.path.split('/') ?? [];
+  if (service === undefined || method === undefined) return [];
+  return [{ ...probeRoute(settings), rules: [{ matches: [{ service, method, headers: [] }] }] }];
+}
+
+function probeRoute({ probeNetworks }: InboundSettings): Omit<InboundRoute, 'rules'> {
+  const ref = { type: 'default', name: 'probe' } as const;
+  const networks = matchesOf(probeNetworks);
+  return { ref, hosts: [], authorizations: [{ ref, networks, authentication: { kind: 'unauthenticated' } }] };
 }
 
 function probePath(path: string): string {

@@ -32,7 +32,7 @@ const SETTINGS: InboundSettings = {
 const GATEWAY = 'gateway.networking.k8s.io';
 const POLICY = 'policy.linkerd.io';
 
-/** A cluster with one pod, which has a probe, as the process keeps it. */
+/** A cluster with one pod, which has a probe by HTTP and one by gRPC, as the process keeps it. */
 class Cluster {
   readonly services = new ResourceStore<Service>();
   readonly routes = new RouteIndex(this.services);
@@ -49,7 +49,11 @@ class Cluster {
     const probe = { httpGet: { port: 8080, path: '/ready' } };
     const pod = PODS.parse({
       metadata: { namespace: 'shop', name: 'web-1', labels: { app: 'web' } },
-      spec: { containers: [{ ports: [{ containerPort: 8080 }], readinessProbe: probe }] },
+      spec: {
+        containers: [
+          { ports: [{ containerPort: 8080 }], readinessProbe: probe, livenessProbe: { grpc: { port: 8080 } } },
+        ],
+      },
     });
     assert.ok(pod);
     this.pods.apply(pod);
@@ -169,6 +173,20 @@ describe('routes of a Server', () => {
     );
     assert.equal(cluster.ask('web', 'POST', '/shop.Cart/Put'), '403 on grpcroute.gateway.networking.k8s.io shop/all');
     assert.equal(cluster.ask('web', 'POST', '/shop.Other/Get'), '404');
+  });
+
+  test('a GRPCRoute for what probes call, as specific as the probe, does not keep the kubelet out', () => {
+    const cluster = new Cluster();
+    cluster.server('web', { proxyProtocol: 'gRPC' });
+    const check = '/grpc.health.v1.Health/Check';
+    assert.equal(cluster.ask(undefined, 'POST', check), '200 probe on default:probe');
+    const health = { service: 'grpc.health.v1.Health' };
+    cluster.apply(GATEWAY, 'GRPCRoute', 'check', rules({ method: { ...health, method: 'Check' } }));
+    cluster.apply(GATEWAY, 'GRPCRoute', 'health', rules({ method: health }));
+    assert.equal(cluster.ask(undefined, 'POST', check), '200 probe on default:probe');
+    const watch = '/grpc.health.v1.Health/Watch';
+    assert.equal(cluster.ask(undefined, 'POST', watch), '403 on grpcroute.gateway.networking.k8s.io shop/health');
+    assert.equal(cluster.ask(undefined, 'GET', '/ready'), '404', 'there are only calls');
   });
 
   test('a watching proxy learns of routes that come, change and go, and a route that cannot be used changes nothing', () => {

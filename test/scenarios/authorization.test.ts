@@ -107,6 +107,47 @@ function vaultYaml(): string {
   return `${service}---\n${JSON.stringify(object)}\n`;
 }
 
+/** A server of gRPC whose kubelet probes are calls; a Server of its own lets nobody in whom the namespace does not. */
+function ledgerYaml(): string {
+  const probe = { grpc: { port: 50_051 }, periodSeconds: 1, failureThreshold: 2 };
+  const labels = { app: 'ledger' };
+  const container = {
+    name: 'app',
+    image: 'tulle.dev/test:0.1.0',
+    args: ['grpc-server', '50051'],
+    ports: [{ containerPort: 50_051 }],
+    readinessProbe: probe,
+    livenessProbe: { ...probe, initialDelaySeconds: 5 },
+  };
+  const objects = [
+    {
+      apiVersion: 'policy.linkerd.io/v1beta3',
+      kind: 'Server',
+      metadata: { name: 'ledger', namespace: 'bank' },
+      spec: { podSelector: { matchLabels: labels }, port: 50_051, proxyProtocol: 'gRPC' },
+    },
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'ledger', namespace: 'bank' },
+      spec: {
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { containers: [container] } },
+      },
+    },
+  ];
+  return objects.map((object) => JSON.stringify(object)).join('\n---\n');
+}
+
+const LEDGER_ROUTE = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: { name: entries, namespace: bank }
+spec:
+  parentRefs: [{ group: policy.linkerd.io, kind: Server, name: ledger }]
+  rules: [{ matches: [{ method: { service: shop.Echo } }] }]
+`;
+
 function clientYaml(name: string, isMeshed: boolean): string {
   const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'bank' } };
   return `${JSON.stringify(account)}\n---\n${askYaml(name, name, isMeshed, ['http://vault.bank:8080/', 'vault.bank:9000'])}`;
@@ -120,7 +161,7 @@ function askYaml(name: string, serviceAccountName: string, isMeshed: boolean, ar
 describe('authorization in a cluster', () => {
   let mesh: Mesh;
   before(async () => {
-    mesh = await Mesh.install();
+    mesh = await Mesh.install([], { hasGatewayApi: true });
     await mesh.apply(namespaceYaml('bank', true));
     await mesh.apply(vaultYaml());
     await mesh.ready('bank');
@@ -218,6 +259,34 @@ describe('authorization in a cluster', () => {
         .find((line) => line.includes('srv_name="vault-http"') && line.includes('authz_name="probe"'));
       return Number(counted?.split(' ').at(-1) ?? 0) >= 4;
     });
+  });
+
+  test('probes by gRPC go on where nobody is let in, also beside routes of gRPC', async () => {
+    await mesh.apply(ledgerYaml());
+    await mesh.ready('bank');
+    const count = (route: string): number => {
+      const { stdout } = mesh.tulle(['diagnostics', 'proxy-metrics', '-n', 'bank', 'deploy/ledger']);
+      const counted = stdout
+        .split('\n')
+        .filter((line) => line.startsWith('inbound_http_authz_allow_total{') && line.includes('srv_name="ledger"'))
+        .find((line) => line.includes(`route_name="${route}"`) && line.includes('authz_name="probe"'));
+      return Number(counted?.split(' ').at(-1) ?? 0);
+    };
+    await until('probes', 20_000, () => count('probe') >= 3);
+    await mesh.apply(LEDGER_ROUTE);
+    await until('the status of the route', 20_000, async () => {
+      const path = '/apis/gateway.networking.k8s.io/v1/namespaces/bank/grpcroutes/entries';
+      const { status } = (await mesh.cluster.get(path)) as { status?: { parents?: readonly object[] } };
+      return JSON.stringify(status?.parents ?? []).includes('in effect on Server bank/ledger');
+    });
+    const before = count('probe');
+    await until('more probes', 20_000, () => count('probe') >= before + 3);
+    const [pod] = await mesh.pods('bank', 'app=ledger');
+    const { containerStatuses = [] } = (pod?.['status'] ?? {}) as {
+      containerStatuses?: readonly { name: string; ready: boolean; restartCount: number }[];
+    };
+    const app = containerStatuses.find(({ name }) => name === 'app');
+    assert.deepEqual({ ready: app?.ready, restarts: app?.restartCount }, { ready: true, restarts: 0 });
   });
 
   test('an object that can never work is refused with the field, and changes nothing', async () => {

@@ -1,4 +1,4 @@
-import type { HttpProbe } from '#k8s/resources/pod.ts';
+import type { Probe } from '#k8s/resources/pod.ts';
 import { networkMatches } from '#model/authorization.ts';
 import { evaluateInbound } from '#model/evaluate.ts';
 import type { InboundServer } from '#model/inbound.ts';
@@ -16,8 +16,8 @@ const DENIED: Pick<InboundSettings, 'defaultPolicy' | 'opaquePorts' | 'probeNetw
 };
 
 /**
- * Probes of HTTP that the proxy would refuse, because a Server says so: proxies let probes in by themselves where they see
- * requests of HTTP, so not on opaque ports and not beside routes of gRPC.
+ * Probes by HTTP and gRPC that the proxy would refuse, because a Server says so: proxies let probes in by themselves where they see
+ * requests, so not on opaque ports, and those by HTTP not beside routes of gRPC.
  */
 export function probeFindings(configuration: Configuration): readonly Diagnosis[] {
   const { custom, context } = configuration;
@@ -40,16 +40,16 @@ function ofWorkload(
     const reason = server.ref.type === 'resource' ? refusal(server, probe) : undefined;
     if (reason === undefined || server.ref.type !== 'resource') return [];
     const about = { group: 'policy.linkerd.io', kind: 'Server', namespace, name: server.ref.name };
-    const message = `the probe GET ${probe.path} of ${kind} ${namespace}/${name}, port ${probe.port}, is refused: ${reason}`;
+    const message = `the probe ${probe.method} ${probe.path} of ${kind} ${namespace}/${name}, port ${probe.port}, is refused: ${reason}`;
     return [diagnose('TL0210', about, 'spec', message)];
   });
 }
 
 /** @returns why a probe is refused wherever it comes from, or nothing */
-function refusal(server: InboundServer, { path }: HttpProbe): string | undefined {
+function refusal(server: InboundServer, { method, path }: Probe): string | undefined {
   const authorizations = server.authorizations.map((one) => ({ ...one, networks: EVERYWHERE }));
   const request = {
-    method: 'GET',
+    method,
     path: path.split('?', 1)[0] ?? '/',
     query: '',
     host: '',

@@ -12,7 +12,7 @@ export type Pod = Metadata & {
   readonly isFinished: boolean; // phase Succeeded or Failed: its address may belong to another pod already
   readonly owner?: { readonly kind: string; readonly name: string };
   readonly ports: readonly ContainerPort[];
-  readonly probes: readonly HttpProbe[];
+  readonly probes: readonly Probe[];
   readonly hasProxy: boolean;
   /** `LINKERD2_PROXY_INBOUND_LISTEN_ADDR` of the injected proxy. */
   readonly proxyInboundAddress?: string;
@@ -26,7 +26,11 @@ export type ContainerPort = {
   readonly hostIp?: string; // the only address of the node with the host port
 };
 
-export type HttpProbe = { readonly port: number; readonly path: string };
+/** The request that the kubelet makes: of a probe by HTTP, or by gRPC. */
+export type Probe = { readonly port: number; readonly method: 'GET' | 'POST'; readonly path: string };
+
+/** What a gRPC probe calls. Source: grpc `doc/health-checking.md`. */
+const GRPC_HEALTH_CHECK = '/grpc.health.v1.Health/Check';
 
 const PROXY_CONTAINER = 'linkerd-proxy';
 const INBOUND_ADDRESS = 'LINKERD2_PROXY_INBOUND_LISTEN_ADDR';
@@ -93,14 +97,16 @@ function parseOwner(object: JsonObject): Pod['owner'] {
   return kind !== undefined && name !== undefined ? { kind, name } : undefined;
 }
 
-function parseProbes(container: JsonObject): readonly HttpProbe[] {
+function parseProbes(container: JsonObject): readonly Probe[] {
   const named = asList(container['ports']).flatMap(parsePort);
-  return ['livenessProbe', 'readinessProbe', 'startupProbe'].flatMap((kind) => {
-    const get = asObject(container[kind])['httpGet'];
-    if (get === undefined) return [];
-    const { port: portField, path } = asObject(get);
+  return ['livenessProbe', 'readinessProbe', 'startupProbe'].flatMap((kind): readonly Probe[] => {
+    const { httpGet, grpc } = asObject(container[kind]);
+    const grpcPort = asNumber(asObject(grpc)['port']);
+    if (grpcPort !== undefined) return [{ port: grpcPort, method: 'POST', path: GRPC_HEALTH_CHECK }];
+    if (httpGet === undefined) return [];
+    const { port: portField, path } = asObject(httpGet);
     const port = asNumber(portField) ?? named.find(({ name }) => name === portField)?.port;
-    return port === undefined ? [] : [{ port, path: asText(path) ?? '/' }];
+    return port === undefined ? [] : [{ port, method: 'GET', path: asText(path) ?? '/' }];
   });
 }
 
