@@ -1,11 +1,18 @@
-import { evaluateConnection, evaluateOutbound, type OutboundVerdict } from '#model/evaluate.ts';
-import { decidesRoutes } from '#model/profile.ts';
+import {
+  evaluateConnection,
+  evaluateOutbound,
+  targetShares,
+  type OutboundKnowledge,
+  type OutboundVerdict,
+} from '#model/evaluate.ts';
+import { decidesRoutes, type Profile, type WeightedTarget } from '#model/profile.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { JsonObject } from '#k8s/json.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
 import { CODES } from '../../control-plane/diagnosis/codes.ts';
 import { formatDiagnosis, type Diagnosis, type Subject } from '../../control-plane/diagnosis/diagnosis.ts';
 import { Inventory } from '../../control-plane/findings/inventory.ts';
+import { absenceOfTarget } from '../../control-plane/policy/traffic-objects.ts';
 import { clusterObjects } from '../analyze/cluster-objects.ts';
 import { connect } from '../cluster.ts';
 import { CLUSTER_FLAGS, optionalText, textFlag, UsageError, type Command } from '../command.ts';
@@ -77,7 +84,10 @@ export const routesExplain: Command = {
       const from = client ?? own;
       const { title, json, host, policy, profile, subjects } = explainTarget(inventory, asked, own, from);
       const request = describedRequest(flags, host);
-      const known = { profile, ...(policy && { policy }) };
+      const { services, context } = inventory;
+      const absenceOf = (target: WeightedTarget): string | undefined =>
+        absenceOfTarget(target, services, context.clusterDomain);
+      const known = { profile, absenceOf, ...(policy && { policy }) };
       const verdict =
         serverName !== undefined
           ? evaluateConnection(known, serverName)
@@ -90,7 +100,7 @@ export const routesExplain: Command = {
         return 0;
       }
       const routes = decidesRoutes(profile)
-        ? profileText(profile)
+        ? profileText(profile, known)
         : policy === undefined
           ? 'No policy: connections go where they were meant to.\n'
           : outboundTables(policy);
@@ -124,11 +134,11 @@ function findingsAbout(
   return analyze(objects, context, []).filter((one) => one.code !== 'TL0002' && one.code !== 'TL0303' && isAbout(one));
 }
 
-function profileText(profile: Parameters<typeof evaluateOutbound>[0]['profile'] & object): string {
-  const { ref, routes = [], targets = [] } = profile;
-  const shares = targets.map(({ authority, weight }) => `${authority} (weight ${weight})`).join(', ');
+function profileText(profile: Profile, known: OutboundKnowledge): string {
+  const { ref, routes = [], targets } = profile;
+  const shares = targets === undefined ? 'the Service itself' : describeShares(targetShares(profile, known));
   const decider = ref === undefined ? 'a profile' : formatResourceRef(ref);
-  return `Decider:   ${decider}\nTargets:   ${shares || 'the Service itself'}\n${profileRoutesTable(routes)}`;
+  return `Decider:   ${decider}\nTargets:   ${shares}\n${profileRoutesTable(routes)}`;
 }
 
 /**

@@ -69,9 +69,13 @@ export function describeCondition(condition: RequestCondition): string {
 export function describeShares(shares: readonly Share[]): string {
   if (shares.length === 0) return 'none';
   return shares
-    .map(({ ref, ratio, failure }) => {
-      const name = ref === undefined ? 'the address itself' : formatResourceRef(ref);
-      return `${name} ${(ratio * 100).toFixed(shares.length === 1 ? 0 : 1)}%${failure === undefined ? '' : ` (fails: ${failure})`}`;
+    .map(({ ref, authority = 'the address itself', ratio, failure, absence }) => {
+      const name = ref === undefined ? authority : formatResourceRef(ref);
+      const why = [
+        ...(failure === undefined ? [] : [` (fails: ${failure})`]),
+        ...(absence === undefined ? [] : [` (gets nothing: ${absence})`]),
+      ];
+      return `${name} ${(ratio * 100).toFixed(shares.length === 1 ? 0 : 1)}%${why.join('')}`;
     })
     .join(', ');
 }

@@ -179,7 +179,7 @@ export const CODES = {
   TL0404: entry(
     'split-service-not-found',
     'error',
-    'The TrafficSplit names a Service that does not exist.',
+    'The TrafficSplit or ServiceProfile names a Service that does not exist or cannot have endpoints.',
     'Correct the name, or create it.',
   ),
   TL0405: entry('split-displaced', 'warning', 'Another object splits the traffic of the Service.', 'Keep one of them.'),

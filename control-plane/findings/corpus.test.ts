@@ -11,12 +11,15 @@ import { policyContextOf } from '../../injector/policy-webhook.ts';
 import { renderCrds, renderGatewayApiCrds } from '../install/render.ts';
 import { analyze } from './analyze.ts';
 import { CODES, codeTable } from '../diagnosis/codes.ts';
+import type { Diagnosis } from '../diagnosis/diagnosis.ts';
 import { schemasOf } from './schema.ts';
 
 const FOLDER = join(import.meta.dirname, 'testdata');
 const CASES_MIN = 300;
 
-type Case = { readonly name: string; readonly objects: readonly JsonObject[]; readonly expected: readonly string[] };
+/** A finding: `TL0404 TrafficSplit/t spec.service`, and what its message says among other things. */
+type Expected = { readonly place: string; readonly says: string };
+type Case = { readonly name: string; readonly objects: readonly JsonObject[]; readonly expected: readonly Expected[] };
 
 /** One set of objects. */
 type Single = {
@@ -26,7 +29,10 @@ type Single = {
   readonly expect: readonly string[];
 };
 
-/** One object with changes: what they are, fields with values (null: the field is not there), findings. */
+/**
+ * One object with changes: what they are, fields with values (null: the field is not there), findings. A finding may be followed by
+ * `: ` and a part of its message.
+ */
 type Table = {
   readonly table: string;
   readonly with?: readonly string[];
@@ -59,16 +65,22 @@ function read(file: string): unknown {
 
 function casesOf(entry: Single | Table): readonly Case[] {
   const base = (entry.with ?? []).flatMap((name) => BASES[name] ?? assert.fail(`there is no base "${name}"`));
-  if ('case' in entry) return [{ name: entry.case, objects: [...base, ...entry.objects], expected: entry.expect }];
+  if ('case' in entry)
+    return [{ name: entry.case, objects: [...base, ...entry.objects], expected: entry.expect.map(expectedOf) }];
   return entry.rows.map(([what, changes, ...findings]) => {
     const object = changed(entry.object, changes);
     const { kind, metadata } = object as { readonly kind: string; readonly metadata: { readonly name: string } };
-    const expected = findings.map((text) => {
-      const [code, second = '', third] = text.split(' ');
-      return third === undefined ? `${code} ${kind}/${metadata.name} ${second}` : text;
+    const expected = findings.map(expectedOf).map(({ place, says }) => {
+      const [code, second = '', third] = place.split(' ');
+      return { place: third === undefined ? `${code} ${kind}/${metadata.name} ${second}` : place, says };
     });
     return { name: `${entry.table}: ${what}`, objects: [...base, ...(entry.objects ?? []), object], expected };
   });
+}
+
+function expectedOf(text: string): Expected {
+  const [place = '', ...says] = text.split(': ');
+  return { place, says: says.join(': ') };
 }
 
 function changed(object: JsonObject, changes: Readonly<Record<string, unknown>>): JsonObject {
@@ -88,14 +100,24 @@ function changed(object: JsonObject, changes: Readonly<Record<string, unknown>>)
 }
 
 function findingsIn(objects: readonly JsonObject[]): readonly string[] {
-  return analyze(objects, CONTEXT, SCHEMAS).map(
-    ({ code, kind, name, subject }) => `${code} ${kind}/${name} ${subject}`,
-  );
+  return analyze(objects, CONTEXT, SCHEMAS).map(placeOf);
+}
+
+function placeOf({ code, kind, name, subject }: Diagnosis): string {
+  return `${code} ${kind}/${name} ${subject}`;
 }
 
 for (const { name, objects, expected } of CASES) {
   test(name, () => {
-    assert.deepEqual(findingsIn(objects).toSorted(), [...expected].toSorted());
+    const found = analyze(objects, CONTEXT, SCHEMAS);
+    assert.deepEqual(found.map(placeOf).toSorted(), expected.map(({ place }) => place).toSorted());
+    for (const { place, says } of expected) {
+      const messages = found.filter((one) => placeOf(one) === place).map(({ message }) => message);
+      assert.ok(
+        messages.some((message) => message.includes(says)),
+        `${messages.join(' | ')}: does not say "${says}"`,
+      );
+    }
   });
 }
 
@@ -107,7 +129,7 @@ test('the corpus is large, no case is there twice, and each code that is documen
     CASES.length,
     'cases with the same objects',
   );
-  const seen = new Set(CASES.flatMap(({ expected }) => expected.map((text) => text.split(' ', 1)[0])));
+  const seen = new Set(CASES.flatMap(({ expected }) => expected.map(({ place }) => place.split(' ', 1)[0])));
   assert.deepEqual(
     Object.keys(CODES).filter((code) => !seen.has(code)),
     [],

@@ -139,6 +139,34 @@ test('a ServiceProfile with routes comes before the routes of the policy; its fi
   assert.deepEqual(verdict.kind === 'routed' && verdict.decider, { ref: object('HTTPRoute', 'web') });
 });
 
+test('a target of a profile that can have no endpoints gets nothing, and others its share; when all are so, all fails', () => {
+  const target = (name: string, weight: number) => {
+    const authority = `${name}.shop.svc.cluster.local:80`;
+    return name.startsWith('override') ? { authority, weight } : { authority, weight, ref: service(name).ref };
+  };
+  const sharesOf = (...targets: readonly ReturnType<typeof target>[]) => {
+    const profile = { ...PROFILE, targets };
+    const absenceOf = ({ authority }: { readonly authority: string }) =>
+      authority.includes('gone') ? 'does not exist' : undefined;
+    const verdicts = [
+      evaluateOutbound({ profile, absenceOf }, request('GET', '/')),
+      evaluateConnection({ profile, absenceOf }),
+    ];
+    const [ofRequest, ofConnection] = verdicts.map((verdict) => verdict.kind === 'routed' && verdict.shares);
+    assert.deepEqual(ofRequest, ofConnection);
+    return ofRequest;
+  };
+  assert.deepEqual(sharesOf(target('v1', 3), target('gone', 4), target('override', 1)), [
+    { ref: service('v1').ref, ratio: 0.75 },
+    { ref: service('gone').ref, ratio: 0, absence: 'does not exist' },
+    { authority: 'override.shop.svc.cluster.local:80', ratio: 0.25 },
+  ]);
+  assert.deepEqual(sharesOf(target('v1', 0), target('gone', 4)), [
+    { ref: service('v1').ref, ratio: 0 },
+    { ref: service('gone').ref, ratio: 1, failure: 'does not exist' },
+  ]);
+});
+
 test('an opaque port has no requests: the connection is routed', () => {
   const verdict = evaluateOutbound(
     { profile: { ...PROFILE, isOpaque: true }, policy: policy(rule('/')) },

@@ -13,7 +13,7 @@ import {
 } from './match.ts';
 import type { OutboundPolicy, OutboundProtocol } from './outbound.ts';
 import { scoredRoutes } from './profile-route.ts';
-import { decidesRoutes, type Profile } from './profile.ts';
+import { decidesRoutes, type Profile, type WeightedTarget } from './profile.ts';
 import { limitsOfClient, type ClientLimits } from './rate-limit.ts';
 import { formatResourceRef, type ResourceRef } from './resource-ref.ts';
 import type { GrpcRetry, HttpRetry } from './retry.ts';
@@ -63,13 +63,20 @@ export function evaluateInbound(server: InboundServer, client: Client, request?:
 }
 
 /** What a proxy knows about a target; both may be absent, then connections go where they were meant to. */
-export type OutboundKnowledge = { readonly profile?: Profile; readonly policy?: OutboundPolicy };
+export type OutboundKnowledge = {
+  readonly profile?: Profile;
+  readonly policy?: OutboundPolicy;
+  /** Why a target of the profile can have no endpoints. Absent: that is not known, and all are taken to have some. */
+  readonly absenceOf?: (target: WeightedTarget) => string | undefined;
+};
 
 /** Where a share of what a rule matches goes. */
 export type Share = {
-  readonly ref?: ResourceRef; // absent: the address itself
+  readonly ref?: ResourceRef; // absent: `authority`, or else the address itself
+  readonly authority?: string; // host:port, of a target that names no object
   readonly ratio: number; // 0..1, of what reaches the backends
   readonly failure?: string; // why it fails there
+  readonly absence?: string; // why it gets nothing, and the others what it would have
 };
 
 /** What the proxy of a client does with a connection or a request. */
@@ -91,7 +98,7 @@ type Candidate = Scored & { readonly outcome: Extract<OutboundVerdict, { readonl
 export function evaluateOutbound(known: OutboundKnowledge, request: RequestHead): OutboundVerdict {
   const { profile, policy } = known;
   if (profile?.isOpaque === true) return evaluateConnection(known);
-  if (decidesRoutes(profile)) return ofProfile(profile, request);
+  if (decidesRoutes(profile)) return ofProfile(profile, known, request);
   if (policy === undefined) return { ...UNROUTED, ...fallback(profile) };
   const { protocol } = policy;
   if (protocol.kind === 'opaque' || protocol.kind === 'tls') return evaluateConnection(known);
@@ -106,10 +113,11 @@ export function evaluateOutbound(known: OutboundKnowledge, request: RequestHead)
  *
  * @param serverName  of TLS, in lower case; absent: the client has shown none
  */
-export function evaluateConnection({ profile, policy }: OutboundKnowledge, serverName?: string): OutboundVerdict {
+export function evaluateConnection(known: OutboundKnowledge, serverName?: string): OutboundVerdict {
+  const { profile, policy } = known;
   if (decidesRoutes(profile)) {
     const decider = profile.ref ?? profile.parent;
-    return { ...UNROUTED, ...(decider && { decider: { ref: decider } }), shares: targetShares(profile) };
+    return { ...UNROUTED, ...(decider && { decider: { ref: decider } }), shares: targetShares(profile, known) };
   }
   const protocol = policy?.protocol;
   if (policy === undefined || protocol === undefined) return { ...UNROUTED, ...fallback(profile) };
@@ -134,7 +142,7 @@ function fallback(profile: Profile | undefined, policy?: OutboundPolicy): { read
   return { shares: [{ ...(ref && { ref }), ratio: 1 }] };
 }
 
-function ofProfile(profile: Profile, request: RequestHead): OutboundVerdict {
+function ofProfile(profile: Profile, known: OutboundKnowledge, request: RequestHead): OutboundVerdict {
   const routes = profile.routes ?? [];
   const found = mostSpecific(scoredRoutes(routes), request)?.route;
   const ref = profile.ref ?? profile.parent;
@@ -143,16 +151,27 @@ function ofProfile(profile: Profile, request: RequestHead): OutboundVerdict {
   return {
     ...UNROUTED,
     ...(ref && { decider: { ref, ...(rule !== undefined && { rule }) } }),
-    shares: targetShares(profile),
+    shares: targetShares(profile, known),
     timeouts: found?.timeoutMs === undefined ? {} : { requestMs: found.timeoutMs },
     ...(isRetried && { retry: 'budget' as const }),
   };
 }
 
-function targetShares(profile: Profile): readonly Share[] {
-  const { targets, parent } = profile;
+/** What share each target of a profile gets: as the proxy chooses, that is of those that have endpoints, or of all when none has. */
+export function targetShares(
+  { targets, parent }: Profile,
+  { absenceOf }: Pick<OutboundKnowledge, 'absenceOf'>,
+): readonly Share[] {
   if (targets === undefined) return [{ ...(parent && { ref: parent }), ratio: 1 }];
-  return shares(targets.map(({ ref, weight }) => ({ ref: ref ?? parent, weight })));
+  const judged = targets.map((target) => ({ target, absence: absenceOf?.(target) }));
+  const isServed = judged.some(({ target, absence }) => target.weight > 0 && absence === undefined);
+  return shares(
+    judged.map(({ target: { ref, authority, weight }, absence }) => ({
+      ...(ref === undefined ? { authority } : { ref }),
+      weight: absence !== undefined && isServed ? 0 : weight,
+      ...(absence !== undefined && (isServed ? { absence } : { failure: absence })),
+    })),
+  );
 }
 
 function candidatesOf(
@@ -231,13 +250,7 @@ export function distributed(distribution: Distribution<HttpFilter | GrpcFilter |
   );
 }
 
-function shares(
-  weighted: readonly { readonly ref: ResourceRef | undefined; readonly weight: number; readonly failure?: string }[],
-): readonly Share[] {
+function shares(weighted: readonly (Omit<Share, 'ratio'> & { readonly weight: number })[]): readonly Share[] {
   const sum = weighted.reduce((total, { weight }) => total + weight, 0);
-  return weighted.map(({ ref, weight, failure }) => ({
-    ...(ref && { ref }),
-    ratio: sum === 0 ? 0 : weight / sum,
-    ...(failure !== undefined && { failure }),
-  }));
+  return weighted.map(({ weight, ...share }) => ({ ...share, ratio: sum === 0 ? 0 : weight / sum }));
 }

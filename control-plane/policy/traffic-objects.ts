@@ -6,7 +6,7 @@ import type { Service } from '#k8s/resources/service.ts';
 import type { ProfileRoute } from '#model/profile-route.ts';
 import type { RetryBudget, WeightedTarget } from '#model/profile.ts';
 import type { ResourceRef } from '#model/resource-ref.ts';
-import { parseServiceName } from '#model/service-target.ts';
+import { parseHostPort, parseServiceName } from '#model/service-target.ts';
 import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
 import { failureAccrual, trafficAnnotations } from '../dialects/annotations.ts';
 import { routeRef } from '../dialects/gateway-api.ts';
@@ -98,6 +98,22 @@ export class TrafficObjects {
     }
     return undefined;
   }
+}
+
+/** Why the target of a split can have no endpoints, so that the others get its share; nothing where it can. */
+export function absenceOfTarget(
+  { authority }: Pick<WeightedTarget, 'authority'>,
+  services: ResourceStore<Service>,
+  clusterDomain: string,
+): string | undefined {
+  const { host, port } = parseHostPort(authority) ?? { host: authority, port: 0 };
+  const target = parseServiceName(host, port, clusterDomain);
+  if (target === undefined) return `${host} is no name of a Service, such as web.shop.svc.${clusterDomain}`;
+  const service = services.get(target.namespace, target.service);
+  if (service === undefined) return `Service ${target.namespace}/${target.service} does not exist`;
+  return service.type === 'ExternalName'
+    ? `Service ${service.namespace}/${service.name} is of type ExternalName, which has no endpoints`
+    : undefined;
 }
 
 /** What is wrong with an object of these kinds. */

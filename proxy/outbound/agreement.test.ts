@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { evaluateConnection, evaluateOutbound } from '#model/evaluate.ts';
+import { evaluateConnection, evaluateOutbound, targetShares } from '#model/evaluate.ts';
 import type { GrpcMatch, HostMatch, HttpMatch } from '#model/match.ts';
 import type { OutboundPolicy, OutboundProtocol } from '#model/outbound.ts';
 import type { RequestCondition } from '#model/profile-route.ts';
@@ -14,6 +14,7 @@ import { MatchedHead } from '../http/matched-head.ts';
 import { TrafficMetrics } from '../metrics/registry.ts';
 import { Backends } from './backends.ts';
 import type { OutboundContext } from './context.ts';
+import { chooser } from './distribute.ts';
 import { RouteTable } from './route-table.ts';
 import { seededRandom } from '../../test/harness/random.ts';
 
@@ -260,4 +261,33 @@ test('the proxy sends a TLS connection where the model explains', () => {
     });
   }
   assert.ok(matched > 300, `${matched} connections were routed`);
+});
+
+test('of the targets of a profile the proxy chooses those that the model gives a share', () => {
+  const arbitrary = new Arbitrary(14);
+  let absent = 0;
+  for (let round = 0; round < ROUNDS / 10; round += 1) {
+    const targets = arbitrary.some((index) => ({ authority: `t${index}:80`, weight: arbitrary.below(3) }), 4);
+    if (targets.length === 0) continue;
+    const gone = new Set(targets.filter(() => arbitrary.below(2) === 0).map(({ authority }) => authority));
+    const shares = targetShares(
+      { isOpaque: false, targets },
+      { absenceOf: ({ authority }) => (gone.has(authority) ? 'gone' : undefined) },
+    );
+    const candidates = targets.map(({ authority, weight }) => ({
+      weight,
+      isAvailable: () => !gone.has(authority),
+      way: () => new ProxyError('no-backend', authority),
+    }));
+    let part = 0;
+    const choose = chooser(candidates, true, () => (part += 0.01) % 1);
+    const chosenOnes = new Set(
+      Array.from({ length: 100 }, () => choose()).map((way) => (way instanceof ProxyError ? way.message : '')),
+    );
+    const expected = targets.filter((_, index) => (shares[index]?.ratio ?? 0) > 0).map(({ authority }) => authority);
+    if (expected.length === 0) continue; // all weights are 0
+    assert.deepEqual([...chosenOnes].toSorted(), expected.toSorted());
+    if (gone.size > 0) absent += 1;
+  }
+  assert.ok(absent > 50, `${absent} splits had absent targets`);
 });

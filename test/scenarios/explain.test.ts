@@ -31,6 +31,11 @@ apiVersion: linkerd.io/v1alpha2
 kind: ServiceProfile
 metadata: { name: api.shop.svc.cluster.local, namespace: shop }
 spec: { routes: [{ name: read, condition: { method: GET }, isRetryable: true, timeout: 300ms }] }
+---
+apiVersion: split.smi-spec.io/v1alpha2
+kind: TrafficSplit
+metadata: { name: halves, namespace: shop }
+spec: { service: stock, backends: [{ service: web, weight: 1 }, { service: gone, weight: 1 }] }
 `;
 
 const ROUTE_OF_SERVER = `
@@ -61,6 +66,7 @@ describe('what a mesh says about itself', () => {
     await mesh.apply(namespaceYaml('shop', true));
     await mesh.apply(serviceYaml('shop', 'web', { args: ['server'], replicas: 2, ports: [8080] }));
     await mesh.apply(serviceYaml('shop', 'api', { args: ['server'], replicas: 1, ports: [8080] }));
+    await mesh.apply(serviceYaml('shop', 'stock', { args: ['server'], replicas: 1, ports: [8080] }));
     await mesh.ready('shop');
     await mesh.apply(POLICIES);
   });
@@ -278,6 +284,12 @@ describe('what a mesh says about itself', () => {
     const profile = explain('svc/api', '--method', 'get');
     assert.match(profile, /Decider: +serviceprofile\.linkerd\.io shop\/api\.shop\.svc\.cluster\.local/);
     assert.match(profile, /decided by: +serviceprofile.* rule 0\n[^]*timeouts: +request=300ms\n[^]*Nothing is ignored/);
+    const split = explain('svc/stock', '--path', '/');
+    const shares =
+      /service shop\/web:8080 100\.0%, service shop\/gone:8080 0\.0% \(gets nothing: Service shop\/gone does not exist\)/;
+    assert.match(split, new RegExp(`Targets: +${shares.source}\n`));
+    assert.match(split, new RegExp(`backends: +${shares.source}\n`));
+    assert.match(split, /TL0404 .*spec\.backends\[1\]\.service: .* share of 50 % goes to the others\n/);
     const missing = mesh.tulle(['routes', 'explain', '-n', 'shop', 'svc/web:1']);
     assert.match(missing.stderr, /Service shop\/web has no port 1: it has 8080/);
     assert.equal(mesh.tulle(['routes', 'explain', 'web']).status, 2);

@@ -1,8 +1,10 @@
-import { asList, asObject, asText } from '#k8s/json.ts';
 import type { CustomObject } from '#k8s/resources/custom-object.ts';
+import { targetShares } from '#model/evaluate.ts';
+import type { WeightedTarget } from '#model/profile.ts';
 import { parseServiceName } from '#model/service-target.ts';
-import { splitService } from '../../dialects/smi.ts';
-import { trafficProblems } from '../../policy/traffic-objects.ts';
+import { compileServiceProfile } from '../../dialects/service-profile.ts';
+import { compileTrafficSplit, splitService } from '../../dialects/smi.ts';
+import { absenceOfTarget, trafficProblems } from '../../policy/traffic-objects.ts';
 import { refusalsOf } from '../../diagnosis/own-problems.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
@@ -17,7 +19,17 @@ export function trafficFindings(configuration: Configuration): readonly Diagnosi
   });
 }
 
-function ofProfile(profile: CustomObject, { services, context }: Configuration): readonly Diagnosis[] {
+function ofProfile(profile: CustomObject, configuration: Configuration): readonly Diagnosis[] {
+  const isRefused = refusalsOf(profile, configuration.context.policy).length > 0;
+  const { targets } = compileServiceProfile(profile, ANY_PORT);
+  const field = (index: number): string => `spec.dstOverrides[${index}].authority`;
+  return [
+    ...ofProfileName(profile, configuration),
+    ...(isRefused ? [] : absentTargets(profile, targets, field, configuration)),
+  ];
+}
+
+function ofProfileName(profile: CustomObject, { services, context }: Configuration): readonly Diagnosis[] {
   const target = parseServiceName(profile.name, ANY_PORT, context.clusterDomain);
   if (target === undefined) {
     const problems = trafficProblems(profile, context.clusterDomain).filter(({ field }) => field === 'metadata.name');
@@ -28,24 +40,47 @@ function ofProfile(profile: CustomObject, { services, context }: Configuration):
   return [diagnose('TL0401', profile, 'metadata.name', `Service ${name} does not exist`)];
 }
 
-function ofSplit(split: CustomObject, { services, traffic, context }: Configuration): readonly Diagnosis[] {
+/** Targets without endpoints, and who gets their share. @param fieldOf  of a target, by its place */
+function absentTargets(
+  object: CustomObject,
+  targets: readonly WeightedTarget[],
+  fieldOf: (index: number) => string,
+  { services, context }: Configuration,
+): readonly Diagnosis[] {
+  const absenceOf = (target: WeightedTarget): string | undefined =>
+    absenceOfTarget(target, services, context.clusterDomain);
+  const sum = targets.reduce((total, { weight }) => total + weight, 0);
+  return targetShares({ isOpaque: false, targets }, { absenceOf }).flatMap(({ absence, failure }, index) => {
+    const share = Math.round(((targets[index]?.weight ?? 0) / sum) * 1000) / 10;
+    const message =
+      failure !== undefined
+        ? `${failure}, and no other target with a weight can be used: all requests fail`
+        : absence === undefined
+          ? undefined
+          : share === 0
+            ? `${absence}; its weight is 0`
+            : `${absence}: its share of ${share} % goes to the others`;
+    return message === undefined ? [] : [diagnose('TL0404', object, fieldOf(index), message)];
+  });
+}
+
+function ofSplit(split: CustomObject, configuration: Configuration): readonly Diagnosis[] {
+  const { services, traffic, context } = configuration;
   if (refusalsOf(split, context.policy).length > 0) return [];
   const { namespace } = split;
-  const missing = (name: string, field: string): readonly Diagnosis[] =>
-    services.get(namespace, name) === undefined
-      ? [diagnose('TL0404', split, field, `Service ${namespace}/${name} does not exist`)]
-      : [];
   const service = splitService(split);
+  const { targets } = compileTrafficSplit(split, ANY_PORT, context.clusterDomain);
+  const field = (index: number): string => `spec.backends[${index}].service`;
   const winner = traffic.ofService(namespace, service, ANY_PORT, undefined).ref;
   const isDisplaced = winner?.type === 'resource' && (winner.kind !== split.kind || winner.name !== split.name);
   // A profile without targets leaves the split in force, and is named before it nevertheless.
   const decides = traffic.ofService(namespace, service, ANY_PORT, undefined).targets?.[0]?.ref?.type === 'resource';
   const isByOtherSplit = isDisplaced && (winner.kind === split.kind || !decides);
   return [
-    ...missing(service, 'spec.service'),
-    ...asList(split.spec['backends']).flatMap((value, index) =>
-      missing((asText(asObject(value)['service']) ?? '').split('.', 1)[0] ?? '', `spec.backends[${index}].service`),
-    ),
+    ...(services.get(namespace, service) === undefined
+      ? [diagnose('TL0404', split, 'spec.service', `Service ${namespace}/${service} does not exist: nothing is split`)]
+      : []),
+    ...absentTargets(split, targets, field, configuration),
     ...(isByOtherSplit
       ? [diagnose('TL0405', split, 'spec.service', `${winner.kind} ${winner.namespace}/${winner.name} decides`)]
       : []),
