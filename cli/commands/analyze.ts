@@ -110,7 +110,7 @@ async function ofFiles(files: readonly string[], flags: FlagValues, terminal: Te
   const objects = await objectsOfFiles(files, terminal);
   const values = { ...defaultValues(VERSION), namespace: textFlag(flags, 'tulle-namespace') };
   const defaultNamespace = optionalText(flags, 'namespace') ?? 'default';
-  const found = analyze(plain(objects), contextOf(values, defaultNamespace), schemasOf(definitionsOf(values)));
+  const found = analyze(plain(objects), contextOf(values, defaultNamespace, false), schemasOf(definitionsOf(values)));
   return { defaultNamespace, objects, found };
 }
 
@@ -124,7 +124,7 @@ async function ofFilesInCluster(files: readonly string[], flags: FlagValues, ter
     const present = await clusterObjects(cluster);
     if (wanted !== undefined) refuseUnknownNamespace(wanted, [...present, ...plain(objects)]);
     const definitions = await installedDefinitions(cluster, definitionsOf(values), plain(objects));
-    const context = contextOf(values, defaultNamespace);
+    const context = contextOf(values, defaultNamespace, true);
     const found = analyzeApplied(plain(objects), present, context, schemasOf(definitions));
     return { defaultNamespace, objects, found };
   } finally {
@@ -140,7 +140,7 @@ async function ofCluster(flags: FlagValues): Promise<Given> {
     const wanted = optionalText(flags, 'namespace');
     if (wanted !== undefined) refuseUnknownNamespace(wanted, objects);
     const { defaultNamespace } = cluster;
-    const found = analyze(objects, contextOf(values, defaultNamespace), schemasOf(definitionsOf(values)))
+    const found = analyze(objects, contextOf(values, defaultNamespace, true), schemasOf(definitionsOf(values)))
       // A cluster may serve other versions than we install: what was read there is served, was taken, and is read here.
       .filter(({ code }) => code !== 'TL0002' && code !== 'TL0003');
     return { defaultNamespace, objects: objects.map((object) => ({ object })), found };
@@ -166,11 +166,12 @@ function definitionsOf(values: Values): readonly JsonObject[] {
 }
 
 /** What objects mean in an installation. */
-export function contextOf(values: Values, defaultNamespace: string): AnalysisContext {
+export function contextOf(values: Values, defaultNamespace: string, isWholeCluster: boolean): AnalysisContext {
   return {
     ...clusterContextOf(values),
     defaultNamespace,
     isRedirectedByNode: values.cni.enabled,
+    isWholeCluster,
   };
 }
 

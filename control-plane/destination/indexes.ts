@@ -7,6 +7,7 @@ import { OutboundIndex } from '../policy/outbound-index.ts';
 import { PolicyStore } from '../policy/policy-store.ts';
 import { RouteIndex } from '../policy/route-index.ts';
 import { trafficKinds, TrafficObjects } from '../policy/traffic-objects.ts';
+import { ServiceAccounts } from '../findings/service-accounts.ts';
 import { externalWorkloadKind } from '../dialects/external-workload.ts';
 import type { DestinationConfig } from './config.ts';
 import { EndpointIndex } from './endpoint-index.ts';
@@ -43,12 +44,14 @@ export function createIndexes(settings: IndexSettings) {
   const policies = new PolicyStore(routes);
   const ports = new PortKinds(settings.opaquePorts, new OpaqueServers(policies, policyContext(inboundSettings)));
   const egress = new EgressNetworks(settings);
+  const serviceAccounts = new ServiceAccounts();
   return {
     stores,
     traffic,
     routes,
     policies,
     egress,
+    serviceAccounts,
     inboundSettings,
     endpoints: new EndpointIndex(stores, settings, ports),
     profiles: new ProfileIndex(stores, settings, traffic, ports, egress),

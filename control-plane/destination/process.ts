@@ -17,6 +17,7 @@ import { NODES } from '#k8s/resources/node.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS } from '#k8s/resources/custom-resource-definition.ts';
 import { SERVICES } from '#k8s/resources/service.ts';
+import { SERVICE_ACCOUNTS } from '#k8s/resources/service-account.ts';
 import { ServedKinds } from '#k8s/served-kinds.ts';
 import { workloadIdentity } from '#pki/names.ts';
 import { startAdmin } from '#runtime/admin.ts';
@@ -109,6 +110,7 @@ export async function startDestination(
     inform(ENDPOINT_SLICES, stores.slices),
     inform(PODS, stores.pods),
     inform(NODES, stores.nodes),
+    inform(SERVICE_ACCOUNTS, indexes.serviceAccounts),
     inform(CONFIG_MAPS, roots, { namespace, fieldSelector }),
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];

@@ -113,6 +113,12 @@ test('every kind has conditions that say what is ignored and why, and no longer 
   await settles(resources.profile, 'web.shop.svc.cluster.local', resolved);
   await settles(resources.split, 's', resolved);
 
+  const requiredAuthenticationRefs = [{ kind: 'ServiceAccount', name: 'client' }];
+  await client.patch(resources.policy, 'shop', 'p', 'merge', { spec: { requiredAuthenticationRefs } });
+  await settles(resources.policy, 'p', resolved.replace('=True/Effective', '=False/TL0209'));
+  await client.create('serviceaccounts', { metadata: { name: 'client', namespace: 'shop' } });
+  await settles(resources.policy, 'p', resolved);
+
   await client.patch(resources.server, 'shop', 'web', 'merge', { spec: { proxyProtocol: 'HTTP/9' } });
   await settles(resources.server, 'web', 'Accepted=False/Invalid tulle.dev/Effective=False/TL0001');
   assert.deepEqual(

@@ -140,7 +140,7 @@ export const CODES = {
   TL0209: entry(
     'client-unknown',
     'warning',
-    'The service account does not exist, so nobody can have its identity.',
+    'The service account does not exist, so nobody in this cluster can have its identity.',
     'Correct the name or namespace.',
   ),
   TL0210: entry(

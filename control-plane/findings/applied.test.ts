@@ -11,6 +11,7 @@ const CONTEXT = {
   ...clusterContextOf(defaultValues(VERSION)),
   defaultNamespace: 'shop',
   isRedirectedByNode: false,
+  isWholeCluster: true,
 };
 const PRESENT = objectsOf(`
 apiVersion: v1

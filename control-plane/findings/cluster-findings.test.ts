@@ -55,7 +55,7 @@ describe('pods that a rollout has replaced', () => {
   /** What `tulle check` and what `tulle analyze` says. */
   async function found(): Promise<readonly (readonly string[])[]> {
     const context = clusterContextOf(VALUES);
-    const listed = { ...context, defaultNamespace: 'default', isRedirectedByNode: false };
+    const listed = { ...context, defaultNamespace: 'default', isRedirectedByNode: false, isWholeCluster: true };
     const all = [await clusterFindings(cluster, context), analyze(await clusterObjects(cluster), listed, [])];
     return all.map((findings) => findings.filter(({ code }) => code !== 'TL0002').map(formatDiagnosis));
   }

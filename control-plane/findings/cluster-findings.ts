@@ -4,6 +4,7 @@ import { ResourceStore } from '#k8s/resource-store.ts';
 import { isTerminating } from '#k8s/resources/metadata.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
+import { SERVICE_ACCOUNTS, type ServiceAccount } from '#k8s/resources/service-account.ts';
 import { parsePortSet } from '#model/port-set.ts';
 import { policyContextOf } from '../../injector/policy-webhook.ts';
 import { gravestFirst, type Diagnosis } from '../diagnosis/diagnosis.ts';
@@ -18,6 +19,7 @@ import { PodGroups } from './live/pod-groups.ts';
 import { listKind, type ObjectReader } from './reader.ts';
 import { CONFIGURATION_RULES } from './rules/configuration-rules.ts';
 import { serviceFindings } from './rules/services.ts';
+import { ServiceAccounts } from './service-accounts.ts';
 
 /** What objects mean in an installation. */
 export function clusterContextOf(values: Values): ClusterContext {
@@ -44,6 +46,7 @@ export async function clusterFindings(
   const routes = new RouteIndex(services);
   const policies = new PolicyStore(routes);
   const externalWorkloads = new ResourceStore<ExternalWorkload>();
+  const serviceAccounts = new ServiceAccounts();
   const traffic = new TrafficObjects(context.clusterDomain);
   const settings = outboundSettings(context);
   const egress = new EgressNetworks(settings);
@@ -55,6 +58,15 @@ export async function clusterFindings(
       const parsed = isTerminating(object) ? undefined : parse(object);
       if (parsed !== undefined) store.apply(parsed);
     });
+  const keepAccounts = async (): Promise<void> => {
+    const { apiPath, plural, parse } = SERVICE_ACCOUNTS;
+    const accounts: ServiceAccount[] = [];
+    await reader.each(`${apiPath}/${plural}`, (object: JsonObject) => {
+      const account = parse(object);
+      if (account !== undefined) accounts.push(account);
+    });
+    serviceAccounts.reset(accounts);
+  };
   // Of all namespaces: references cross them.
   const [custom] = await Promise.all([
     Promise.all(
@@ -68,6 +80,7 @@ export async function clusterFindings(
     ),
     keep(SERVICES, services),
     keep(PODS, pods),
+    keepAccounts(),
   ]);
   const configuration = {
     context,
@@ -80,7 +93,7 @@ export async function clusterFindings(
     outbound: new OutboundIndex(services, settings, routes, egress),
     custom: custom.flat(),
     workloadsIn: (place: string) => groups.workloadsIn(place),
-    serviceAccountsIn: () => [],
+    serviceAccounts,
   };
   const found = [...CONFIGURATION_RULES, serviceFindings].flatMap((rule) => rule(configuration));
   return gravestFirst(

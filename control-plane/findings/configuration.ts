@@ -10,6 +10,7 @@ import type { OutboundIndex, OutboundSettings } from '../policy/outbound-index.t
 import type { PolicyStore } from '../policy/policy-store.ts';
 import type { RouteIndex } from '../policy/route-index.ts';
 import type { TrafficObjects } from '../policy/traffic-objects.ts';
+import type { ServiceAccounts } from './service-accounts.ts';
 
 /** What objects are read with. */
 export type ConfigurationContext = { readonly policy: PolicyContext; readonly clusterDomain: string };
@@ -46,6 +47,5 @@ export type Configuration = {
   /** Objects of the kinds that the control plane reads. */
   readonly custom: readonly CustomObject[];
   readonly workloadsIn: (namespace: string) => readonly Workload[];
-  /** Names of the service accounts of a namespace; none: they are not known. */
-  readonly serviceAccountsIn: (namespace: string) => readonly string[];
+  readonly serviceAccounts: Pick<ServiceAccounts, 'has'>;
 };

@@ -50,6 +50,7 @@ const CONTEXT = {
   globalEgressNamespace: VALUES.egress.globalEgressNetworkNamespace,
   defaultNamespace: 'default',
   isRedirectedByNode: false,
+  isWholeCluster: false,
 };
 const SCHEMAS = schemasOf([
   ...renderCrds(VALUES),

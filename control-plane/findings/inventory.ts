@@ -14,12 +14,14 @@ import { RouteIndex } from '../policy/route-index.ts';
 import { externalWorkloadKind, type ExternalWorkload } from '../dialects/external-workload.ts';
 import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
 import type { Subject } from '../diagnosis/diagnosis.ts';
+import { ServiceAccounts } from './service-accounts.ts';
 import { outboundSettings, type ClusterContext, type Configuration, type Workload } from './configuration.ts';
 
 /** What objects are read with. */
 export type AnalysisContext = ClusterContext & {
   readonly defaultNamespace: string; // of objects that name none
   readonly isRedirectedByNode: boolean; // pods need no capability for the redirect
+  readonly isWholeCluster: boolean; // what is not among the objects does not exist; else nobody knows
 };
 
 /** An object as it was given. */
@@ -57,9 +59,9 @@ export class Inventory implements Configuration {
   readonly outbound: OutboundIndex;
   readonly egress: EgressNetworks;
   readonly namespaces = new Namespaces();
+  readonly serviceAccounts = new ServiceAccounts();
   readonly workloads: readonly Workload[];
   readonly #workloads: ReadonlyMap<string, readonly Workload[]>; // by namespace
-  readonly #serviceAccounts: ReadonlyMap<string, readonly string[]>;
   /** Objects of the kinds that the control plane reads. */
   readonly custom: readonly CustomObject[];
 
@@ -85,20 +87,16 @@ export class Inventory implements Configuration {
     this.workloads = this.given.flatMap((one) => this.#workload(one));
     this.#workloads = Map.groupBy(this.workloads, ({ namespace }) => namespace);
     const accounts = this.given.filter(({ kind, group }) => kind === 'ServiceAccount' && group === '');
-    this.#serviceAccounts = new Map(
-      [...Map.groupBy(accounts, ({ namespace }) => namespace)].map(([namespace, all]) => [
-        namespace,
-        all.map(({ name }) => name),
-      ]),
-    );
+    // Kubernetes makes one in each namespace.
+    const defaults = this.given
+      .filter(({ kind, group }) => kind === 'Namespace' && group === '')
+      .map(({ name }) => ({ namespace: name, name: 'default' }));
+    if (context.isWholeCluster) this.serviceAccounts.reset([...accounts, ...defaults]);
+    else for (const account of accounts) this.serviceAccounts.apply(account);
   }
 
   workloadsIn(namespace: string): readonly Workload[] {
     return this.#workloads.get(namespace) ?? [];
-  }
-
-  serviceAccountsIn(namespace: string): readonly string[] {
-    return this.#serviceAccounts.get(namespace) ?? [];
   }
 
   #placed(object: JsonObject): JsonObject {

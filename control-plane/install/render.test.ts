@@ -278,7 +278,7 @@ const GRANTED: Readonly<Record<string, readonly string[]>> = {
     'configmaps [linkerd-identity-trust-roots]: get,list,watch,update',
   ],
   'ClusterRole tulle-tulle-destination': [
-    'pods,services,nodes: list,watch',
+    'pods,services,nodes,serviceaccounts: list,watch',
     'discovery.k8s.io/endpointslices: list,watch,create,update',
     'workload.linkerd.io/externalworkloads: list,watch',
     'apiextensions.k8s.io/customresourcedefinitions: list,watch',

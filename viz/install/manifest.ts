@@ -11,6 +11,7 @@ const TOKEN_VOLUME = 'tulle-tap-token';
 
 /** What the dashboard's findings are read from. */
 const FINDINGS_RULES = [
+  { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['list'] },
   { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get'] },
   {
     apiGroups: ['gateway.networking.k8s.io'],

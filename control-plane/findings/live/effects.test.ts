@@ -24,6 +24,36 @@ test('what is missing is said, and no longer when it comes; an object that has c
   assert.equal(cluster.effects.of(changed), undefined);
 });
 
+test('service accounts are known: one that does not exist is told, and no longer when it comes', async () => {
+  const cluster = new LiveCluster();
+  cluster.object(POLICY, 'Server', 'shop', 'web', SERVER);
+  const required = [{ kind: 'ServiceAccount', name: 'client' }];
+  const policy = cluster.object(POLICY, 'AuthorizationPolicy', 'shop', 'p', {
+    targetRef: TARGET,
+    requiredAuthenticationRefs: required,
+  });
+  const limit = cluster.object(POLICY, 'HTTPLocalRateLimitPolicy', 'shop', 'l', {
+    targetRef: TARGET,
+    overrides: [{ requestsPerSecond: 1, clientRefs: required }],
+  });
+  const both = (): unknown => [codesOf(cluster, policy), codesOf(cluster, limit)];
+  await cluster.pass(1_000);
+  assert.deepEqual(both(), [[], []]); // nothing is known of accounts yet
+  cluster.serviceAccounts.reset([{ namespace: 'other', name: 'client' }]);
+  await cluster.pass(5_000);
+  const missing = [['TL0209 spec.requiredAuthenticationRefs[0]'], ['TL0209 spec.overrides[0].clientRefs[0]']];
+  assert.deepEqual(both(), missing); // the whole namespace does not exist
+  cluster.serviceAccounts.apply({ namespace: 'shop', name: 'default' });
+  await cluster.pass(5_000);
+  assert.deepEqual(both(), missing);
+  cluster.serviceAccounts.apply({ namespace: 'shop', name: 'client' });
+  await cluster.pass(5_000);
+  assert.deepEqual(both(), [[], []]);
+  cluster.serviceAccounts.delete('shop', 'client');
+  await cluster.pass(5_000);
+  assert.deepEqual(both(), missing);
+});
+
 test('the workload of pods is named, not the pods', async () => {
   const cluster = new LiveCluster();
   const probe = { readinessProbe: { httpGet: { port: 8080, path: '/ready' } } };

@@ -13,6 +13,7 @@ import type { Code } from '../../diagnosis/codes.ts';
 import { gravestFirst, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration, ConfigurationContext } from '../configuration.ts';
 import { CLUSTER_RULES, OBJECT_RULES } from '../rules/configuration-rules.ts';
+import type { ServiceAccounts } from '../service-accounts.ts';
 import { PodGroups } from './pod-groups.ts';
 
 export type EffectsOptions = {
@@ -23,6 +24,7 @@ export type EffectsOptions = {
   readonly policies: PolicyStore;
   readonly traffic: TrafficObjects;
   readonly egress: EgressNetworks;
+  readonly serviceAccounts: ServiceAccounts;
   readonly outbound: OutboundIndex;
   readonly clock: Clock;
   /** Whether anybody wants to know: of several processes one writes statuses. */
@@ -62,12 +64,13 @@ export class Effects implements Disposable {
 
   constructor(options: EffectsOptions) {
     this.#options = options;
-    const { services, pods, routes, policies, traffic, egress } = options;
+    const { services, pods, routes, policies, traffic, egress, serviceAccounts } = options;
     const dirty = (): void => {
       this.#isDirty = true;
       this.request();
     };
     this.#pods = new PodGroups(pods, dirty);
+    serviceAccounts.onChange(dirty);
     services.onChange((next, previous) => {
       if (next === undefined || previous === undefined || !isSameService(next, previous)) dirty();
     });
@@ -154,7 +157,6 @@ export class Effects implements Disposable {
       ...this.#options,
       custom,
       workloadsIn: (namespace) => this.#pods.workloadsIn(namespace),
-      serviceAccountsIn: () => [],
     };
     const ask = async (rules: typeof OBJECT_RULES, about: readonly CustomObject[]): Promise<void> => {
       const began = performance.now();

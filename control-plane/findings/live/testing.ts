@@ -10,6 +10,7 @@ import { OutboundIndex } from '../../policy/outbound-index.ts';
 import { PolicyStore } from '../../policy/policy-store.ts';
 import { RouteIndex } from '../../policy/route-index.ts';
 import { trafficKinds, TrafficObjects } from '../../policy/traffic-objects.ts';
+import { ServiceAccounts } from '../service-accounts.ts';
 import { Effects } from './effects.ts';
 
 const CLUSTER_DOMAIN = 'cluster.local';
@@ -36,6 +37,7 @@ export class LiveCluster {
   readonly policies = new PolicyStore(this.routes);
   readonly traffic = new TrafficObjects(CLUSTER_DOMAIN);
   readonly egress = new EgressNetworks(OUTBOUND);
+  readonly serviceAccounts = new ServiceAccounts();
   readonly outbound = new OutboundIndex(this.services, OUTBOUND, this.routes, this.egress);
   /** How long the rules took, each time that they were asked. */
   readonly looked: number[] = [];
@@ -47,6 +49,7 @@ export class LiveCluster {
     policies: this.policies,
     traffic: this.traffic,
     egress: this.egress,
+    serviceAccounts: this.serviceAccounts,
     outbound: this.outbound,
     clock: this.clock,
     context: { policy: POLICY, clusterDomain: CLUSTER_DOMAIN },

@@ -8,6 +8,7 @@ import {
 } from '../../dialects/linkerd-policy.ts';
 import type { PolicyContext } from '../../dialects/linkerd-policy.ts';
 import { findingsOf } from '../../dialects/policy-problems.ts';
+import { readRateLimitPolicy } from '../../dialects/rate-limit-policy.ts';
 import { isAuthorizationOf } from '../../dialects/server-authorizations.ts';
 import { POLICY_KINDS } from '../../dialects/policy-objects.ts';
 import type { Code } from '../../diagnosis/codes.ts';
@@ -58,7 +59,6 @@ function withoutServer(object: CustomObject, { policies, context }: Configuratio
 /** What identities of Linkerd's have between service account and installation. */
 const ACCOUNT = '.serviceaccount.identity.';
 
-/** Service accounts only where those of the namespace are known. */
 function unknownClients(object: CustomObject, configuration: Configuration): readonly Diagnosis[] {
   const { policy } = configuration.context;
   const suffix = `.${policy.identitySuffix}`;
@@ -68,9 +68,8 @@ function unknownClients(object: CustomObject, configuration: Configuration): rea
     const [name = '', namespace = '', ...more] = identity.endsWith(suffix)
       ? identity.slice(0, -suffix.length).split('.')
       : [];
-    const known = configuration.serviceAccountsIn(namespace);
-    if (more.length > 0 || known.length === 0 || name === 'default' || known.includes(name)) return [];
-    return [diagnose('TL0209', object, field, `there is no ServiceAccount ${namespace}/${name}`)];
+    if (namespace === '' || more.length > 0 || configuration.serviceAccounts.has(namespace, name) !== false) return [];
+    return [diagnose('TL0209', object, field, `there is no ServiceAccount ${namespace}/${name} in this cluster`)];
   });
 }
 
@@ -98,6 +97,10 @@ function identitiesOf(object: CustomObject, context: PolicyContext): readonly Na
               },
             ]
           : [],
+      );
+    case 'HTTPLocalRateLimitPolicy':
+      return (readRateLimitPolicy(object, context).value?.limit.overrides ?? []).flatMap(({ identities }, nth) =>
+        identities.map((identity, index) => ({ identity, field: `spec.overrides[${nth}].clientRefs[${index}]` })),
       );
     default:
       return [];

@@ -21,7 +21,7 @@ export function destinationComponent(values: Values): Component {
       headless('tulle-policy', POLICY_PORT, 'policy-grpc'),
     ],
     clusterRules: [
-      { apiGroups: [''], resources: ['pods', 'services', 'nodes'], verbs: ['list', 'watch'] },
+      { apiGroups: [''], resources: ['pods', 'services', 'nodes', 'serviceaccounts'], verbs: ['list', 'watch'] },
       {
         apiGroups: ['discovery.k8s.io'],
         resources: ['endpointslices'],
