@@ -1,8 +1,5 @@
-import {
-  isConfigurationLabel,
-  isMisplacedOnService,
-  isServiceSetting,
-} from '../../control-plane/findings/misplaced.ts';
+import { annotationMistake } from '../../control-plane/dialects/known-annotations.ts';
+import { isConfigurationLabel } from '../../control-plane/findings/misplaced.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Check } from './check.ts';
 import { livePods } from './live-pods.ts';
@@ -47,22 +44,15 @@ export function misplacedSettingChecks(
     check(
       'annotations of Services are those that Services have',
       'linkerd.io/inject and proxy settings belong to namespaces and pod templates; a Service has opaque-ports alone',
-      async () =>
-        (await services()).flatMap((service) =>
-          Object.keys(service.metadata.annotations ?? {})
-            .filter(isMisplacedOnService)
-            .map((key) => `${nameOf(service)}: ${key} has no effect there`),
-        ),
+      async () => (await services()).flatMap((service) => mistakes(service, 'Service')),
     ),
     check(
       'retries, timeouts and balancing are set on Services and routes',
       'move the annotation to the Service (or route) that the requests go to',
-      async () =>
-        [...(await namespaces()), ...(await livePods(cluster, namespace))].flatMap((object) =>
-          Object.keys(object.metadata.annotations ?? {})
-            .filter(isServiceSetting)
-            .map((key) => `${nameOf(object)}: ${key} has no effect there`),
-        ),
+      async () => [
+        ...(await namespaces()).flatMap((one) => mistakes(one, 'Namespace')),
+        ...(await livePods(cluster, namespace)).flatMap((one) => mistakes(one, 'Pod')),
+      ],
     ),
     check(
       'opaque ports of Services are those of their pods',
@@ -82,6 +72,14 @@ export function misplacedSettingChecks(
           .map(({ metadata }) => metadata.name),
     ),
   ];
+}
+
+/** Annotations that nobody reads from objects of a kind. */
+function mistakes(object: ApiObject, kind: string): readonly string[] {
+  return Object.keys(object.metadata.annotations ?? {}).flatMap((name) => {
+    const mistake = annotationMistake(name, kind);
+    return mistake === undefined ? [] : [`${nameOf(object)}: ${name} ${mistake.message}`];
+  });
 }
 
 function nameOf({ metadata: { name, namespace } }: ApiObject): string {

@@ -545,13 +545,13 @@ const DEFECTS: readonly Defect[] = [
   [
     'inject is set on a Service',
     'warning',
-    /annotations of Services .*: shop\/web: linkerd\.io\/inject has no effect there/,
+    /annotations of Services .*: shop\/web: linkerd\.io\/inject has no effect on a Service/,
     service('web', { annotations: { 'linkerd.io/inject': 'enabled' } }),
   ],
   [
     'a retry is set on a pod',
     'warning',
-    /set on Services and routes: shop\/retrying: retry\.linkerd\.io\/http has no effect there/,
+    /set on Services and routes: shop\/retrying: retry\.linkerd\.io\/http has no effect on a Pod/,
     pod('retrying', { annotations: { 'retry.linkerd.io/http': '5xx' } }),
   ],
   [

@@ -131,7 +131,7 @@ function findingsAbout(
         group === one.group && kind === one.kind && namespace === one.namespace && name === one.name,
     );
   // What the API server holds it has accepted: schemas say nothing more.
-  return analyze(objects, context, []).filter((one) => one.code !== 'TL0002' && one.code !== 'TL0303' && isAbout(one));
+  return analyze(objects, context, []).filter((one) => one.code !== 'TL0002' && isAbout(one));
 }
 
 function profileText(profile: Profile, known: OutboundKnowledge): string {

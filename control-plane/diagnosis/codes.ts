@@ -163,6 +163,7 @@ export const CODES = {
     'The setting has no effect on this kind.',
     'Move it to where it is read.',
   ),
+  TL0304: entry('annotation-unknown', 'warning', 'No annotation has this name: it has no effect.', 'Correct its name.'),
   TL0401: entry(
     'profile-without-service',
     'warning',

@@ -9,6 +9,7 @@ import { outboundParents } from '../dialects/outbound-parents.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { POLICY_KINDS } from '../dialects/policy-objects.ts';
 import { problemsOf } from '../dialects/policy-problems.ts';
+import { annotationMistake } from '../dialects/known-annotations.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
@@ -44,8 +45,22 @@ function refusedFields(object: CustomObject, context: PolicyContext): readonly P
   return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
 }
 
+/** Annotations of an object that nobody reads there. @param kind  that has them; of what makes pods `Pod` */
+export function annotationProblems(kind: string, annotations: Readonly<Record<string, string>>): readonly OwnProblem[] {
+  return Object.keys(annotations).flatMap((name) => {
+    const mistake = annotationMistake(name, kind);
+    if (mistake === undefined) return [];
+    const code = mistake.kind === 'unknown' ? 'TL0304' : 'TL0303';
+    return [{ code, field: `metadata.annotations[${name}]`, message: mistake.message }];
+  });
+}
+
 /** Fields of an object that have no effect or not what is meant, while the rest of it has. */
 export function ignoredFieldsOf(object: CustomObject): readonly OwnProblem[] {
+  return [...annotationProblems(object.kind, object.annotations), ...ignoredOfRoute(object)];
+}
+
+function ignoredOfRoute(object: CustomObject): readonly OwnProblem[] {
   if (!isRouteKind(object)) return [];
   const forClients = fieldsWithoutServer(object).map((field) => ({
     field,

@@ -4,6 +4,7 @@ import type { InboundFilter, InboundGrpcFilter, InboundGrpcRoute, InboundRoute }
 import { routeRef } from './gateway-api.ts';
 import { readGrpcMatch } from './grpc-route.ts';
 import { checkRewrite, EVERYTHING } from './http-route.ts';
+import { isReadFrom } from './known-annotations.ts';
 import { Problems, type Problem } from './problem.ts';
 import { isServerRouteKind } from './route-kinds.ts';
 import { readHosts, readHttpMatch, readModifier, readRedirect } from './route-parts.ts';
@@ -135,11 +136,13 @@ export function serverRouteProblems(object: CustomObject): readonly Problem[] {
 /** Fields of a route all of whose parents are Servers that say something only to clients. */
 export function fieldsWithoutServer(object: CustomObject): readonly string[] {
   if (!isForServersOnly(object, serverParents(object))) return [];
-  return asList(object.spec['rules']).flatMap((value, index) => {
+  const annotations = Object.keys(object.annotations).filter((name) => isReadFrom(name, object.kind));
+  const ofRules = asList(object.spec['rules']).flatMap((value, index) => {
     const rule = asObject(value);
     const isGiven = (name: string): boolean => asList(rule[name]).length + Object.keys(asObject(rule[name])).length > 0;
     return ['backendRefs', 'timeouts', 'retry', 'sessionPersistence']
       .filter(isGiven)
       .map((name) => `spec.rules[${index}].${name}`);
   });
+  return [...annotations.map((name) => `metadata.annotations[${name}]`), ...ofRules];
 }

@@ -2,9 +2,10 @@ import { defaultValues } from '#config/values.ts';
 import { VERSION } from '#config/version.ts';
 import { proxySettings } from '../../../injector/annotations.ts';
 import { INJECT_ANNOTATION, isInjectValue } from '../../../injector/decision.ts';
+import { annotationProblems } from '../../diagnosis/own-problems.ts';
 import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
 import type { Inventory } from '../inventory.ts';
-import { isConfigurationLabel, isServiceSetting } from '../misplaced.ts';
+import { isConfigurationLabel } from '../misplaced.ts';
 
 type Settings = {
   readonly annotations: Readonly<Record<string, string>>;
@@ -39,9 +40,9 @@ function settingFindings(about: Subject, { annotations, labels }: Settings): rea
       ? []
       : [diagnose('TL0503', about, field(INJECT_ANNOTATION), `"${value}" is none of enabled, ingress, disabled`)]),
     ...problems.map(({ annotation, message }) => diagnose('TL0504', about, field(annotation), message)),
-    ...Object.keys(annotations)
-      .filter(isServiceSetting)
-      .map((name) => diagnose('TL0303', about, field(name), 'has an effect on Services and routes only')),
+    ...annotationProblems(about.kind === 'Namespace' ? 'Namespace' : 'Pod', annotations).map((one) =>
+      diagnose(one.code, about, one.field, one.message),
+    ),
     ...Object.keys(labels)
       .filter(isConfigurationLabel)
       .map((name) =>

@@ -1,9 +1,9 @@
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import { selectsWorkload, type ExternalWorkload } from '../../dialects/external-workload.ts';
 import { serviceProblems } from '../../policy/traffic-objects.ts';
+import { annotationProblems } from '../../diagnosis/own-problems.ts';
 import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
-import { isMisplacedOnService } from '../misplaced.ts';
 
 /** What becomes of Services and of what is set on them. */
 export function serviceFindings(
@@ -24,9 +24,9 @@ export function serviceFindings(
       ...serviceProblems(service).map(({ field, message }) =>
         diagnose('TL0302', about, `metadata.annotations[${field}]`, message),
       ),
-      ...Object.keys(service.annotations)
-        .filter(isMisplacedOnService)
-        .map((name) => diagnose('TL0303', about, `metadata.annotations[${name}]`, 'has no effect on a Service')),
+      ...annotationProblems('Service', service.annotations).map(({ code, field, message }) =>
+        diagnose(code, about, field, message),
+      ),
     ];
   });
 }
