@@ -2,7 +2,7 @@ import { asObject, asText, type JsonObject } from '#k8s/json.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS } from '#k8s/resources/custom-resource-definition.ts';
 import { customKind } from '#k8s/resources/custom-object.ts';
 import { ROUTE_KINDS } from '../../control-plane/dialects/route-kinds.ts';
-import { listKind, type ReadKind } from '../../control-plane/findings/reader.ts';
+import { GATEWAYS, listKind, type ReadKind } from '../../control-plane/findings/reader.ts';
 import { EGRESS_NETWORKS } from '../../control-plane/policy/egress-networks.ts';
 import { PolicyStore } from '../../control-plane/policy/policy-store.ts';
 import { EXTERNAL_WORKLOADS } from '../../control-plane/dialects/external-workload.ts';
@@ -35,6 +35,7 @@ export async function clusterObjects(cluster: Cluster): Promise<readonly JsonObj
     EGRESS_NETWORKS,
     EXTERNAL_WORKLOADS,
     GRANTS,
+    GATEWAYS,
   ];
   const custom = kinds.map(async (kind) => {
     const objects: JsonObject[] = [];

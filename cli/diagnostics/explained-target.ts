@@ -5,6 +5,7 @@ import { parseHostPort } from '#model/service-target.ts';
 import { splitService } from '../../control-plane/dialects/smi.ts';
 import type { Subject } from '../../control-plane/diagnosis/diagnosis.ts';
 import type { Inventory } from '../../control-plane/findings/inventory.ts';
+import { otherParents } from '../../control-plane/findings/rules/mistaken-parents.ts';
 import { outboundOf, outboundOfAddress, profileOf } from '../../control-plane/findings/outbound.ts';
 import { CommandError, UsageError } from '../command.ts';
 
@@ -75,6 +76,10 @@ function ofService(
     profile: profileOf(inventory, namespace, name, port, client),
     subjects: [
       ...routes.ofParent({ kind: 'Service', namespace, name }),
+      // Routes that may mean it, and do not say so.
+      ...inventory.custom.filter((route) =>
+        otherParents(route).some((parent) => parent.namespace === namespace && parent.name === name),
+      ),
       ...[...traffic.splits.values()].filter(isSplit),
       ...[...traffic.profiles.values()].filter(
         (one) => one.name === `${name}.${namespace}.svc.${context.clusterDomain}`,

@@ -16,7 +16,7 @@ import { RouteIndex } from '../policy/route-index.ts';
 import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
 import { outboundSettings, type ClusterContext } from './configuration.ts';
 import { PodGroups } from './live/pod-groups.ts';
-import { listKind, type ObjectReader } from './reader.ts';
+import { GATEWAYS, listKind, type ObjectReader } from './reader.ts';
 import { CONFIGURATION_RULES } from './rules/configuration-rules.ts';
 import { serviceFindings } from './rules/services.ts';
 import { ServiceAccounts } from './service-accounts.ts';
@@ -68,7 +68,7 @@ export async function clusterFindings(
     serviceAccounts.reset(accounts);
   };
   // Of all namespaces: references cross them.
-  const [custom] = await Promise.all([
+  const [custom, gateways] = await Promise.all([
     Promise.all(
       [...policies.kinds, ...trafficKinds(traffic, routes, egress), externalWorkloadKind(externalWorkloads)].map(
         async (kind) => {
@@ -78,6 +78,7 @@ export async function clusterFindings(
         },
       ),
     ),
+    listKind(reader, GATEWAYS),
     keep(SERVICES, services),
     keep(PODS, pods),
     keepAccounts(),
@@ -94,6 +95,8 @@ export async function clusterFindings(
     custom: custom.flat(),
     workloadsIn: (place: string) => groups.workloadsIn(place),
     serviceAccounts,
+    hasGateway: (place: string, name: string) =>
+      gateways.some((gateway) => gateway.namespace === place && gateway.name === name),
   };
   const found = [...CONFIGURATION_RULES, serviceFindings].flatMap((rule) => rule(configuration));
   return gravestFirst(

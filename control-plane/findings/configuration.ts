@@ -48,4 +48,6 @@ export type Configuration = {
   readonly custom: readonly CustomObject[];
   readonly workloadsIn: (namespace: string) => readonly Workload[];
   readonly serviceAccounts: Pick<ServiceAccounts, 'has'>;
+  /** Whether there is such a Gateway; undefined where nobody knows. */
+  readonly hasGateway: (namespace: string, name: string) => boolean | undefined;
 };

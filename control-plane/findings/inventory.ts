@@ -14,6 +14,7 @@ import { RouteIndex } from '../policy/route-index.ts';
 import { externalWorkloadKind, type ExternalWorkload } from '../dialects/external-workload.ts';
 import { TrafficObjects, trafficKinds } from '../policy/traffic-objects.ts';
 import type { Subject } from '../diagnosis/diagnosis.ts';
+import { GATEWAYS } from './reader.ts';
 import { ServiceAccounts } from './service-accounts.ts';
 import { outboundSettings, type ClusterContext, type Configuration, type Workload } from './configuration.ts';
 
@@ -97,6 +98,13 @@ export class Inventory implements Configuration {
 
   workloadsIn(namespace: string): readonly Workload[] {
     return this.#workloads.get(namespace) ?? [];
+  }
+
+  hasGateway(namespace: string, name: string): boolean {
+    return this.given.some(
+      (one) =>
+        one.group === GATEWAYS.group && one.kind === GATEWAYS.kind && one.namespace === namespace && one.name === name,
+    );
   }
 
   #placed(object: JsonObject): JsonObject {

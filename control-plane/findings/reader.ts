@@ -19,6 +19,14 @@ export type ReadKind = {
   readonly versions: readonly string[]; // that can be read, the preferred one first
 };
 
+/** Parents of routes that are no business of a mesh. */
+export const GATEWAYS: ReadKind = {
+  group: 'gateway.networking.k8s.io',
+  kind: 'Gateway',
+  plural: 'gateways',
+  versions: ['v1', 'v1beta1'],
+};
+
 /** All objects of a kind, in one namespace or in all; none when the cluster does not serve a version that we read. */
 export async function listKind(
   reader: Pick<ObjectReader, 'find' | 'list'>,

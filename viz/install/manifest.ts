@@ -15,7 +15,7 @@ const FINDINGS_RULES = [
   { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get'] },
   {
     apiGroups: ['gateway.networking.k8s.io'],
-    resources: ['httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'],
+    resources: ['gateways', 'httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'],
     verbs: ['list'],
   },
   { apiGroups: ['linkerd.io'], resources: ['serviceprofiles'], verbs: ['list'] },

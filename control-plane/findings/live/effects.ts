@@ -157,6 +157,7 @@ export class Effects implements Disposable {
       ...this.#options,
       custom,
       workloadsIn: (namespace) => this.#pods.workloadsIn(namespace),
+      hasGateway: () => undefined,
     };
     const ask = async (rules: typeof OBJECT_RULES, about: readonly CustomObject[]): Promise<void> => {
       const began = performance.now();

@@ -2,6 +2,7 @@ import type { Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
 import { authorizationFindings, unusedAuthentications } from './authorizations.ts';
 import { egressFindings } from './egress.ts';
+import { mistakenParents } from './mistaken-parents.ts';
 import { ownFindings } from './objects.ts';
 import { probeFindings } from './probes.ts';
 import { routeFindings } from './routes.ts';
@@ -16,6 +17,7 @@ type Rule = (configuration: Configuration) => readonly Diagnosis[];
 export const OBJECT_RULES: readonly Rule[] = [
   ownFindings,
   routeFindings,
+  mistakenParents,
   serverFindings,
   authorizationFindings,
   trafficFindings,
