@@ -99,6 +99,12 @@ export const CODES = {
     'Sessions of two rules stand in the same cookie or header, so that each ends the other.',
     'Give each rule a name of its own for its sessions, or none.',
   ),
+  TL0116: entry(
+    'plain-text-reset',
+    'warning',
+    'A TLSRoute goes by the server name that clients of TLS show; connections in plain text to the same port are reset.',
+    'Name in parentRefs the port that is used with TLS alone, and attach HTTPRoutes or GRPCRoutes to the others.',
+  ),
   TL0201: entry(
     'server-selects-nothing',
     'warning',

@@ -5,6 +5,7 @@ import { serverParents } from '../../dialects/inbound-route.ts';
 import { outboundParents } from '../../dialects/outbound-parents.ts';
 import { judgeRoute, judgeRouteOnServers, readRoute, type StatusContext } from '../../policy/route-status.ts';
 import type { Code } from '../../diagnosis/codes.ts';
+import { refusalsOf } from '../../diagnosis/own-problems.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration } from '../configuration.ts';
 import { targetsOfParent, type Target } from '../targets.ts';
@@ -26,12 +27,16 @@ export function routeFindings(configuration: Configuration): readonly Diagnosis[
 
 function parentFindings(route: CustomObject, configuration: Configuration): readonly Diagnosis[] {
   const { policies, context } = configuration;
+  const refused = refusalsOf(route, context.policy).map(({ field }) => field);
+  const isToldAlready = (index: number): boolean => refused.some((at) => at.startsWith(`spec.parentRefs[${index}].`));
   const verdicts = judgeRoute(route, statusContext(configuration));
   const onServers = judgeRouteOnServers(route, policies, context.policy);
   const ofStatus = [...verdicts, ...onServers].flatMap(({ parent, conditions }) =>
     conditions.flatMap(({ reason, status, message }) => {
       const code = status === 'False' ? REFUSALS[reason] : undefined;
-      return code === undefined ? [] : [diagnose(code, route, `spec.parentRefs[${parent.index}]`, message)];
+      return code === undefined || isToldAlready(parent.index)
+        ? []
+        : [diagnose(code, route, `spec.parentRefs[${parent.index}]`, message)];
     }),
   );
   const others = isServerRouteKind(route)
@@ -55,12 +60,14 @@ function parentFindings(route: CustomObject, configuration: Configuration): read
   return [...ofStatus, ...others, ...overruled];
 }
 
-/** Why a route that is accepted has no effect on a port. */
+/** Why a route that is accepted has no effect on a port, or one that its author did not want. */
 function overruling(
   route: CustomObject,
-  { parent, port, policy }: Target,
-  { traffic }: Configuration,
+  target: Target,
+  configuration: Configuration,
 ): { readonly code: Code; readonly message: string } | undefined {
+  const { parent, port, policy } = target;
+  const { traffic } = configuration;
   const name = `${parent.kind} ${parent.namespace}/${parent.name}`;
   if (parent.kind === 'Service') {
     const { ref, routes, targets } = traffic.ofService(parent.namespace, parent.name, port, route.namespace);
@@ -76,7 +83,28 @@ function overruling(
   if ((kind === 'http1' || kind === 'http2') && isConnectionRoute(route)) {
     return { code: 'TL0110', message: `port ${port} of ${name} is declared ${kind === 'http1' ? 'HTTP/1' : 'HTTP/2'}` };
   }
+  const sign = kind === 'tls' && route.kind === 'TLSRoute' ? signOfPlainText(target, configuration) : undefined;
+  if (sign !== undefined) {
+    const message = `port ${port} of ${name} seems to be used in plain text (${sign}), and the proxy resets such connections`;
+    return { code: 'TL0116', message };
+  }
   return undefined;
+}
+
+/** Names of ports that say what is spoken there in plain text. Source: Istio's and Linkerd's habit, `http-web`. */
+const PLAIN_TEXT_NAME = /^(?:http|http2|h2c|grpc|grpc-web|ws|websocket)(?:-|$)/;
+
+/** What says that clients of a port speak HTTP without TLS. */
+function signOfPlainText({ parent, port }: Target, { services, routes }: Configuration): string | undefined {
+  const service = parent.kind === 'Service' ? services.get(parent.namespace, parent.name) : undefined;
+  const declared = service?.ports.find((one) => one.port === port);
+  if (declared !== undefined && PLAIN_TEXT_NAME.test(declared.name)) return `its name is ${declared.name}`;
+  const attached =
+    service !== undefined && declared !== undefined
+      ? routes.attached(service, declared)
+      : routes.attachedToEgress(parent, port);
+  const [other] = attached.filter((one) => !isConnectionRoute(one));
+  return other && `${other.kind} ${other.namespace}/${other.name} is attached to it`;
 }
 
 function statusContext({ services, routes, egress, context }: Configuration): StatusContext {
