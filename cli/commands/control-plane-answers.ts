@@ -13,6 +13,7 @@ import {
   type Invocation,
 } from '../command.ts';
 import { DestinationProcess, type Asker } from '../diagnostics/destination-client.ts';
+import { idleWorkloads } from '../diagnostics/idle-workloads.ts';
 import { inboundTables, outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
 import { formatTable } from '../table.ts';
@@ -42,8 +43,13 @@ const FLAGS = {
   },
 } as const;
 
-/** What an answer is printed as; problems are what could not be answered beside it. */
-type Printed = { readonly table: string; readonly json: unknown; readonly problems?: readonly string[] };
+/** What an answer is printed as. */
+type Printed = {
+  readonly table: string;
+  readonly json: unknown;
+  readonly notes?: readonly string[]; // what it does not hold, and why
+  readonly problems?: readonly string[]; // what could not be answered beside it
+};
 
 type Question = {
   readonly cluster: Cluster;
@@ -69,8 +75,9 @@ async function ask(
     const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
     using process = await DestinationProcess.connect(cluster, values);
     const asked = { cluster, process, namespace, clusterDomain: values.clusterDomain, asker };
-    const { table, json, problems = [] } = await question(asked);
+    const { table, json, notes = [], problems = [] } = await question(asked);
     terminal.out(flags['output'] === 'json' ? `${JSON.stringify(json, undefined, 2)}\n` : table);
+    for (const note of notes) terminal.err(`${note}\n`);
     for (const problem of problems) terminal.err(`tulle: ${problem}\n`);
     return problems.length === 0 ? 0 : 1;
   } finally {
@@ -156,7 +163,7 @@ export const diagnosticsEndpoints: Command = {
       throw new UsageError('name one authority or more, for example web.shop.svc.cluster.local:80');
     const [first = ''] = args;
     if (!args.some(hasPort)) throw noAuthority(first);
-    return ask({ flags, terminal }, async ({ process, clusterDomain, asker }) => {
+    return ask({ flags, terminal }, async ({ cluster, process, clusterDomain, asker }) => {
       const answers = await Promise.all(args.map((authority) => endpointsOf(process, authority, clusterDomain, asker)));
       const endpoints = answers.flatMap((answer) => ('endpoints' in answer ? answer.endpoints : []));
       const problems = answers.flatMap((answer) => ('problem' in answer ? [answer.problem] : []));
@@ -170,7 +177,12 @@ export const diagnosticsEndpoints: Command = {
       ]);
       const isEmpty = rows.length === 0 && problems.length === 0;
       const table = isEmpty ? 'No endpoints found.\n' : rows.length === 0 ? '' : formatTable(titles, rows);
-      return { table, json: endpoints, problems };
+      const idle = args.map(async (authority) => {
+        const { host = '', port = 0 } = parseHostPort(authority) ?? {};
+        const target = parseServiceName(host, port, clusterDomain);
+        return target === undefined ? [] : idleWorkloads(cluster, target.namespace, target.service);
+      });
+      return { table, json: endpoints, notes: (await Promise.all(idle)).flat(), problems };
     });
   },
 };

@@ -170,6 +170,12 @@ export const CODES = {
     'Move it to where it is read.',
   ),
   TL0304: entry('annotation-unknown', 'warning', 'No annotation has this name: it has no effect.', 'Correct its name.'),
+  TL0305: entry(
+    'workload-without-traffic',
+    'warning',
+    'Services send nothing to the ExternalWorkload.',
+    'Let whoever runs it write the condition Ready=True into its status, as soon as it serves.',
+  ),
   TL0401: entry(
     'profile-without-service',
     'warning',

@@ -86,6 +86,12 @@ function readPort(value: unknown, index: number, problems: Problems): readonly C
   return isPort ? [{ name: asText(fields['name']) ?? '', port, protocol: asText(fields['protocol']) ?? 'TCP' }] : [];
 }
 
+/** Why Services send nothing to a workload; nothing when they do. */
+export function withoutTraffic({ ips, isReady }: ExternalWorkload): Problem | undefined {
+  if (ips.length === 0) return { field: 'spec.workloadIPs', message: 'has no address' };
+  return isReady ? undefined : { field: 'status.conditions', message: 'has no condition Ready with status True' };
+}
+
 /** Whether a workload belongs to a Service. One without a selector has endpoints that somebody else writes. */
 export function selectsWorkload(service: Service, workload: ExternalWorkload): boolean {
   const selector = Object.entries(service.selector);

@@ -2,6 +2,7 @@ import type { JsonObject } from '#k8s/json.ts';
 import type { Code } from '../diagnosis/codes.ts';
 import { gravestFirst, type Diagnosis } from '../diagnosis/diagnosis.ts';
 import { Inventory, type AnalysisContext } from './inventory.ts';
+import { externalWorkloadFindings } from './rules/external-workloads.ts';
 import { injectionFindings } from './rules/injection.ts';
 import { CONFIGURATION_RULES } from './rules/configuration-rules.ts';
 import { schemaFindings } from './rules/objects.ts';
@@ -28,6 +29,7 @@ export function analyze(
     ...grantFindings(inventory),
     ...serviceFindings(inventory),
     ...injectionFindings(inventory),
+    ...(context.isWholeCluster ? externalWorkloadFindings(inventory) : []),
   ];
   return gravestFirst(withoutRepeats(found));
 }

@@ -18,6 +18,7 @@ import { outboundSettings, type ClusterContext } from './configuration.ts';
 import { PodGroups } from './live/pod-groups.ts';
 import { GATEWAYS, listKind, type ObjectReader } from './reader.ts';
 import { CONFIGURATION_RULES } from './rules/configuration-rules.ts';
+import { externalWorkloadFindings } from './rules/external-workloads.ts';
 import { serviceFindings } from './rules/services.ts';
 import { ServiceAccounts } from './service-accounts.ts';
 
@@ -98,7 +99,9 @@ export async function clusterFindings(
     hasGateway: (place: string, name: string) =>
       gateways.some((gateway) => gateway.namespace === place && gateway.name === name),
   };
-  const found = [...CONFIGURATION_RULES, serviceFindings].flatMap((rule) => rule(configuration));
+  const found = [...CONFIGURATION_RULES, serviceFindings, externalWorkloadFindings].flatMap((rule) =>
+    rule(configuration),
+  );
   return gravestFirst(
     found.filter((one) => one.severity !== 'note' && (namespace === undefined || one.namespace === namespace)),
   );

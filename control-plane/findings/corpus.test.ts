@@ -19,11 +19,17 @@ const CASES_MIN = 300;
 
 /** A finding: `TL0404 TrafficSplit/t spec.service`, and what its message says among other things. */
 type Expected = { readonly place: string; readonly says: string };
-type Case = { readonly name: string; readonly objects: readonly JsonObject[]; readonly expected: readonly Expected[] };
+type Case = {
+  readonly name: string;
+  readonly objects: readonly JsonObject[];
+  readonly isWholeCluster: boolean;
+  readonly expected: readonly Expected[];
+};
 
 /** One set of objects. */
 type Single = {
   readonly case: string;
+  readonly isWholeCluster?: boolean; // the objects are all that a cluster has
   readonly with?: readonly string[];
   readonly objects: readonly JsonObject[];
   readonly expect: readonly string[];
@@ -67,7 +73,14 @@ function read(file: string): unknown {
 function casesOf(entry: Single | Table): readonly Case[] {
   const base = (entry.with ?? []).flatMap((name) => BASES[name] ?? assert.fail(`there is no base "${name}"`));
   if ('case' in entry)
-    return [{ name: entry.case, objects: [...base, ...entry.objects], expected: entry.expect.map(expectedOf) }];
+    return [
+      {
+        name: entry.case,
+        objects: [...base, ...entry.objects],
+        isWholeCluster: entry.isWholeCluster ?? false,
+        expected: entry.expect.map(expectedOf),
+      },
+    ];
   return entry.rows.map(([what, changes, ...findings]) => {
     const object = changed(entry.object, changes);
     const { kind, metadata } = object as { readonly kind: string; readonly metadata: { readonly name: string } };
@@ -75,7 +88,8 @@ function casesOf(entry: Single | Table): readonly Case[] {
       const [code, second = '', third] = place.split(' ');
       return { place: third === undefined ? `${code} ${kind}/${metadata.name} ${second}` : place, says };
     });
-    return { name: `${entry.table}: ${what}`, objects: [...base, ...(entry.objects ?? []), object], expected };
+    const objects = [...base, ...(entry.objects ?? []), object];
+    return { name: `${entry.table}: ${what}`, objects, isWholeCluster: false, expected };
   });
 }
 
@@ -108,9 +122,9 @@ function placeOf({ code, kind, name, subject }: Diagnosis): string {
   return `${code} ${kind}/${name} ${subject}`;
 }
 
-for (const { name, objects, expected } of CASES) {
+for (const { name, objects, isWholeCluster, expected } of CASES) {
   test(name, () => {
-    const found = analyze(objects, CONTEXT, SCHEMAS);
+    const found = analyze(objects, { ...CONTEXT, isWholeCluster }, SCHEMAS);
     assert.deepEqual(found.map(placeOf).toSorted(), expected.map(({ place }) => place).toSorted());
     for (const { place, says } of expected) {
       const messages = found.filter((one) => placeOf(one) === place).map(({ message }) => message);
@@ -141,7 +155,7 @@ test('objects that have nothing to do with each other change nothing, and neithe
   const far = parse(
     '{ apiVersion: v1, kind: Service, metadata: { name: far, namespace: far }, spec: { ports: [{ port: 80 }] } }',
   ) as JsonObject;
-  for (const { name, objects } of CASES.filter((_, index) => index % 7 === 0)) {
+  for (const { name, objects } of CASES.filter(({ isWholeCluster }, index) => index % 7 === 0 && !isWholeCluster)) {
     const before = findingsIn(objects).toSorted();
     assert.deepEqual(findingsIn([far, ...objects]).toSorted(), before, name);
     if (!before.some((text) => text.startsWith('TL0005')))

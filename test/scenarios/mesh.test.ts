@@ -113,6 +113,8 @@ describe('a mesh in a cluster', () => {
       spec: { selector: { tier: 'legacy' }, ports: [{ port: 80, targetPort: 'http' }] },
     };
     await mesh.apply(`${JSON.stringify(service)}\n---\n${workload('spiffe://cluster.local/ns/town/sa/default')}`);
+    const silent = mesh.tulle(['diagnostics', 'endpoints', 'legacy.town.svc.cluster.local:80']).stderr;
+    assert.match(silent, /ExternalWorkload town\/legacy is selected and gets no traffic: .* Ready .*: kubectl patch /);
     const status = { conditions: [{ type: 'Ready', status: 'True' }] };
     await mesh.cluster.request('PATCH', `${path}/status`, { status }, 'application/merge-patch+json');
     const seen = async (name: string, isMeshed: boolean): Promise<string> =>
