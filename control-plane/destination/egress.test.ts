@@ -181,7 +181,8 @@ test('statuses follow networks and routes, and keep what others have written', (
   const before = { ...network, status: { conditions: [accepted, foreign] } };
   assert.deepEqual(statusOf(before, 'later'), { conditions: [accepted, foreign] });
   const bad = { ...before, spec: { trafficPolicy: 'Deny', networks: [{ cidr: '10.1.0.0/16' }] } };
-  const message = '10.1.0.0/16 holds addresses of the cluster, 10.0.0.0/8: put them into except';
+  const message =
+    '10.1.0.0/16 is part of the cluster, which has 10.0.0.0/8 (value clusterNetworks): name only what is outside';
   const refused = { ...accepted, status: 'False', reason: 'EgressReasonNetworkOverlap', message };
   assert.deepEqual(statusOf(bad, 'later'), { conditions: [{ ...refused, lastTransitionTime: 'later' }, foreign] });
 });

@@ -21,7 +21,7 @@ export const CODES = {
   TL0004: entry(
     'field-ignored',
     'warning',
-    'The field is not known, and is dropped.',
+    'The field is not known: kubectl refuses the object, and other clients have the field dropped.',
     'Remove it or correct its name.',
   ),
   TL0005: entry(
@@ -223,8 +223,8 @@ export const CODES = {
   TL0601: entry(
     'egress-not-used',
     'error',
-    'The EgressNetwork is not used at all.',
-    'Leave the addresses of the cluster out of it, by except.',
+    'The EgressNetwork names addresses of the cluster, and is not used at all.',
+    'Leave them out; where they are none of the cluster, correct the value clusterNetworks of the installation.',
   ),
   TL0602: entry(
     'egress-displaced',

@@ -80,15 +80,23 @@ export function judgeEgressNetwork(object: CustomObject, clusterNetworks: readon
     return { isAccepted: false, reason: 'Invalid', field: 'spec', message: formatProblems(problems) };
   }
   for (const [index, match] of value.networks.entries()) {
-    const block = clusterNetworks.find((one) => reachesInto(match, one));
-    if (block === undefined) continue;
-    const message = `${formatNetwork(match.network)} holds addresses of the cluster, ${formatNetwork(block)}: put them into except`;
+    const blocks = clusterNetworks.filter((one) => reachesInto(match, one));
+    if (blocks.length === 0) continue;
+    const message = overlapOf(match.network, blocks);
     return { isAccepted: false, reason: 'EgressReasonNetworkOverlap', field: `spec.networks[${index}]`, message };
   }
   const message = value.isAllowed
     ? 'connections without a route are allowed'
     : 'connections without a route are denied';
   return { isAccepted: true, reason: 'Accepted', field: 'spec', message };
+}
+
+/** @param blocks  of the cluster, with addresses of the network */
+function overlapOf(network: Network, blocks: readonly Network[]): string {
+  const around = blocks.find((block) => containsNetwork(block, network));
+  if (around === undefined)
+    return `${formatNetwork(network)} holds addresses of the cluster: put ${blocks.map(formatNetwork).join(', ')} into except`;
+  return `${formatNetwork(network)} is part of the cluster, which has ${formatNetwork(around)} (value clusterNetworks): name only what is outside`;
 }
 
 /** Whether there are addresses of a block that a match holds. */

@@ -187,7 +187,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 
 /** Milliseconds of a duration. Source: GEP-2257; `0s` switches a timeout off. */
 export function readGatewayDuration(value: unknown, field: string, problems: Problems): number | undefined {
   if (value === undefined) return undefined;
-  const text = asText(value) ?? '';
+  const text = asText(value) ?? JSON.stringify(value);
   if (!/^(?:\d{1,5}(?:h|m|s|ms)){1,4}$/.test(text)) {
     return problems.add(field, `"${text}" is not a duration such as 500ms, 10s or 1h30m`);
   }

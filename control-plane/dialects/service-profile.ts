@@ -158,6 +158,7 @@ function readBudget(value: unknown, problems: Problems): RetryBudget | undefined
   const fields = asObject(value);
   const retryRatio = asNumber(fields['retryRatio']) ?? 0;
   const minRetriesPerSecond = asNumber(fields['minRetriesPerSecond']) ?? 0;
+  const known = problems.found.length;
   const ttlMs = readDuration(fields['ttl'], 'spec.retryBudget.ttl', problems);
   if (retryRatio < 0 || retryRatio > 1000) {
     return problems.add('spec.retryBudget.retryRatio', `${retryRatio} is not from 0 to 1000`);
@@ -168,8 +169,12 @@ function readBudget(value: unknown, problems: Problems): RetryBudget | undefined
       `${minRetriesPerSecond} is not an integer of 0 or more`,
     );
   }
-  if (ttlMs === undefined || ttlMs < 1000 || ttlMs > 60_000) {
-    return problems.add('spec.retryBudget.ttl', 'must be from 1s to 60s');
+  if (ttlMs === undefined) {
+    if (problems.found.length > known) return undefined;
+    return problems.add('spec.retryBudget.ttl', 'is missing: write a duration from 1s to 60s');
+  }
+  if (ttlMs < 1000 || ttlMs > 60_000) {
+    return problems.add('spec.retryBudget.ttl', `"${asText(fields['ttl'])}" is not from 1s to 60s`);
   }
   return { retryRatio, minRetriesPerSecond, ttlMs };
 }
@@ -177,7 +182,7 @@ function readBudget(value: unknown, problems: Problems): RetryBudget | undefined
 function readDuration(value: unknown, field: string, problems: Problems): number | undefined {
   if (value === undefined || value === '') return undefined;
   try {
-    return parseDurationMs(asText(value) ?? '');
+    return parseDurationMs(asText(value) ?? JSON.stringify(value));
   } catch (error) {
     if (!(error instanceof DurationError)) throw error;
     return problems.add(field, error.message);

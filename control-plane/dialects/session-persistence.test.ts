@@ -40,7 +40,7 @@ test('what cannot work is named with its field and the reason', () => {
     [{ type: 'Header', cookieConfig: { lifetimeType: 'Session' } }, /^cookieConfig is only for the type Cookie$/],
     [{ absoluteTimeout: '1d' }, /^absoluteTimeout "1d" is not a duration/],
     [{ absoluteTimeout: '0s' }, /^absoluteTimeout ends every session at once/],
-    [{ idleTimeout: 5 }, /^idleTimeout "" is not a duration/],
+    [{ idleTimeout: 5 }, /^idleTimeout "5" is not a duration/],
     [
       { cookieConfig: { lifetimeType: 'Forever' } },
       /^cookieConfig\.lifetimeType "Forever" is not Session or Permanent$/,

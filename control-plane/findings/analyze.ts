@@ -1,6 +1,6 @@
 import type { JsonObject } from '#k8s/json.ts';
 import type { Code } from '../diagnosis/codes.ts';
-import { gravestFirst, type Diagnosis } from '../diagnosis/diagnosis.ts';
+import { diagnose, gravestFirst, type Diagnosis } from '../diagnosis/diagnosis.ts';
 import { Inventory, type AnalysisContext } from './inventory.ts';
 import { externalWorkloadFindings } from './rules/external-workloads.ts';
 import { injectionFindings } from './rules/injection.ts';
@@ -34,17 +34,27 @@ export function analyze(
   return gravestFirst(withoutRepeats(found));
 }
 
-/** What readers say about a field that they cannot use. */
-const REFUSALS: ReadonlySet<Code> = new Set(['TL0001', 'TL0101', 'TL0114', 'TL0403']);
+/** What the webhook refuses. */
+const REFUSALS: ReadonlySet<Code> = new Set(['TL0001', 'TL0403']);
+/** What readers say about a field that they cannot use, of an object that they get nevertheless. */
+const OF_READERS: ReadonlySet<Code> = new Set(['TL0101', 'TL0114']);
 
-/** What the API server refuses for a field is not told when a reader says it in clearer words. */
+/** What the API server refuses for a field is told in the clearer words of a reader, but as what it is: nobody gets the object. */
 function withoutRepeats(found: readonly Diagnosis[]): readonly Diagnosis[] {
-  const read = new Set(found.filter(({ code }) => REFUSALS.has(code)).map(fieldOf));
+  const fieldsWith = (isMeant: (code: Code) => boolean): ReadonlySet<string> =>
+    new Set(found.filter(({ code }) => isMeant(code)).map(fieldOf));
+  const refused = fieldsWith((code) => code === 'TL0003');
+  const read = fieldsWith((code) => REFUSALS.has(code) || OF_READERS.has(code));
   const seen = new Set<string>();
-  return found.filter((one) => {
-    if (one.code === 'TL0003' && read.has(fieldOf(one))) return false;
-    const key = `${one.code} ${fieldOf(one)} ${one.message}`;
-    return !seen.has(key) && seen.add(key) !== undefined;
+  return found.flatMap((each) => {
+    const field = fieldOf(each);
+    if (each.code === 'TL0003' && read.has(field)) return [];
+    const isRefused = OF_READERS.has(each.code) && refused.has(field);
+    const one = isRefused ? diagnose('TL0003', each, each.subject, each.message) : each;
+    const key = `${one.code} ${field} ${one.message}`;
+    if (seen.has(key)) return [];
+    seen.add(key);
+    return [one];
   });
 }
 

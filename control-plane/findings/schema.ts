@@ -1,6 +1,7 @@
 import { asList, asObject, asText, isObject, type JsonObject } from '#k8s/json.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import type { Problem } from '../dialects/problem.ts';
+import { CEL_RULES } from './cel-rules.ts';
 
 /** Schemas of one kind by version. Source: `apiextensions.k8s.io/v1`, `spec.versions[].schema.openAPIV3Schema`. */
 export type KindSchemas = {
@@ -26,10 +27,10 @@ const DEPTH_MAX = 64;
 /** The API server reads them as RE2 too; there are about a hundred in the definitions of a mesh. */
 const PATTERNS = new Patterns(512);
 
-/** What the API server does about fields of an object: drops those that it does not know, and refuses wrong values. */
+/** Fields that the API server does not know, and values that it refuses. */
 export type SchemaProblems = { readonly unknown: readonly Problem[]; readonly wrong: readonly Problem[] };
 
-/** Compares an object with the schema of its kind, as far as schemas are structural; rules of CEL are not evaluated. */
+/** Compares an object with the schema of its kind, as far as schemas are structural; of rules in CEL those of `CEL_RULES`. */
 export function checkSchema(object: JsonObject, schema: JsonObject): SchemaProblems {
   const found = { unknown: [] as Problem[], wrong: [] as Problem[] };
   const { properties } = schema;
@@ -64,6 +65,11 @@ function walk(value: unknown, schema: JsonObject, field: string, found: Found, d
     return;
   }
   if (!isObject(value)) return;
+  for (const { rule, message } of asList(schema['x-kubernetes-validations']).map(asObject)) {
+    const known = CEL_RULES.get(asText(rule) ?? '');
+    if (known === undefined || known.holds(value)) continue;
+    add(found.wrong, known.field === '' ? field : `${field}.${known.field}`, asText(message) ?? '');
+  }
   const properties = asObject(schema['properties']);
   const others = schema['additionalProperties'];
   for (const name of asList(schema['required']).map(String)) {
