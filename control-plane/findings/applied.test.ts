@@ -77,3 +77,31 @@ spec: { podSelector: {}, port: 80 }
   const metadata = { name: 'a', namespace: 'shop', creationTimestamp: '2026-02-02T00:00:00Z' };
   assert.deepEqual(displaced('web', [...PRESENT, { ...young, metadata }]), []);
 });
+
+test('an object that is applied keeps its status, and an account of a namespace that is new there is the default one', () => {
+  const workload = (status: string): readonly JsonObject[] =>
+    objectsOf(`
+apiVersion: workload.linkerd.io/v1beta1
+kind: ExternalWorkload
+metadata: { name: vm, namespace: shop }
+spec: { meshTLS: { identity: vm.test, serverName: vm.test }, workloadIPs: [{ ip: 192.0.2.1 }], ports: [{ port: 80 }] }
+${status}`);
+  const ready = "status: { conditions: [{ type: Ready, status: 'True' }] }";
+  const codes = (objects: readonly JsonObject[], present: readonly JsonObject[]): readonly string[] =>
+    analyzeApplied(objects, present, CONTEXT, []).map(({ code }) => code);
+  const kind = 'TL0002'; // no definitions are given here
+  assert.deepEqual(codes(workload(''), PRESENT), [kind, 'TL0305']);
+  assert.deepEqual(codes(workload(''), [...PRESENT, ...workload(ready)]), [kind]);
+  const required = (name: string): readonly JsonObject[] =>
+    objectsOf(`
+apiVersion: v1
+kind: Namespace
+metadata: { name: new }
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: MeshTLSAuthentication
+metadata: { name: m, namespace: shop }
+spec: { identityRefs: [{ kind: ServiceAccount, name: ${name}, namespace: new }] }`);
+  assert.ok(!codes(required('default'), PRESENT).includes('TL0209'));
+  assert.ok(codes(required('client'), PRESENT).includes('TL0209'));
+});

@@ -11,7 +11,7 @@ const LATER = '9999-12-31T23:59:59Z';
 
 /**
  * What objects say beside those of a cluster, once they are applied: an object replaces the one of its group, kind, namespace and
- * name, with its age, and a workload the pods that the cluster has of it. Others are the youngest.
+ * name, with its age and status, and a workload the pods that the cluster has of it. Others are the youngest.
  *
  * @param present  what the cluster holds
  * @param schemas  of the kinds that are installed there
@@ -27,22 +27,28 @@ export function analyzeApplied(
   const subjects = objects.flatMap((object) => identify(object, defaultNamespace) ?? []);
   const applied = new Set(subjects.map(keyOf));
   const workloads = new Set(subjects.map(workloadKey));
-  const since = new Map<string, unknown>();
+  const replaced = new Map<string, JsonObject>();
   const kept = present.filter((object) => {
     const one = identify(object, defaultNamespace);
     if (one === undefined) return false;
     if (applied.has(keyOf(one))) {
-      since.set(keyOf(one), asObject(object['metadata'])['creationTimestamp']);
+      replaced.set(keyOf(one), object);
       return false;
     }
     const pod = one.kind === 'Pod' && one.group === '' ? PODS.parse(object) : undefined;
     return pod === undefined || !workloads.has(workloadKey(ownerOf(pod)));
   });
-  // The oldest of several decides: what is not there yet displaces nothing.
+  // Age and status are not of whoever applies. The oldest of several decides: what is not there yet displaces nothing.
   const aged = objects.map((object) => {
     const one = identify(object, defaultNamespace);
-    const creationTimestamp = (one && since.get(keyOf(one))) ?? LATER;
-    return { ...object, metadata: { ...asObject(object['metadata']), creationTimestamp } };
+    const before = one && replaced.get(keyOf(one));
+    const creationTimestamp = asObject(before?.['metadata'])['creationTimestamp'] ?? LATER;
+    const status = before?.['status'];
+    return {
+      ...object,
+      metadata: { ...asObject(object['metadata']), creationTimestamp },
+      ...(status !== undefined && { status }),
+    };
   });
   const before = new Set(analyze(present, context, schemas).map(findingKey));
   return analyze([...kept, ...aged], context, schemas).filter(
