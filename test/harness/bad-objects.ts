@@ -151,7 +151,7 @@ export const BAD_OBJECTS: readonly BadObject[] = [
   ),
   profile(
     { retryBudget: { retryRatio: 0.2, minRetriesPerSecond: 1, ttl: '1h' } },
-    /spec\.retryBudget\.ttl: must be from 1s to 60s/,
+    /spec\.retryBudget\.ttl: "1h" is not from 1s to 60s/,
   ),
   profile({ dstOverrides: [{ authority: 'web-v2', weight: 'lots' }] }, /spec\.dstOverrides\[0\]\.weight/),
   profile({}, /metadata\.name: "nobody" is not the name of a Service/, 'nobody'),

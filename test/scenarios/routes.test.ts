@@ -181,24 +181,29 @@ describe('what objects say about requests, in a cluster', () => {
       assert.deepEqual((await load).statuses, { 200: 2_000 });
     });
 
-    test('90/10 by a TrafficSplit holds', async () => {
-      await mesh.apply(
-        JSON.stringify({
-          apiVersion: 'split.smi-spec.io/v1alpha2',
-          kind: 'TrafficSplit',
-          metadata: { name: 'web', namespace: 'depot' },
-          spec: {
-            service: 'web',
-            backends: [
-              { service: 'web-v1', weight: 90 },
-              { service: 'web-v2', weight: 10 },
-            ],
-          },
-        }),
-      );
+    test('90/10 by a TrafficSplit holds, and a backend without a Service leaves its share to the other', async () => {
+      const applySplit = (ninety: string, ten: string): Promise<void> =>
+        mesh.apply(
+          JSON.stringify({
+            apiVersion: 'split.smi-spec.io/v1alpha2',
+            kind: 'TrafficSplit',
+            metadata: { name: 'web', namespace: 'depot' },
+            spec: {
+              service: 'web',
+              backends: [
+                { service: ninety, weight: 90 },
+                { service: ten, weight: 10 },
+              ],
+            },
+          }),
+        );
+      await applySplit('web-v1', 'web-v2');
       await isSplit((bodies) => (bodies['web-v2'] ?? 0) > 0);
       const share = await shareOfV2();
       assert.ok(Math.abs(share - 200) <= 54, `${share} of ${total}`);
+      await applySplit('gone', 'web-v2');
+      await isSplit((bodies) => bodies['web-v2'] === 100);
+      assert.equal(await shareOfV2(), total);
       await mesh.remove('/apis/split.smi-spec.io/v1alpha2/namespaces/depot/trafficsplits/web');
     });
   });
