@@ -1,3 +1,4 @@
+import { isTerminating } from '#k8s/resources/metadata.ts';
 import { ApiError, type ApiObject, type Cluster } from './cluster.ts';
 import { CommandError, UsageError } from './command.ts';
 
@@ -108,7 +109,7 @@ export async function refuseMissing(cluster: Cluster, kind: Kind, name: string, 
 }
 
 /**
- * The pods of one workload.
+ * The pods of one workload; those that are being deleted are the last.
  *
  * @param target  `TYPE/NAME` or a pod's name
  */
@@ -135,7 +136,8 @@ export async function podsOf(cluster: Cluster, namespace: string, target: string
           .map(([key, value]) => `${key}=${value}`)
           .join(',')
       : labelSelector(object);
-  return cluster.list(`/api/v1/namespaces/${namespace}/pods?labelSelector=${encodeURIComponent(selector)}`);
+  const pods = await cluster.list(`/api/v1/namespaces/${namespace}/pods?labelSelector=${encodeURIComponent(selector)}`);
+  return pods.toSorted((a, b) => Number(isTerminating(a)) - Number(isTerminating(b)));
 }
 
 type Selector = {

@@ -1,3 +1,4 @@
+import { isTerminating } from '#k8s/resources/metadata.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 
 /**
@@ -8,5 +9,5 @@ import type { ApiObject, Cluster } from '../cluster.ts';
 export async function livePods(cluster: Cluster, namespace?: string): Promise<readonly ApiObject[]> {
   const scope = namespace === undefined ? '' : `/namespaces/${namespace}`;
   const pods = await cluster.list(`/api/v1${scope}/pods`);
-  return pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  return pods.filter((pod) => !isTerminating(pod));
 }

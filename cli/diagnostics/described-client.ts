@@ -1,4 +1,5 @@
 import type { Client } from '#model/authorization.ts';
+import { isTerminating } from '#k8s/resources/metadata.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { ApiError, type Cluster } from '../cluster.ts';
 import { UsageError } from '../command.ts';
@@ -60,7 +61,10 @@ async function podsAs(cluster: Cluster, { name, namespace }: Account): Promise<r
     if (error instanceof ApiError && error.code === 403) return []; // who may look at the server may not look at its clients
     throw error;
   });
-  return pods.flatMap((object) => PODS.parse(object) ?? []).filter(({ isFinished }) => !isFinished);
+  return pods
+    .filter((object) => !isTerminating(object))
+    .flatMap((object) => PODS.parse(object) ?? [])
+    .filter(({ isFinished }) => !isFinished);
 }
 
 /** `Client:    cart.shop.serviceaccount… at 10.42.0.7 (pod shop/cart-x)`. */
