@@ -323,6 +323,17 @@ describe('an object that can never work is refused with the field that is wrong,
     assert.equal(warnings({ parentRefs: [{ name: 'edge', kind: 'Gateway' }], rules: [wrong] }), undefined);
   });
 
+  test('annotations that nobody reads are warned of', () => {
+    const warnings = (annotations: object): readonly string[] => {
+      const route = objectOf('HTTPRoute', { parentRefs: [{ group: '', kind: 'Service', name: 'web' }] });
+      const metadata = { namespace: 'shop', name: 'bad', annotations };
+      return reviewPolicy(requestOf({ ...route, metadata }), context).response.warnings ?? [];
+    };
+    const field = 'metadata.annotations[retry.linkerd.io/limits]';
+    const guess = 'is no known annotation: did you mean retry.linkerd.io/limit?';
+    assert.deepEqual(warnings({ 'retry.linkerd.io/limits': '2' }), [`tulle: TL0304 ${field}: ${guess}`]);
+  });
+
   test('session persistence is admitted, and warned of only where it can have no effect', () => {
     const web = { group: '', kind: 'Service', name: 'web' };
     const egress = { group: 'policy.linkerd.io', kind: 'EgressNetwork', name: 'all', port: 80 };

@@ -1,4 +1,4 @@
-import { annotationMistake } from '../../control-plane/dialects/known-annotations.ts';
+import { annotationMistakes } from '../../control-plane/dialects/known-annotations.ts';
 import { isConfigurationLabel } from '../../control-plane/findings/misplaced.ts';
 import type { ApiObject, Cluster } from '../cluster.ts';
 import { Finding, type Check } from './check.ts';
@@ -76,10 +76,9 @@ export function misplacedSettingChecks(
 
 /** Annotations that nobody reads from objects of a kind. */
 function mistakes(object: ApiObject, kind: string): readonly string[] {
-  return Object.keys(object.metadata.annotations ?? {}).flatMap((name) => {
-    const mistake = annotationMistake(name, kind);
-    return mistake === undefined ? [] : [`${nameOf(object)}: ${name} ${mistake.message}`];
-  });
+  return annotationMistakes(object.metadata.annotations ?? {}, kind).map(
+    ({ annotation, message }) => `${nameOf(object)}: ${annotation} ${message}`,
+  );
 }
 
 function nameOf({ metadata: { name, namespace } }: ApiObject): string {

@@ -9,7 +9,7 @@ import { outboundParents } from '../dialects/outbound-parents.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { POLICY_KINDS } from '../dialects/policy-objects.ts';
 import { problemsOf } from '../dialects/policy-problems.ts';
-import { annotationMistake } from '../dialects/known-annotations.ts';
+import { annotationMistakes } from '../dialects/known-annotations.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
@@ -47,12 +47,11 @@ function refusedFields(object: CustomObject, context: PolicyContext): readonly P
 
 /** Annotations of an object that nobody reads there. @param kind  that has them; of what makes pods `Pod` */
 export function annotationProblems(kind: string, annotations: Readonly<Record<string, string>>): readonly OwnProblem[] {
-  return Object.keys(annotations).flatMap((name) => {
-    const mistake = annotationMistake(name, kind);
-    if (mistake === undefined) return [];
-    const code = mistake.kind === 'unknown' ? 'TL0304' : 'TL0303';
-    return [{ code, field: `metadata.annotations[${name}]`, message: mistake.message }];
-  });
+  return annotationMistakes(annotations, kind).map((mistake) => ({
+    code: mistake.kind === 'unknown' ? 'TL0304' : 'TL0303',
+    field: `metadata.annotations[${mistake.annotation}]`,
+    message: mistake.message,
+  }));
 }
 
 /** Fields of an object that have no effect or not what is meant, while the rest of it has. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { failureAccrual, trafficAnnotations } from './annotations.ts';
-import { annotationMistake, KNOWN_ANNOTATIONS } from './known-annotations.ts';
+import { annotationMistake, annotationMistakes, KNOWN_ANNOTATIONS } from './known-annotations.ts';
 import { Problems } from './problem.ts';
 
 /** Whether a reader complains about an annotation when its value is nonsense. */
@@ -55,4 +55,13 @@ test('what is read, or is no setting, is no mistake', () => {
     ['retry.example.com/limits', 'HTTPRoute'],
   ] as const)
     assert.equal(annotationMistake(annotation, kind), undefined, annotation);
+});
+
+test('of many unknown names some are judged, and what the injector judges does not count', () => {
+  const named = (prefix: string): Record<string, string> =>
+    Object.fromEntries(Array.from({ length: 1_000 }, (_, nth) => [`${prefix}linkerd.io/${'x'.repeat(50)}${nth}`, '']));
+  const annotations = { ...named('config.'), ...named('retry.') };
+  const mistakes = annotationMistakes(annotations, 'Pod');
+  assert.equal(mistakes.length, 32);
+  assert.ok(mistakes.every(({ annotation, kind }) => annotation.startsWith('retry.') && kind === 'unknown'));
 });

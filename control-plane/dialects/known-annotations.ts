@@ -41,6 +41,9 @@ const OF_PODS = /^config(?:\.alpha|\.beta)?\.linkerd\.io\//;
 /** Under which names may be mistyped. */
 const OURS = /^(?:[a-z0-9-]+\.)*linkerd\.io\//;
 
+/** Names that are looked at one by one: guessing what was meant takes time. */
+const NAMES_MAX = 32;
+
 /** Why an annotation has no effect where it is. */
 export type AnnotationMistake = {
   readonly kind: 'unknown' | 'misplaced'; // there is none of that name, or it is read from other kinds
@@ -53,17 +56,35 @@ export type AnnotationMistake = {
  * @param kind  that has it; of what makes pods `Pod`
  */
 export function annotationMistake(annotation: string, kind: string): AnnotationMistake | undefined {
-  if (!OURS.test(annotation)) return undefined;
-  const kinds: readonly string[] | undefined = KNOWN_ANNOTATIONS.get(annotation);
-  if (kinds !== undefined) return kinds.includes(kind) ? undefined : misplaced(kind, kinds);
-  const isOfPods = OF_PODS.test(annotation);
-  if (isOfPods && PODS.some((one) => one === kind)) return undefined; // the injector judges it
+  if (!isSuspect(annotation, kind)) return undefined;
+  const kinds = KNOWN_ANNOTATIONS.get(annotation);
+  if (kinds !== undefined) return misplaced(kind, kinds);
   const guess = guessOf(annotation, kind);
   if (guess !== undefined) return { kind: 'unknown', message: `is no known annotation: ${guess}` };
-  if (isOfPods) return misplaced(kind, PODS);
+  if (OF_PODS.test(annotation)) return misplaced(kind, PODS);
   return SETTING.test(annotation)
     ? { kind: 'unknown', message: `is no known annotation${others(annotation)}` }
     : undefined;
+}
+
+/** Whether an annotation of the mesh is not read from a kind. What pods have under `config` the injector judges. */
+function isSuspect(annotation: string, kind: string): boolean {
+  const isOfInjector = OF_PODS.test(annotation) && PODS.some((one) => one === kind);
+  return OURS.test(annotation) && !isOfInjector && !isReadFrom(annotation, kind);
+}
+
+/** Judges the names of all annotations of an object, as `annotationMistake`. */
+export function annotationMistakes(
+  annotations: Readonly<Record<string, string>>,
+  kind: string,
+): readonly (AnnotationMistake & { readonly annotation: string })[] {
+  return Object.keys(annotations)
+    .filter((annotation) => isSuspect(annotation, kind))
+    .slice(0, NAMES_MAX)
+    .flatMap((annotation) => {
+      const mistake = annotationMistake(annotation, kind);
+      return mistake === undefined ? [] : [{ ...mistake, annotation }];
+    });
 }
 
 function misplaced(kind: string, kinds: readonly string[]): AnnotationMistake {
