@@ -16,7 +16,7 @@ import { createTestAuthority, tlsOptions, type TestAuthority } from '#pki/testin
 import { Watch } from '#runtime/watch.ts';
 import { GrpcServer } from './grpc-server.ts';
 import { serveWatch } from './serve-watch.ts';
-import { StreamLimits, type Refusal, type StreamLimitsOptions } from './stream-limits.ts';
+import { StreamLimits, streamsFor, type Refusal, type StreamLimitsOptions } from './stream-limits.ts';
 
 const NAME = 'destination.tulle';
 const PATH = '/io.linkerd.proxy.destination.Destination/Get';
@@ -126,6 +126,14 @@ function open(session: ClientHttp2Session): {
     .resume();
   return { stream, status: () => found };
 }
+
+test('a process has as many calls open as its memory takes', () => {
+  const MIB = 1024 * 1024;
+  assert.deepEqual(
+    [384 * MIB, 512 * MIB, 1024 * MIB, 2 ** 64, 0].map(streamsFor),
+    [6_144, 8_192, 16_000, 16_000, 16_000],
+  );
+});
 
 test('a client with many calls is told that it is too much, and others are served', async () => {
   await using fixture = await new Fixture({ max: 20 }).start();

@@ -1,8 +1,23 @@
 import { ServerInterceptingCall, ServerListenerBuilder, status, type ServerInterceptor } from '@grpc/grpc-js';
 import { SendBacklog, type SendBacklogOptions } from './send-backlog.ts';
 
-/** How many calls one process has open at a time. A stream takes 12 KiB of heap, 17 to 26 KiB resident (`npm run bench:control-plane`). */
+/** How many calls one process has open at a time at most. */
 export const STREAMS_MAX = 16_000;
+
+/**
+ * Memory of the process for each call. A stream with its part of a proxy's two connections takes 20 KiB; the rest is for the cluster,
+ * for garbage, and for what waits to be sent (`npm run bench:control-plane`).
+ */
+const BYTES_PER_STREAM = 64 * 1024;
+
+/**
+ * How many calls a process may have open.
+ *
+ * @param memoryBytes  the limit of its container; 0, or more than there is: none
+ */
+export function streamsFor(memoryBytes: number): number {
+  return memoryBytes === 0 ? STREAMS_MAX : Math.min(STREAMS_MAX, Math.floor(memoryBytes / BYTES_PER_STREAM));
+}
 
 /** A call that has not said what it wants after this time is ended. */
 const REQUEST_TIMEOUT_MS = 10_000;

@@ -5,7 +5,7 @@ import { DestinationService } from '#api/gen/destination.ts';
 import { InboundServerPoliciesService } from '#api/gen/inbound.ts';
 import { OutboundPoliciesService } from '#api/gen/outbound.ts';
 import { GrpcServer, type ServerIdentity } from '#api/grpc-server.ts';
-import { StreamLimits } from '#api/stream-limits.ts';
+import { StreamLimits, streamsFor } from '#api/stream-limits.ts';
 import { KubeClient } from '#k8s/client.ts';
 import type { Connection } from '#k8s/connection.ts';
 import { Informer } from '#k8s/informer.ts';
@@ -161,7 +161,8 @@ export async function startDestination(
   ];
   const serveWhenReady = (): void => {
     if (identity === undefined || servers.length > 0 || waiting().length > 0) return;
-    const limits = new StreamLimits({ onRefused: metrics.streamRefused });
+    const streamsMax = streamsFor(process.constrainedMemory());
+    const limits = new StreamLimits({ max: streamsMax, onRefused: metrics.streamRefused });
     const destination = new GrpcServer(identity, limits);
     const policy = new GrpcServer(identity, limits);
     servers.push(destination, policy);
@@ -192,7 +193,7 @@ export async function startDestination(
     Promise.all([destination.listen(config.port), policy.listen(config.policyPort)]).then(
       ([destinationPort, policyPort]) => {
         isListening = true;
-        log.info({ destinationPort, policyPort }, 'serving');
+        log.info({ destinationPort, policyPort, streamsMax }, 'serving');
         listening.resolve({ destination: destinationPort, policy: policyPort });
       },
       (error: unknown) => listening.reject(error),
