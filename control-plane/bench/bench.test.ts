@@ -23,6 +23,7 @@ test('a small run: every change arrives at every stream that watches it', { time
   assert.equal(result.streams, 4 * 8);
   assert.ok(result.latency.endpoints.count > 20 && result.latency.outbound.count > 0);
   assert.ok(result.memory.empty.heap > 1 && result.cpu.changes > 0 && result.coldStartMs > 0);
+  assert.ok(result.loopDelay.max >= result.loopDelay.p99 && result.memory.peakRss >= result.memory.empty.rss);
   assert.match(formatText(result), /4 Services, 8 endpoints, 2 namespaces; 4 proxies with 32 streams/);
   assert.deepEqual((JSON.parse(formatJson(result)) as Result).latency, result.latency);
 });

@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { STATUS_LEASE } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { createLogger } from '#runtime/log.ts';
 import { cpuMicros, memoryOf } from '../../proxy/bench/measure.ts';
@@ -19,6 +21,8 @@ import { NODE_ENVIRONMENT, NODE_FLAGS } from '../install/node-flags.ts';
 
 export const SERVER_NAME = 'tulle-destination.tulle.serviceaccount.identity.tulle.cluster.local';
 const START_MS = 60_000;
+/** A Lease that nobody renews is free after 15 s; it is looked at every 5 s. */
+const LEAD_MS = 60_000;
 const PROBE = join(import.meta.dirname, 'probe.mjs');
 
 /**
@@ -37,6 +41,9 @@ const IN_POD = [
    cp "$0/token" "$0/ca.crt" /var/run/secrets/kubernetes.io/serviceaccount
    exec "$@"`,
 ];
+
+/** By how much what was due came late because other work had its turn, ms: at 99 of 100 looks, and at worst. */
+export type LoopDelay = { readonly p99: number; readonly max: number };
 
 /** What one destination process holds after a collection of garbage, MiB. */
 export type MemoryUse = { readonly rss: number; readonly heap: number; readonly external: number };
@@ -135,11 +142,44 @@ export class Destination implements AsyncDisposable {
 
   /** What it holds once its garbage is collected. */
   async memory(): Promise<MemoryUse> {
-    const answer = once(this.#child!, 'message');
-    this.#child!.send('collect');
-    const [{ heapUsed, external }] = (await answer) as [NodeJS.MemoryUsage];
+    const { heapUsed, external } = await this.#ask<NodeJS.MemoryUsage>('collect');
     const MIB = 1024 * 1024;
     return { rss: memoryOf([this.pid]).rss, heap: heapUsed / MIB, external: external / MIB };
+  }
+
+  /** The most that was resident since it started, MiB. */
+  get peakRss(): number {
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
+  }
+
+  /** Resolves when it is the one that writes statuses, as one replica is in every cluster. */
+  async leads(): Promise<void> {
+    const holder = (): string => {
+      const lease = this.#cluster.server.client.get('leases.coordination.k8s.io', 'tulle', STATUS_LEASE);
+      return (lease as { spec?: { holderIdentity?: string } } | undefined)?.spec?.holderIdentity ?? '';
+    };
+    const deadlineMs = performance.now() + LEAD_MS;
+    while (!holder().endsWith(`-${this.pid}`)) {
+      if (performance.now() > deadlineMs) throw new Error(`the Lease ${STATUS_LEASE} is held by "${holder()}"`);
+      await sleep(100);
+    }
+  }
+
+  /** Begins to watch its event loop. */
+  async watchLoop(): Promise<void> {
+    await this.#ask('watchLoop');
+  }
+
+  /** What was seen of its event loop. */
+  loopDelay(): Promise<LoopDelay> {
+    return this.#ask<LoopDelay>('loopDelay');
+  }
+
+  async #ask<A>(question: 'collect' | 'watchLoop' | 'loopDelay'): Promise<A> {
+    const answer = once(this.#child!, 'message');
+    this.#child!.send(question);
+    const [told] = (await answer) as [A];
+    return told;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

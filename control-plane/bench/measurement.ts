@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MARKER_MIN, target, write, type Change } from './changes.ts';
 import { fillCluster, startCluster, type ClusterSize } from './cluster.ts';
-import { Destination, type MemoryUse } from './destination.ts';
+import { Destination, type MemoryUse, type LoopDelay } from './destination.ts';
 import { LatencyBook, type Latencies } from './latency-book.ts';
 import { machineMs, type ProxiesReport, type ProxiesRequest } from './proxies.ts';
 
@@ -30,7 +30,10 @@ export type Result = {
     readonly filled: MemoryUse;
     readonly streaming: MemoryUse; // with all streams open
     readonly after: MemoryUse; // the changes
+    readonly peakRss: number; // MiB, garbage included
   };
+  /** Of the event loop, during the changes. */
+  readonly loopDelay: LoopDelay;
   /** CPU time of the destination process, ms. */
   readonly cpu: {
     readonly fill: number; // to take in the Services, pods and policies one by one
@@ -43,6 +46,8 @@ export type Result = {
 
 /** How long news may take before it counts as lost. */
 const ARRIVAL_MS_MAX = 15_000;
+/** For the first look at everything of who has become the writer of statuses. */
+const SETTLE_MS = 3_000;
 
 /** Measures one destination process: empty, filled, started cold, with streams, and with changes. */
 export async function measure(options: Options): Promise<Result> {
@@ -68,12 +73,19 @@ export async function measure(options: Options): Promise<Result> {
   const open = destination.cpuMicros() / 1000 - coldStart;
   const streaming = await destination.memory();
 
+  progress('waiting for the Lease of the writer of statuses');
+  await destination.leads();
+  await sleep(SETTLE_MS);
+
   progress(`${options.rate} changes a second for ${options.seconds} s`);
+  await destination.watchLoop();
   const cpuStart = destination.cpuMicros();
   const changes = await writeChanges(options, cluster.server.client, book);
   const deadlineMs = machineMs() + ARRIVAL_MS_MAX;
   while (book.pending > 0 && machineMs() < deadlineMs) await sleep(50);
   const cpuChanges = (destination.cpuMicros() - cpuStart) / 1000;
+  const loopDelay = await destination.loopDelay();
+  const { peakRss } = destination;
   const after = await destination.memory();
   await destination.stop(); // in order: a profile is written at its end
   return {
@@ -83,7 +95,8 @@ export async function measure(options: Options): Promise<Result> {
     rate: changes.rate,
     latency: book.summary(),
     coldStartMs,
-    memory: { empty, filled, streaming, after },
+    memory: { empty, filled, streaming, after, peakRss },
+    loopDelay,
     cpu: { fill, coldStart, open, changes: cpuChanges, changeCount: changes.count },
   };
 }

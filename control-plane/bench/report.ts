@@ -50,12 +50,14 @@ export function formatText(result: Result): string {
     use('filled cluster', memory.filled),
     use('with the streams', memory.streaming),
     use('after the changes', memory.after),
+    `  ${'most, garbage included'.padEnd(30)}${mib(memory.peakRss).padStart(10)}`,
     '',
     `Cold start: ${ms(result.coldStartMs)} (${ms(result.cpu.coldStart)} of CPU time)`,
     `Per stream: ${ratios.kibPerStream.toFixed(1)} KiB (${ratios.heapKibPerStream.toFixed(1)} of heap), ` +
       `${ms(ratios.cpuMsPerStreamOpened)} of CPU time to open`,
     `Per 1,000 endpoints: ${mib(ratios.mibPerThousandEndpoints)} (${mib(ratios.heapMibPerThousandEndpoints)} of heap), ` +
       `${ms(ratios.cpuMsPerThousandEndpoints)} of CPU time to take in`,
+    `Event loop during the changes: what was due came at most ${ms(result.loopDelay.max)} late, ${ms(result.loopDelay.p99)} at p99`,
     `Per change: ${ms(ratios.cpuMsPerChange)} of CPU time`,
     ...problemsOf(result).map((problem) => `over budget: ${problem}`),
     '',

@@ -11,20 +11,20 @@ import { outboundOf, outboundOfAddress } from './outbound.ts';
 export type Target = { readonly parent: RouteParent; readonly port: number; readonly policy: OutboundPolicy };
 
 /**
- * The ports of what routes are attached to, for every namespace that looks at it differently.
+ * The ports of what routes are attached to, for every namespace that looks at it differently; each is made when it is asked for.
  *
  * @param isAsked  whether targets that have such a route matter
  */
-export function targetsOf(configuration: Configuration, isAsked: (route: CustomObject) => boolean): readonly Target[] {
+export function* targetsOf(configuration: Configuration, isAsked: (route: CustomObject) => boolean): Generator<Target> {
   const services = [...configuration.services.values()].map((one) => ({ kind: 'Service', ...one }) as const);
   const networks = [...configuration.egress.store.values()].map(({ namespace, name }) => {
     return { kind: 'EgressNetwork', namespace, name } as const;
   });
-  return [...services, ...networks].flatMap(({ kind, namespace, name }) => {
+  for (const { kind, namespace, name } of [...services, ...networks]) {
     const parent = { kind, namespace, name };
-    if (![...configuration.routes.ofParent(parent)].some(isAsked)) return [];
-    return targetsOfParent(configuration, parent, clientNamespaces(configuration, parent));
-  });
+    if ([...configuration.routes.ofParent(parent)].some(isAsked))
+      yield* targetsOfParent(configuration, parent, clientNamespaces(configuration, parent));
+  }
 }
 
 /** Those of a parent, of the port or section that it may name. @param clients  namespaces */

@@ -39,8 +39,10 @@ const SETTLE_MS = 200;
 /** The rules look at everything, so they are asked at most so often, and for no larger share of the time. */
 const INTERVAL_MS_MIN = 1_000;
 const SHARE_MAX = 0.05;
-/** Objects between which other work has no turn: some milliseconds. */
+/** Objects that a rule is asked about in one step: some milliseconds. */
 const AT_A_TIME = 50;
+/** After so long other work has its turn. */
+const SLICE_MS = 5;
 
 /** What the rules said about an object in one of its generations. */
 type Verdict = { readonly uid: string; readonly generation: number; readonly found: readonly Diagnosis[] };
@@ -159,15 +161,25 @@ export class Effects implements Disposable {
       workloadsIn: (namespace) => this.#pods.workloadsIn(namespace),
       hasGateway: () => undefined,
     };
-    const ask = async (rules: typeof OBJECT_RULES, about: readonly CustomObject[]): Promise<void> => {
-      const began = performance.now();
-      for (const rule of rules) for (const one of rule({ ...configuration, custom: about })) found.push(one);
-      tookMs += performance.now() - began;
+    let sliceMs = performance.now(); // its begin
+    const rest = async (longMs: number): Promise<void> => {
+      const nowMs = performance.now();
+      if (nowMs - sliceMs < longMs) return;
+      tookMs += nowMs - sliceMs;
       await new Promise(setImmediate);
+      sliceMs = performance.now();
+    };
+    const ask = async (rule: (typeof CLUSTER_RULES)[number], about: readonly CustomObject[]): Promise<void> => {
+      for (const one of rule({ ...configuration, custom: about })) {
+        if (one !== undefined) found.push(one);
+        await rest(SLICE_MS);
+      }
+      await rest(SLICE_MS);
     };
     for (let from = 0; from < custom.length; from += AT_A_TIME)
-      await ask(OBJECT_RULES, custom.slice(from, from + AT_A_TIME));
-    for (const rule of CLUSTER_RULES) await ask([rule], custom);
+      for (const rule of OBJECT_RULES) await ask(rule, custom.slice(from, from + AT_A_TIME));
+    for (const rule of CLUSTER_RULES) await ask(rule, custom);
+    await rest(0);
     this.#notBeforeMs = Math.max(this.#notBeforeMs, clock.now() + tookMs / SHARE_MAX);
     onLooked?.(tookMs);
     return this.#keep(custom, found);

@@ -23,8 +23,11 @@ export const OBJECT_RULES: readonly Rule[] = [
   trafficFindings,
 ];
 
-/** Rules that look at everything at once. */
-export const CLUSTER_RULES: readonly Rule[] = [
+/** A finding, or nothing: a place where other work may have its turn. */
+type RuleInSteps = (configuration: Configuration) => Iterable<Diagnosis | undefined>;
+
+/** Rules that look at everything, some of them step by step. */
+export const CLUSTER_RULES: readonly RuleInSteps[] = [
   shadowedRules,
   shadowedConnections,
   egressFindings,
@@ -33,4 +36,8 @@ export const CLUSTER_RULES: readonly Rule[] = [
 ];
 
 /** Rules about the objects that the control plane reads, which it asks itself for their status. */
-export const CONFIGURATION_RULES: readonly Rule[] = [...OBJECT_RULES, ...CLUSTER_RULES];
+export const CONFIGURATION_RULES: readonly Rule[] = [...OBJECT_RULES, ...CLUSTER_RULES.map(atOnce)];
+
+function atOnce(rule: RuleInSteps): Rule {
+  return (configuration) => [...rule(configuration)].filter((one) => one !== undefined);
+}

@@ -19,7 +19,7 @@ type Place = { readonly ref: Extract<ResourceRef, { readonly type: 'resource' }>
  * Each match is tried with requests that have what it asks for and nothing else that a rule names; where it asks by a regular
  * expression there is no such request, and nothing is said.
  */
-export function shadowedRules(configuration: Configuration): readonly Diagnosis[] {
+export function* shadowedRules(configuration: Configuration): Generator<Diagnosis | undefined> {
   const found = new Map<string, Diagnosis>();
   const alive = new Set<string>();
   const patterns = new Patterns(PATTERNS_MAX);
@@ -40,8 +40,9 @@ export function shadowedRules(configuration: Configuration): readonly Diagnosis[
         );
       }
     }
+    yield undefined;
   }
-  return [...found].filter(([key]) => !alive.has(key)).map(([, diagnosis]) => diagnosis);
+  for (const [key, diagnosis] of found) if (!alive.has(key)) yield diagnosis;
 }
 
 function winnerOf(policy: OutboundPolicy, request: RequestHead): Place | undefined {
