@@ -1,6 +1,15 @@
 // `npm run bench`: our pair of proxies against nginx's and haproxy's, in turn in one run.
 import { spawnSync } from 'node:child_process';
-import { accessSync, chmodSync, constants, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  appendFileSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -13,7 +22,7 @@ import { cpuMicros, memoryOf } from './measure.ts';
 import { BASELINE_VARIABLE, NODE_VARIABLE, direct, startBaseline, startTulle, type Pair } from './pair.ts';
 import { startPeers } from './peers.ts';
 import { Place } from './place.ts';
-import { formatIdle, formatReport, formatStartUps, type Footprint, type PairMemory, type Row } from './report.ts';
+import { formatFootprints, formatIdle, formatLoad, formatStartUps, type PairMemory, type Row } from './report.ts';
 import { requirePrograms } from './requirements.ts';
 import { measureStartUp, type StartUp } from './startup.ts';
 
@@ -156,7 +165,13 @@ async function main(args: readonly string[]): Promise<number> {
   if (unknown !== undefined)
     throw new UsageFault(`--pairs names "${unknown}": use ${present.map(({ name }) => name).join(', ')}`);
   const pairs = present.filter(({ name }) => options.pairs?.includes(name) !== false);
-  const { rows, footprints } = await measureLoads(pairs, options);
+  // What was measured is told at once: a later part may fail.
+  if (options.output !== undefined) writeFileSync(options.output, '');
+  const keep = (row: object): void => {
+    if (options.output !== undefined) appendFileSync(options.output, `${JSON.stringify(row)}\n`);
+  };
+  await sleep(QUIET_MS);
+  if (options.loads.length > 0) await measureLoads(pairs, options, keep);
   const memories: IdleMemory[] = [];
   const startUps: StartUp[] = [];
   for (const pair of pairs) {
@@ -164,51 +179,50 @@ async function main(args: readonly string[]): Promise<number> {
     if (options.parts.includes('idle')) memories.push(await measureIdle(pair, options.idle));
     if (options.parts.includes('start')) startUps.push(await measureStartUp(pair, pair.outbound, options.starts));
   }
-  const all = [...rows, ...footprints, ...memories, ...startUps];
-  if (options.output !== undefined)
-    writeFileSync(options.output, all.map((row) => `${JSON.stringify(row)}\n`).join(''));
-  const tables = [
-    ...(options.loads.length > 0 ? [formatReport(options.loads, rows, footprints)] : []),
-    ...(memories.length > 0 ? [formatIdle(memories)] : []),
-    ...(startUps.length > 0 ? [formatStartUps(startUps)] : []),
-  ];
-  process.stdout.write(tables.join('\n'));
+  for (const row of [...memories, ...startUps]) keep(row);
+  if (memories.length > 0) process.stdout.write(`\n${formatIdle(memories)}`);
+  if (startUps.length > 0) process.stdout.write(`\n${formatStartUps(startUps)}`);
   if (profile) await endOf(present.find(({ name }) => name === 'tulle')!);
   return 0;
 }
 
 type Options = ReturnType<typeof readOptions>;
 
-/** All loads, and what the proxies hold before, right after and some time after. */
+/** All loads, and what the proxies hold before, right after and some time after. Each table is written when it is complete. */
 async function measureLoads(
   pairs: readonly Pair[],
   { loads, rounds, seconds }: Options,
-): Promise<{ readonly rows: readonly Row[]; readonly footprints: readonly Footprint[] }> {
-  const rows: Row[] = [];
-  await sleep(QUIET_MS);
-  if (loads.length === 0) return { rows, footprints: [] };
-  const idle = new Map(pairs.map((pair) => [pair.name, memoryOfPair(pair)]));
+  keep: (row: object) => void,
+): Promise<void> {
+  const proxies = pairs.filter(({ pids }) => pids.out.length > 0);
+  const memories = (): ReadonlyMap<string, PairMemory> =>
+    new Map(proxies.map((pair) => [pair.name, memoryOfPair(pair)]));
+  const idle = memories();
   for (const load of loads) {
+    const rows: Row[] = [];
     for (let round = 0; round < rounds; round += 1) {
       for (const pair of turn(pairs, round)) {
         if (pair.ports[load.port] === undefined) continue;
-        rows.push(await measure(pair, load, round, seconds));
+        const row = await measure(pair, load, round, seconds);
+        rows.push(row);
+        keep(row);
         process.stderr.write('.');
       }
     }
+    process.stderr.write('\n');
+    process.stdout.write(`${formatLoad(load, rows)}\n`);
   }
-  process.stderr.write('\n');
-  const loaded = new Map(pairs.map((pair) => [pair.name, memoryOfPair(pair)]));
+  const loaded = memories();
   await sleep(QUIET_MS);
-  const footprints = pairs
-    .filter(({ pids }) => pids.out.length > 0)
-    .map((pair) => ({
-      pair: pair.name,
-      idle: idle.get(pair.name)!,
-      loaded: loaded.get(pair.name)!,
-      after: memoryOfPair(pair),
-    }));
-  return { rows, footprints };
+  const after = memories();
+  const footprints = proxies.map(({ name }) => ({
+    pair: name,
+    idle: idle.get(name)!,
+    loaded: loaded.get(name)!,
+    after: after.get(name)!,
+  }));
+  footprints.forEach(keep);
+  process.stdout.write(formatFootprints(footprints));
 }
 
 /** The proxies are another user. */
@@ -229,6 +243,8 @@ async function measure(pair: Pair, load: Load, round: number, seconds: number): 
   await run(pair, load, WARM_UP_SECONDS);
   const before = [cpuMicros(pair.pids.out), cpuMicros(pair.pids.in)] as const;
   const sample = await run(pair, load, seconds);
+  const gone = [...pair.pids.out, ...pair.pids.in].filter((pid) => !existsSync(`/proc/${pid}`));
+  if (gone.length > 0) throw new Error(`a proxy of ${pair.name} (process ${gone[0]}) has ended during ${load.name}`);
   const done = sample.requests + sample.failed;
   return {
     ...sample,

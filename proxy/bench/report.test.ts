@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LOADS, summary } from './load.ts';
 import { cpuMicros, median, memoryOf, quantile } from './measure.ts';
-import { formatIdle, formatReport, formatStartUps, type Row } from './report.ts';
+import { formatIdle, formatLoad, formatStartUps, type Row } from './report.ts';
 
 test('the log of h2load becomes rates and latencies; what did not answer 200 counts as failed', () => {
   const lines = Array.from({ length: 1000 }, (_, index) => `1700000000000000\t200\t${index + 1}\n`);
@@ -47,7 +47,7 @@ test('ratios are to the pair of haproxy, from medians over the rounds', () => {
     ...[90, 100, 1000].map((rate, round) => row('haproxy-h1', round, rate, 40)),
     ...[140, 150, 160].map((rate, round) => row('tulle', round, rate, 30)),
   ];
-  const report = formatReport([small], rows, []);
+  const report = formatLoad(small, rows);
   assert.match(report, /haproxy-h1 +90\.0\/100\/1000 +1\.00 .* 40\.0\+40\.0 +1\.00/);
   assert.match(report, /tulle +140\/150\/160 +1\.50 .* 30\.0\+30\.0 +0\.75/);
 });
@@ -60,11 +60,11 @@ test('at a fixed rate, what a pair adds to the latency without one, and the rati
     load: fixed.name,
     p50,
   }));
-  const report = formatReport([fixed], rows, []);
+  const report = formatLoad(fixed, rows);
   assert.match(report, /failed +added p50 µs +x\n/);
   assert.match(report, /nginx .* 0 +400 +1\.00\n/);
   assert.match(report, /tulle .* 0 +300 +0\.75\n/);
-  const withoutDirect = formatReport([fixed], rows.slice(1), []);
+  const withoutDirect = formatLoad(fixed, rows.slice(1));
   assert.doesNotMatch(withoutDirect, /NaN/);
 });
 

@@ -32,18 +32,8 @@ const COLUMNS = ['pair', 'per second', 'x', 'p50 µs', 'p99', 'p99.9', 'CPU µs 
 
 const ADDED_COLUMNS = ['added p50 µs', 'x'] as const;
 
-/** Tables for people: medians over the rounds, lowest and highest of the rates, ratios to haproxy's pair. */
-export function formatReport(loads: readonly Load[], rows: readonly Row[], footprints: readonly Footprint[]): string {
-  const parts = loads.map((load) =>
-    formatLoad(
-      load,
-      rows.filter((row) => row.load === load.name),
-    ),
-  );
-  return [...parts, formatFootprints(footprints)].join('\n');
-}
-
-function formatLoad({ name, help, port, rate }: Load, rows: readonly Row[]): string {
+/** A load for people: medians over the rounds, lowest and highest of the rates, ratios to haproxy's pair. */
+export function formatLoad({ name, help, port, rate }: Load, rows: readonly Row[]): string {
   const pairs = [...Map.groupBy(rows, ({ pair }) => pair)];
   const middle = (some: readonly Row[], value: (row: Row) => number): number => median(some.map(value));
   const cpu = ({ cpuOut, cpuIn }: Row): number => cpuOut + cpuIn;
@@ -84,8 +74,8 @@ function formatLoad({ name, help, port, rate }: Load, rows: readonly Row[]): str
   return `${name}: ${help}\n${table([columns, ...lines])}`;
 }
 
-function formatFootprints(footprints: readonly Footprint[]): string {
-  if (footprints.length === 0) return '';
+/** What the proxies hold before, right after and some time after the loads. */
+export function formatFootprints(footprints: readonly Footprint[]): string {
   const lines = footprints.map(({ pair, idle, loaded, after }) => [
     pair,
     ...[idle, loaded, after].flatMap((one) => [cell(one.out), cell(one.in)]),
