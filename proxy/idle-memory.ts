@@ -1,4 +1,3 @@
-import { getHeapStatistics } from 'node:v8';
 import { trimHeap } from '#netlink/libc.ts';
 
 /** How often it is looked at. */
@@ -8,7 +7,7 @@ const IDLE_SHARE = 0.005;
 /** So often in turn: after a burst the next one may be near. */
 const IDLE_LOOKS = 3;
 /** Garbage that is worth a pause of about 10 ms, and compiling anew what is called then. */
-const GARBAGE_BYTES_MIN = 6 * 1024 * 1024;
+const GARBAGE_BYTES_MIN = 2 * 1024 * 1024;
 /** Between two collections. */
 const PAUSE_MS = 60_000;
 
@@ -51,6 +50,6 @@ export function giveMemoryBackWhenIdle(): Disposable {
 }
 
 function usedBytes(): number {
-  const { total_physical_size: heap, external_memory: external } = getHeapStatistics();
-  return heap + external;
+  const { heapTotal, external } = process.memoryUsage();
+  return heapTotal + external;
 }

@@ -60,7 +60,11 @@ export async function bundleAll(): Promise<string> {
 export function bundle(programs: readonly Program[]): Promise<BuildResult<{ write: false; metafile: true }>> {
   return build({
     absWorkingDir: ROOT,
-    entryPoints: [{ in: 'control-plane/install/entry.ts', out: 'tulle' }, ...programs],
+    entryPoints: [
+      { in: 'control-plane/install/entry.ts', out: 'tulle' },
+      { in: 're2js', out: 'patterns' },
+      ...programs,
+    ],
     bundle: true,
     platform: 'node',
     target: 'node26',
@@ -71,7 +75,7 @@ export function bundle(programs: readonly Program[]): Promise<BuildResult<{ writ
     minifySyntax: true,
     minifyWhitespace: true,
     lineLimit: 120,
-    plugins: [OPTIONAL_GRPC],
+    plugins: [OPTIONAL_GRPC, RARELY_NEEDED],
     // koffi finds its native library beside its own files. The client library is for kubeconfigs, which no pod has.
     external: ['koffi', '@kubernetes/client-node'],
     logLevel: 'silent',
@@ -93,6 +97,26 @@ const OPTIONAL_GRPC: Plugin = {
         ? undefined
         : { ...(await esbuild.resolve(path, { ...options, pluginData: OPTIONAL_GRPC })), sideEffects: false },
     );
+  },
+};
+
+/**
+ * What most proxies never need is not in their memory: regular expressions, with their Unicode tables, are a file of their own that is read when
+ * the first pattern is compiled, and pino's transports, which are worker threads, are left out, since all logs go to standard error.
+ */
+const RARELY_NEEDED: Plugin = {
+  name: 'rarely-needed',
+  setup(esbuild) {
+    esbuild.onResolve({ filter: /^re2js$/ }, ({ kind }) =>
+      kind === 'entry-point' ? undefined : { path: 'patterns', namespace: 'on-first-use' },
+    );
+    esbuild.onResolve({ filter: /^\.\/patterns\.cjs$/ }, ({ path }) => ({ path, external: true }));
+    esbuild.onLoad({ filter: /.*/, namespace: 'on-first-use' }, () => ({
+      contents: `Object.defineProperty(exports, 'RE2JS', { enumerable: true, get: () => require('./patterns.cjs').RE2JS });`,
+    }));
+    esbuild.onLoad({ filter: /\/pino\/lib\/transport\.js$/ }, () => ({
+      contents: "module.exports = () => { throw new Error('transports are not in the bundle'); };",
+    }));
   },
 };
 

@@ -33,13 +33,16 @@ export const WINDOW_DEFAULT = 65_535;
 export const WINDOW_MAX = 2 ** 31 - 1;
 export const STREAM_ID_MAX = 2 ** 31 - 1;
 
+/** Of a connection that sends little. */
+const REST_BYTES = 4 * 1024;
+/** What is kept between batches of a busy one. */
 const BATCH_BYTES = 64 * 1024;
 /** After so many batches that needed less, a larger memory is given back. */
 const SMALL_BATCHES = 1000;
 
 /** Gathers frames, so that many leave in one write and few TLS records. */
 export class FrameWriter {
-  #out = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  #out = Buffer.allocUnsafeSlow(REST_BYTES);
   #length = 0;
   #smallBatches = 0;
 
@@ -80,16 +83,16 @@ export class FrameWriter {
    * @param isFree  whether the memory of what was taken can be used again
    */
   taken(bytes: number, isFree: boolean): void {
-    if (!isFree) this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
+    if (!isFree) this.#out = Buffer.allocUnsafeSlow(Math.min(this.#out.length, BATCH_BYTES));
     else if (this.#out.length > BATCH_BYTES && bytes <= BATCH_BYTES) {
       this.#smallBatches += 1;
       if (this.#smallBatches > SMALL_BATCHES) this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
     } else this.#smallBatches = 0;
   }
 
-  /** Gives back what is more than the memory of one batch. */
+  /** Gives back what batches have needed: most connections rest, and have sent little. */
   shrink(): void {
-    if (this.#length === 0 && this.#out.length > BATCH_BYTES) this.#out = Buffer.allocUnsafeSlow(BATCH_BYTES);
+    if (this.#length === 0 && this.#out.length > REST_BYTES) this.#out = Buffer.allocUnsafeSlow(REST_BYTES);
   }
 
   #reserve(bytes: number): Buffer {
