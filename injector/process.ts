@@ -154,8 +154,7 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
     async stop() {
       certification[Symbol.dispose]();
       for (const informer of informers) informer[Symbol.dispose]();
-      repair[Symbol.dispose]();
-      await server?.close();
+      await Promise.all([repair[Symbol.asyncDispose](), server?.close()]);
       admin.close();
       client[Symbol.dispose]();
     },

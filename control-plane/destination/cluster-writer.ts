@@ -30,7 +30,7 @@ export type ClusterWriterOptions = {
  * What one of the replicas, the holder of a Lease, writes into the cluster: what became of objects into their statuses, and
  * slices of external workloads.
  */
-export class ClusterWriter implements Disposable {
+export class ClusterWriter implements AsyncDisposable {
   readonly effects: Effects;
   readonly #statuses: StatusWriter;
   readonly #slices: ExternalSliceWriter;
@@ -92,10 +92,11 @@ export class ClusterWriter implements Disposable {
     this.#lease.start();
   }
 
-  [Symbol.dispose](): void {
+  /** Ends writing, and leaves it to another replica. */
+  async [Symbol.asyncDispose](): Promise<void> {
     this.effects[Symbol.dispose]();
     this.#statuses[Symbol.dispose]();
     this.#slices[Symbol.dispose]();
-    this.#lease[Symbol.dispose]();
+    await this.#lease[Symbol.asyncDispose]();
   }
 }

@@ -217,10 +217,10 @@ export async function startDestination(
     notReady,
     async stop() {
       certificate[Symbol.dispose]();
-      await Promise.all(servers.map((server) => server.stop(config.shutdownGraceMs / 2)));
+      const served = servers.map((server) => server.stop(config.shutdownGraceMs / 2));
+      await Promise.all([writer[Symbol.asyncDispose](), ...served]);
       for (const informer of informers) informer[Symbol.dispose]();
       kinds[Symbol.dispose]();
-      writer[Symbol.dispose]();
       findings[Symbol.dispose]();
       client[Symbol.dispose]();
       admin.close();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#runtime/clock.ts';
 import type { KubeClient } from './client.ts';
 import { asNumber, asObject, asText, type JsonObject } from './json.ts';
@@ -16,18 +17,21 @@ export type LeaseOptions = {
 
 const DURATION_SECONDS = 15;
 const RENEW_MS = 5_000;
+/** Giving it up may take so long: whoever ends must not wait for an API server that does not answer. */
+const GIVE_UP_MS = 2_000;
 
 /**
  * One of several processes holds a Lease object at a time and does what only one should do. Whoever does not renew it for
  * 15 s loses it; times of other machines are not compared, only whether the object changes. Source: client-go leaderelection.
  */
-export class LeaderLease implements Disposable {
+export class LeaderLease implements AsyncDisposable {
   readonly #options: LeaseOptions;
   readonly #path: string;
   #seen = { resourceVersion: '', sinceMs: 0 };
   #isHolder = false;
   #renewedMs = 0;
   #timer: Disposable | undefined;
+  #step: Promise<void> | undefined; // the last one; never rejects
   #isClosed = false;
 
   constructor(options: LeaseOptions) {
@@ -36,19 +40,25 @@ export class LeaderLease implements Disposable {
   }
 
   get isHolder(): boolean {
-    return this.#isHolder;
+    return this.#isHolder && !this.#isClosed;
   }
 
   start(): void {
-    void this.#step(); // never rejects
+    this.#step = this.#look();
   }
 
-  [Symbol.dispose](): void {
+  /**
+   * Ends it, and gives up what it holds, so that nobody has to wait until it runs out. What only the holder may do has to be ended
+   * before. Takes at most 2 s, and never rejects. Source: client-go leaderelection, `ReleaseOnCancel`.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#timer?.[Symbol.dispose]();
+    await Promise.race([this.#giveUp(), sleep(GIVE_UP_MS, undefined, { ref: false })]);
   }
 
-  async #step(): Promise<void> {
+  async #look(): Promise<void> {
     const { clock } = this.#options;
     try {
       this.#set(await this.#acquire());
@@ -57,20 +67,38 @@ export class LeaderLease implements Disposable {
       if (isLost) this.#set(false); // before anybody else may take it
       this.#options.onError?.(error);
     }
-    if (!this.#isClosed) this.#timer = clock.after(RENEW_MS, () => void this.#step());
+    if (!this.#isClosed) this.#timer = clock.after(RENEW_MS, () => this.start());
   }
 
   #set(isHolder: boolean): void {
     if (isHolder) this.#renewedMs = this.#options.clock.now();
-    if (isHolder === this.#isHolder || this.#isClosed) return;
+    if (isHolder === this.#isHolder) return;
     this.#isHolder = isHolder;
-    this.#options.onChange(isHolder);
+    if (!this.#isClosed) this.#options.onChange(isHolder);
+  }
+
+  async #giveUp(): Promise<void> {
+    await this.#step; // it may be becoming the holder right now
+    if (!this.#isHolder) return;
+    const { client, clock, holder, name } = this.#options;
+    try {
+      const found = await this.#read();
+      const spec = asObject(found?.['spec']);
+      if (found === undefined || spec['holderIdentity'] !== holder) return;
+      const now = microTime(clock.now());
+      // The API server takes no duration of 0.
+      const free = { holderIdentity: '', leaseDurationSeconds: 1, acquireTime: now, renewTime: now };
+      const body = { ...found, spec: { ...spec, ...free } };
+      await this.#write(() => client.request({ method: 'PUT', path: `${this.#path}/${name}`, body }));
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
   }
 
   async #acquire(): Promise<boolean> {
     const { client, clock, holder, name, namespace } = this.#options;
     const found = await this.#read();
-    const now = new Date(clock.now()).toISOString().replace('Z', '000Z');
+    const now = microTime(clock.now());
     const mine = { holderIdentity: holder, leaseDurationSeconds: DURATION_SECONDS, renewTime: now };
     if (found === undefined) {
       const body = { metadata: { name, namespace }, spec: { ...mine, acquireTime: now, leaseTransitions: 0 } };
@@ -109,4 +137,9 @@ export class LeaderLease implements Disposable {
       throw error;
     }
   }
+}
+
+/** As the API server writes times of a Lease. @param ms  since 1970 */
+function microTime(ms: number): string {
+  return new Date(ms).toISOString().replace('Z', '000Z');
 }

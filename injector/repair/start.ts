@@ -25,7 +25,7 @@ export type RepairEnvironment = {
 };
 
 /** Repairs while this process holds the Lease: only then are the pods of the cluster watched. */
-export function startRepair(environment: RepairEnvironment): Disposable {
+export function startRepair(environment: RepairEnvironment): AsyncDisposable {
   const { client, log, values, namespaces, metrics } = environment;
   const serverName = `${INJECTOR}.${values.namespace}.svc`;
   const probe = async (): Promise<void> => {
@@ -71,9 +71,9 @@ export function startRepair(environment: RepairEnvironment): Disposable {
   });
   lease.start();
   return {
-    [Symbol.dispose]() {
-      lease[Symbol.dispose]();
+    async [Symbol.asyncDispose]() {
       running?.[Symbol.dispose]();
+      await lease[Symbol.asyncDispose]();
     },
   };
 }

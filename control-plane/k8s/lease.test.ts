@@ -1,0 +1,102 @@
+// Against the sandbox's API server; time passes as the test wants.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ManualClock } from '#runtime/clock.ts';
+import { startApiServer } from '../../sandbox/apiserver/server.ts';
+import { KubeClient } from './client.ts';
+import { findConnection } from './connection.ts';
+import { asObject, type JsonObject } from './json.ts';
+import { LeaderLease } from './lease.ts';
+import { eventually, startFaultyServer } from './testing.ts';
+
+async function setUp() {
+  const folder = mkdtempSync(join(tmpdir(), 'lease-'));
+  const server = await startApiServer();
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+  const kubeconfig = join(folder, 'kubeconfig');
+  server.writeKubeconfig(kubeconfig, `https://127.0.0.1:${port}`);
+  const client = new KubeClient(await findConnection({ kubeconfig }));
+  const clock = new ManualClock();
+  return {
+    clock,
+    leaseOf: (holder: string) => {
+      const told: boolean[] = [];
+      const onChange = (isHolder: boolean): void => void told.push(isHolder);
+      return {
+        told,
+        lease: new LeaderLease({ client, namespace: 'default', name: 'writer', holder, clock, onChange }),
+      };
+    },
+    spec: (): JsonObject =>
+      asObject(asObject(server.client.get('leases.coordination.k8s.io', 'default', 'writer'))['spec']),
+    async [Symbol.asyncDispose]() {
+      client[Symbol.dispose]();
+      await server.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+test('a lease that is given up is free for the next look of another process', async () => {
+  await using t = await setUp();
+  const first = t.leaseOf('a');
+  first.lease.start();
+  await eventually('the first holder', () => first.lease.isHolder);
+  await first.lease[Symbol.asyncDispose]();
+  assert.equal(first.lease.isHolder, false);
+  const { holderIdentity, leaseDurationSeconds, leaseTransitions } = t.spec();
+  assert.deepEqual([holderIdentity, leaseDurationSeconds, leaseTransitions], ['', 1, 0]);
+
+  const second = t.leaseOf('b'); // no time passes
+  second.lease.start();
+  await eventually('the second holder', () => second.lease.isHolder);
+  assert.deepEqual([t.spec()['holderIdentity'], t.spec()['leaseDurationSeconds']], ['b', 15]);
+  assert.deepEqual([first.told, second.told], [[true], [true]]);
+  await second.lease[Symbol.asyncDispose]();
+});
+
+test('a lease is given up also by who was just becoming its holder, and twice is once', async () => {
+  await using t = await setUp();
+  const { lease, told } = t.leaseOf('a');
+  lease.start();
+  await Promise.all([lease[Symbol.asyncDispose](), lease[Symbol.asyncDispose]()]);
+  await eventually('nobody holds it', () => t.spec()['holderIdentity'] === '');
+  assert.deepEqual(told, [], 'what ends does not begin to lead');
+});
+
+test('who does not hold a lease leaves it alone when it ends', async () => {
+  await using t = await setUp();
+  const first = t.leaseOf('a');
+  first.lease.start();
+  await eventually('the first holder', () => first.lease.isHolder);
+  const before = t.spec();
+  const second = t.leaseOf('b');
+  second.lease.start();
+  await second.lease[Symbol.asyncDispose]();
+  assert.deepEqual(t.spec(), before);
+  await first.lease[Symbol.asyncDispose]();
+});
+
+test('an API server that does not answer keeps nobody from ending', async () => {
+  let isHanging = false;
+  const server = await startFaultyServer((_request, _url, response) => {
+    if (!isHanging) response.writeHead(201).end('{"metadata":{"resourceVersion":"1"},"spec":{"holderIdentity":"a"}}');
+  });
+  try {
+    using client = new KubeClient(server.connection);
+    const clock = new ManualClock();
+    const options = { client, namespace: 'default', name: 'writer', holder: 'a', clock };
+    const lease = new LeaderLease({ ...options, onChange: () => {} });
+    lease.start();
+    await eventually('the holder', () => lease.isHolder);
+    isHanging = true;
+    let isEnded = false;
+    void lease[Symbol.asyncDispose]().then(() => (isEnded = true));
+    await eventually('the end', () => isEnded, 20_000); // a request alone would take 30 s
+  } finally {
+    server.close();
+  }
+});
