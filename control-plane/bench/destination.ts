@@ -21,7 +21,7 @@ import { NODE_ENVIRONMENT, NODE_FLAGS } from '../install/node-flags.ts';
 
 export const SERVER_NAME = 'tulle-destination.tulle.serviceaccount.identity.tulle.cluster.local';
 const START_MS = 60_000;
-/** A Lease that nobody renews is free after 15 s; it is looked at every 5 s. */
+/** A Lease that its holder has not given up is free after 15 s; it is looked at every 5 s. */
 const LEAD_MS = 60_000;
 const PROBE = join(import.meta.dirname, 'probe.mjs');
 

@@ -10,6 +10,7 @@ import { decodeInboundServer } from '#api/decode/inbound.ts';
 import { asObject } from '#k8s/json.ts';
 import { eventually } from '#k8s/testing.ts';
 import type { EndpointUpdate } from '#model/endpoint.ts';
+import { STATUS_LEASE } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import { renderCrds } from '../install/render.ts';
 import { podAddress, podObject, serviceObject, sliceObject } from './testing.ts';
@@ -86,6 +87,8 @@ test('discovery and policy follow the cluster, over TLS and with no more rights 
     [get, policy, ...profiles].map(({ end }) => end()),
     ['OK', 'OK', 'OK', 'OK', 'OK'],
   );
+  const lease = client.get('leases.coordination.k8s.io', 'tulle', STATUS_LEASE);
+  assert.equal(asObject(lease?.['spec'])['holderIdentity'], '', 'the next process writes statuses at once');
 });
 
 test('policy objects change what a watched port allows within a second, once their definitions are there', async () => {
