@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { stringify } from 'yaml';
-import { TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
+import { REPAIR_LEASE, TRUST_ROOTS_CONFIG_MAP, TRUST_ROOTS_KEY } from '#config/names.ts';
 import { defaultValues } from '#config/values.ts';
 import type { Connection } from '#k8s/connection.ts';
 import { asObject } from '#k8s/json.ts';
@@ -114,6 +114,8 @@ test('a pod gets its proxy though the watch has not shown its namespace yet', as
     late.close();
     rmSync(folder, { recursive: true });
   }
+  const lease = api.get('leases.coordination.k8s.io', values.namespace, REPAIR_LEASE);
+  assert.equal(asObject(lease?.['spec'])['holderIdentity'], '', 'the next process repairs pods at once');
 });
 
 test('why the webhook has no certificate is an Event of the Deployment that there is, and in what is not ready', async () => {
