@@ -6,8 +6,8 @@ const LOOK_MS = 2000;
 const IDLE_SHARE = 0.005;
 /** So often in turn: after a burst the next one may be near. */
 const IDLE_LOOKS = 3;
-/** Garbage that is worth a pause of about 10 ms, and compiling anew what is called then. */
-const GARBAGE_BYTES_MIN = 2 * 1024 * 1024;
+/** Growth that is worth a pause of about 10 ms, and compiling anew what is called then. */
+const GROWTH_BYTES_MIN = 3 * 1024 * 1024;
 /** Between two collections. */
 const PAUSE_MS = 60_000;
 
@@ -38,18 +38,14 @@ export function giveMemoryBackWhenIdle(): Disposable {
     lookedMs = nowMs;
     idleLooks = share > IDLE_SHARE ? 0 : idleLooks + 1;
     if (idleLooks < IDLE_LOOKS || nowMs - collectedMs < PAUSE_MS) return;
-    if (usedBytes() - keptBytes < GARBAGE_BYTES_MIN) return;
+    // Resident memory, since what malloc keeps is part of no other count.
+    if (process.memoryUsage.rss() - keptBytes < GROWTH_BYTES_MIN) return;
     collectedMs = nowMs;
     collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
     trimHeap();
-    keptBytes = usedBytes();
+    keptBytes = process.memoryUsage.rss();
   };
   const timer = setInterval(look, LOOK_MS);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
-}
-
-function usedBytes(): number {
-  const { heapTotal, external } = process.memoryUsage();
-  return heapTotal + external;
 }

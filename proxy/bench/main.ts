@@ -30,6 +30,8 @@ const EXIT_USAGE = 2;
 const INSIDE = '--inside';
 const WARM_UP_SECONDS = 1;
 const QUIET_MS = 12_000;
+/** Until a proxy of ours has given back what a burst has left: it collects at most once a minute (`proxy/idle-memory.ts`). */
+const AFTER_MS = 70_000;
 const PARTS = ['loads', 'idle', 'start'] as const;
 /** Ports that one client has. */
 const IDLE_MAX = 20_000;
@@ -213,7 +215,7 @@ async function measureLoads(
     process.stdout.write(`${formatLoad(load, rows)}\n`);
   }
   const loaded = memories();
-  await sleep(QUIET_MS);
+  await sleep(AFTER_MS);
   const after = memories();
   const footprints = proxies.map(({ name }) => ({
     pair: name,
