@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { failureAccrual, trafficAnnotations } from './annotations.ts';
+import { failureAccrual, retryOf, trafficAnnotations } from './annotations.ts';
 import { Problems } from './problem.ts';
 
 const ACCRUAL = 'balancer.linkerd.io/failure-accrual';
@@ -51,10 +51,20 @@ test('retries, timeouts and failure accrual have the defaults of Linkerd', () =>
   });
 });
 
-test('a limit alone retries what failed to be answered; a limit of 0 is none', () => {
-  assert.deepEqual(read({ 'retry.linkerd.io/limit': '2' }).value.httpRetry?.conditions, []);
-  assert.deepEqual(read({ 'retry.linkerd.io/limit': '2' }).value.grpcRetry?.maxRetries, 2);
-  assert.equal(read({ 'retry.linkerd.io/limit': '0' }).value.httpRetry, undefined);
+test('a limit alone retries what failed to be answered', () => {
+  const { httpRetry, grpcRetry } = read({ 'retry.linkerd.io/limit': '2' }).value;
+  assert.deepEqual(httpRetry !== 'none' && httpRetry?.conditions, []);
+  assert.equal(grpcRetry !== 'none' && grpcRetry?.maxRetries, 2);
+});
+
+test('a limit of 0 is no retries, with a condition and without, and whatever the parent says', () => {
+  for (const others of [{}, { 'retry.linkerd.io/http': '5xx' }, { 'retry.linkerd.io/timeout': '1s' }]) {
+    const { httpRetry, grpcRetry } = read({ ...others, 'retry.linkerd.io/limit': '0' }).value;
+    assert.deepEqual([httpRetry, grpcRetry], ['none', 'none'], JSON.stringify(others));
+  }
+  const two = read({ 'retry.linkerd.io/http': '5xx', 'retry.linkerd.io/limit': '2' }).value.httpRetry;
+  assert.equal(retryOf('none', two), undefined);
+  assert.equal(retryOf(undefined, two), two);
 });
 
 test('figures of a failure accrual that is not switched on have no effect', () => {

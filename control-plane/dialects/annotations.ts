@@ -16,9 +16,18 @@ type Annotations = Readonly<Record<string, string>>;
 /** What the annotations of a Service or a route say about its requests. A group with a wrong value is left out as a whole. */
 export type TrafficAnnotations = {
   readonly timeouts?: Timeouts;
-  readonly httpRetry?: HttpRetry;
-  readonly grpcRetry?: GrpcRetry;
+  readonly httpRetry?: RetrySetting<HttpRetry>;
+  readonly grpcRetry?: RetrySetting<GrpcRetry>;
 };
+
+/** Retries, or that there are none whatever the parent says. */
+export type RetrySetting<R> = R | 'none';
+
+/** The retries of a route: what it says itself, or else what its parent says. */
+export function retryOf<R>(own: RetrySetting<R> | undefined, inherited: RetrySetting<R> | undefined): R | undefined {
+  const setting = own ?? inherited;
+  return setting === 'none' ? undefined : setting;
+}
 
 const ACCRUAL = 'balancer.linkerd.io/failure-accrual';
 const ALPHA = 'balancer.alpha.linkerd.io/failure-accrual';
@@ -28,6 +37,7 @@ export function trafficAnnotations(annotations: Annotations, problems: Problems)
   const timeouts = group(problems, (found) => readTimeouts(annotations, found));
   const http = group(problems, (found) => readRetry(annotations, found));
   if (http === undefined) return { ...(timeouts && { timeouts }) };
+  if (http === 'none') return { ...(timeouts && { timeouts }), httpRetry: 'none', grpcRetry: 'none' };
   const { statuses, codes, ...rest } = http;
   return {
     ...(timeouts && { timeouts }),
@@ -64,12 +74,14 @@ function readRetry(annotations: Annotations, problems: Problems) {
   const codes = listOf(annotations, 'retry.linkerd.io/grpc', problems, parseGrpcRetryCondition);
   const limit = integerOf(annotations, 'retry.linkerd.io/limit', problems, 0, 65_535);
   const timeoutMs = durationOf(annotations, 'retry.linkerd.io/timeout', problems);
-  if (statuses === undefined && codes === undefined && !limit && timeoutMs === undefined) return undefined;
+  // Whoever writes 0 wants each request to be sent once. Linkerd takes it as not written, and sends twice.
+  if (limit === 0) return 'none';
+  if (statuses === undefined && codes === undefined && limit === undefined && timeoutMs === undefined) return undefined;
   return {
     statuses,
     codes,
     ...REQUESTED_RETRY,
-    ...(limit && { maxRetries: limit }),
+    ...(limit !== undefined && { maxRetries: limit }),
     ...(timeoutMs !== undefined && timeoutMs > 0 && { timeoutMs }),
   };
 }

@@ -3,7 +3,7 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import type { GrpcFilter } from '#model/filter.ts';
 import type { GrpcMatch } from '#model/match.ts';
 import type { GrpcRoute, GrpcRule } from '#model/route.ts';
-import type { TrafficAnnotations } from './annotations.ts';
+import { retryOf, type TrafficAnnotations } from './annotations.ts';
 import { readBackends, readMirror, type CompiledRoute, type RouteContext, type RouteProblems } from './gateway-api.ts';
 import { timeoutsOf } from './http-route.ts';
 import type { Problems } from './problem.ts';
@@ -37,7 +37,7 @@ function ruleOf(
   problems: RouteProblems,
 ): GrpcRule {
   const field = `spec.rules[${index}]`;
-  const retry = own.grpcRetry ?? inherited.grpcRetry;
+  const retry = retryOf(own.grpcRetry, inherited.grpcRetry);
   const filtersOf = (filters: unknown, name: string): readonly GrpcFilter[] =>
     asList(filters).flatMap((one, nth) => {
       const at = `${name}[${nth}]`;
@@ -55,7 +55,7 @@ function ruleOf(
     ),
     filters: filtersOf(rule['filters'], `${field}.filters`),
     distribution: readBackends(rule, field, object, context, problems, { filters: filtersOf, failure }),
-    timeouts: timeoutsOf(own, inherited, {}, undefined),
+    timeouts: timeoutsOf(own, inherited, {}),
     ...(retry && { retry }),
     allowsRequestHeaders: context.allowsRequestHeaders,
     ...(session && { session }),

@@ -4,7 +4,7 @@ import type { HttpFilter } from '#model/filter.ts';
 import type { HttpRetry } from '#model/retry.ts';
 import type { HttpRoute, HttpRule } from '#model/route.ts';
 import type { Timeouts } from '#model/timeouts.ts';
-import type { TrafficAnnotations } from './annotations.ts';
+import { retryOf, type TrafficAnnotations } from './annotations.ts';
 import {
   readBackends,
   readMirror,
@@ -89,39 +89,25 @@ function limitsOf(
   attemptMs: number | undefined,
   problems: Problems,
 ): { readonly timeouts: Timeouts; readonly retry?: HttpRetry } {
-  const { own, inherited } = withRetryOfRule(readRetry(rule, `${field}.retry`, problems), annotations);
-  const timeouts = timeoutsOf(own, inherited, given, attemptMs);
-  const retry = own.httpRetry ?? inherited.httpRetry;
-  if (retry === undefined) return { timeouts };
+  const { own, inherited } = annotations;
+  const ofRule = readRetry(rule, `${field}.retry`, problems);
+  const retry = retryOf(own.httpRetry ?? ofRule, inherited.httpRetry);
   // An attempt has its own limit only where there can be more than one.
+  if (retry === undefined) return { timeouts: timeoutsOf(own, inherited, limitedTo(attemptMs, given)) };
   const withLimit =
     retry.timeoutMs === undefined && attemptMs !== undefined ? { ...retry, timeoutMs: attemptMs } : retry;
-  return { timeouts, retry: withLimit };
-}
-
-/** A rule that wants no retries does not get those of the parent either. */
-function withRetryOfRule(
-  retry: HttpRetry | 'none' | undefined,
-  { own, inherited }: RouteAnnotations,
-): RouteAnnotations {
-  if (retry === undefined || own.httpRetry !== undefined) return { own, inherited };
-  if (retry !== 'none') return { own: { ...own, httpRetry: retry }, inherited };
-  const { httpRetry: _, grpcRetry: _other, ...rest } = inherited;
-  return { own, inherited: rest };
+  return { timeouts: timeoutsOf(own, inherited, given), retry: withLimit };
 }
 
 /** `backendRequest` limits the only attempt of a rule without retries like the whole request. */
-export function timeoutsOf(
-  own: TrafficAnnotations,
-  inherited: TrafficAnnotations,
-  rule: Timeouts,
-  attemptMs: number | undefined,
-): Timeouts {
-  const hasRetry = (own.httpRetry ?? own.grpcRetry ?? inherited.httpRetry ?? inherited.grpcRetry) !== undefined;
-  const limit = hasRetry ? undefined : attemptMs;
-  const fromRule = limit === undefined ? rule : { ...rule, requestMs: Math.min(limit, rule.requestMs ?? limit) };
+function limitedTo(attemptMs: number | undefined, given: Timeouts): Timeouts {
+  return attemptMs === undefined ? given : { ...given, requestMs: Math.min(attemptMs, given.requestMs ?? attemptMs) };
+}
+
+/** Each group counts as a whole. @param rule  what the rule itself says */
+export function timeoutsOf(own: TrafficAnnotations, inherited: TrafficAnnotations, rule: Timeouts): Timeouts {
   if (own.timeouts !== undefined) return own.timeouts;
-  return Object.keys(fromRule).length > 0 ? fromRule : (inherited.timeouts ?? {});
+  return Object.keys(rule).length > 0 ? rule : (inherited.timeouts ?? {});
 }
 
 /** What the schema of Gateway API demands, for API servers that have an older one. */

@@ -2,7 +2,7 @@ import type { Backend } from '#model/backend.ts';
 import type { HttpFilter, OpaqueFilter } from '#model/filter.ts';
 import type { OutboundProtocol } from '#model/outbound.ts';
 import type { GrpcRoute, HttpRoute, OpaqueRoute, TlsRoute } from '#model/route.ts';
-import type { TrafficAnnotations } from '../dialects/annotations.ts';
+import { retryOf, type TrafficAnnotations } from '../dialects/annotations.ts';
 
 /** Routes that no object describes. Source: linkerd2 `policy-controller`, whose names they have. */
 export type BuiltInRoutes = {
@@ -42,6 +42,7 @@ export function egressRoutes(
   annotations: TrafficAnnotations,
   denial: string | undefined,
 ): BuiltInRoutes {
+  const grpcRetry = retryOf(annotations.grpcRetry, undefined);
   const suffix = denial === undefined ? 'egress-allow' : 'egress-deny';
   const opaque = opaqueRoute(`tcp-${suffix}`, parent, denial === undefined ? [] : [{ kind: 'forbidden' }]);
   const filters = denial === undefined ? [] : [{ kind: 'failure', status: 403, message: denial } as const];
@@ -55,7 +56,7 @@ export function egressRoutes(
         filters: denial === undefined ? [] : [{ kind: 'failure', code: PERMISSION_DENIED, message: denial }],
         distribution: { kind: 'first-available', backends: [{ backend: parent, filters: [] }] },
         timeouts: annotations.timeouts ?? {},
-        ...(annotations.grpcRetry && { retry: annotations.grpcRetry }),
+        ...(grpcRetry && { retry: grpcRetry }),
         allowsRequestHeaders: false,
       },
     ],
@@ -93,6 +94,7 @@ function httpRoute(
   { timeouts, httpRetry }: TrafficAnnotations,
   filters: readonly HttpFilter[] = [],
 ): HttpRoute {
+  const retry = retryOf(httpRetry, undefined);
   return {
     ref: { type: 'default', name },
     hosts: [],
@@ -102,7 +104,7 @@ function httpRoute(
         filters,
         distribution: { kind: 'first-available', backends: [{ backend, filters: [] }] },
         timeouts: timeouts ?? {},
-        ...(httpRetry && { retry: httpRetry }),
+        ...(retry && { retry }),
         allowsRequestHeaders: false,
       },
     ],
