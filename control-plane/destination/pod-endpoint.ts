@@ -1,9 +1,9 @@
 import { parseAddress, formatAddress } from '#model/address.ts';
 import { DEFAULT_WEIGHT, type Endpoint } from '#model/endpoint.ts';
-import { hasPort, type PortSet } from '#model/port-set.ts';
+import type { PortSet } from '#model/port-set.ts';
 import { workloadIdentity, type TrustDomain } from '#pki/names.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
-import { annotatedPorts } from '../dialects/opaque-ports.ts';
+import { isInboundSkipped } from '../dialects/skipped-ports.ts';
 
 /** What endpoints depend on besides the objects of the cluster. */
 export type EndpointSettings = {
@@ -17,7 +17,6 @@ export type Zones = { readonly endpoint?: string; readonly consumer?: string };
 
 const CONTROL_PLANE_LABEL = 'linkerd.io/control-plane-ns';
 const TEMPLATE_HASH_LABEL = 'pod-template-hash';
-const SKIP_INBOUND_PORTS = 'config.linkerd.io/skip-inbound-ports';
 export const DEFAULT_INBOUND_PORT = 4143;
 
 /** Ports of the proxy itself: nothing is carried to them inside of another connection. */
@@ -38,7 +37,7 @@ export function podEndpoint(
   isOpaque: boolean,
   settings: EndpointSettings,
 ): Endpoint {
-  const isMeshed = isPodMeshed(pod, settings.domain) && !hasPort(annotatedPorts(pod, SKIP_INBOUND_PORTS), port);
+  const isMeshed = isPodMeshed(pod, settings.domain) && !isInboundSkipped(pod, port);
   return {
     address: canonical(address),
     port,

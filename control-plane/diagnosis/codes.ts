@@ -220,6 +220,12 @@ export const CODES = {
     'An annotation of the proxy has no effect.',
     'Correct its name or value.',
   ),
+  TL0505: entry(
+    'skipped-port-under-policy',
+    'warning',
+    'Connections to the port lead past the proxy, so the policy is not enforced: everybody gets in.',
+    'Take the port out of config.linkerd.io/skip-inbound-ports of the pods and their namespace, and restart them.',
+  ),
   TL0601: entry(
     'egress-not-used',
     'error',

@@ -30,9 +30,9 @@ export function outboundSettings(context: ClusterContext): OutboundSettings {
 
 /** Pods that run, or that a workload makes. */
 export type Workload = Subject & {
-  readonly pod: Pod;
+  readonly pod: Pod; // with what it inherits from its namespace
   readonly isMeshed: boolean;
-  readonly annotations: Pod['annotations'];
+  readonly annotations: Pod['annotations']; // its own, as they were given
 };
 
 /** What the rules look at: of files, of a cluster that was listed, or of a control plane that runs. */

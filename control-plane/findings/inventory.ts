@@ -4,6 +4,7 @@ import { customKind, type CustomObject } from '#k8s/resources/custom-object.ts';
 import { isTerminating } from '#k8s/resources/metadata.ts';
 import { PODS } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
+import { isConfiguration } from '../../injector/annotations.ts';
 import { decide, PROXY_CONTAINER } from '../../injector/decision.ts';
 import { NAMESPACES, Namespaces } from '../../injector/namespaces.ts';
 import { allContainers, parsePod, PodError } from '../../injector/pod.ts';
@@ -146,11 +147,17 @@ export class Inventory implements Configuration {
         group,
         namespace,
         name,
-        pod,
+        pod: { ...pod, annotations: { ...this.#inherited(namespace), ...pod.annotations } },
         annotations: pod.annotations,
         isMeshed: this.#isMeshed({ ...rest, metadata: fields }, namespace),
       },
     ];
+  }
+
+  /** What the injector copies from the namespace to its pods. */
+  #inherited(namespace: string): Readonly<Record<string, string>> {
+    const { annotations } = this.namespaces.of(namespace);
+    return Object.fromEntries(Object.entries(annotations).filter(([name]) => isConfiguration(name)));
   }
 
   /** Whether pods have a proxy, or get one. Where the namespace is not among the objects nobody knows: then they have. */

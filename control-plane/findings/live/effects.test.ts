@@ -65,6 +65,17 @@ test('the workload of pods is named, not the pods', async () => {
   assert.match(found.message, /GET \/ready of Deployment shop\/web, port 8080, is refused/);
 });
 
+test('a port that leads past the proxy is told as soon as pods have it', async () => {
+  const cluster = new LiveCluster();
+  cluster.pod('shop', 'web', 1);
+  const server = cluster.object(POLICY, 'Server', 'shop', 'web', SERVER);
+  await cluster.pass(1_000);
+  assert.deepEqual(codesOf(cluster, server), []);
+  cluster.pod('shop', 'web', 1, {}, 'abc', { 'config.linkerd.io/skip-inbound-ports': '8000-8090' });
+  await cluster.pass(5_000);
+  assert.deepEqual(codesOf(cluster, server), ['TL0505 spec.port']);
+});
+
 test('replicas, new templates that are alike, and written statuses are no reason to look again', async () => {
   const cluster = new LiveCluster();
   cluster.pod('shop', 'web', 1);

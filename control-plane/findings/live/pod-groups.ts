@@ -1,6 +1,7 @@
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import { keyOf } from '#k8s/resources/metadata.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
+import { SKIP_INBOUND_PORTS } from '../../dialects/skipped-ports.ts';
 import type { Workload } from '../configuration.ts';
 import { ownerOf } from '../pod-owner.ts';
 
@@ -79,7 +80,18 @@ function signatureOf(pod: Pod): string {
   const labels = Object.entries(pod.labels)
     .filter(([label]) => !HASHES.some((hash) => hash === label))
     .sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([kind, namespace, name, labels, pod.ports, pod.probes, pod.isHostNetwork, pod.hasProxy]);
+  const skipped = pod.annotations[SKIP_INBOUND_PORTS];
+  return JSON.stringify([
+    kind,
+    namespace,
+    name,
+    labels,
+    pod.ports,
+    pod.probes,
+    pod.isHostNetwork,
+    pod.hasProxy,
+    skipped,
+  ]);
 }
 
 function workloadOf(pod: Pod): Workload {

@@ -66,13 +66,21 @@ export class LiveCluster {
   }
 
   /** A replica of a Deployment that has the name of the app. */
-  pod(namespace: string, app: string, nth: number | string, more: JsonObject = {}, hash = 'abc'): void {
+  pod(
+    namespace: string,
+    app: string,
+    nth: number | string,
+    more: JsonObject = {},
+    hash = 'abc',
+    annotations: JsonObject = {},
+  ): void {
     const pod = PODS.parse({
       metadata: {
         namespace,
         name: `${app}-${hash}-${nth}`,
         uid: `${app}-${nth}`,
         labels: { app, 'pod-template-hash': hash },
+        annotations,
         ownerReferences: [{ kind: 'ReplicaSet', name: `${app}-${hash}`, controller: true }],
       },
       spec: {

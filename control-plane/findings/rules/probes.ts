@@ -2,6 +2,7 @@ import type { Probe } from '#k8s/resources/pod.ts';
 import { networkMatches } from '#model/authorization.ts';
 import { evaluateInbound } from '#model/evaluate.ts';
 import type { InboundServer } from '#model/inbound.ts';
+import { isInboundSkipped } from '../../dialects/skipped-ports.ts';
 import { inboundServer, type InboundSettings } from '../../policy/inbound-policy.ts';
 import type { ConfigurationContext, Configuration, Workload } from '../configuration.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
@@ -36,6 +37,7 @@ function ofWorkload(
   { policy }: ConfigurationContext,
 ): readonly Diagnosis[] {
   return pod.probes.flatMap((probe) => {
+    if (isInboundSkipped(pod, probe.port)) return [];
     const server = inboundServer(pod, probe.port, policies, { ...DENIED, ...policy });
     const reason = server.ref.type === 'resource' ? refusal(server, probe) : undefined;
     if (reason === undefined || server.ref.type !== 'resource') return [];

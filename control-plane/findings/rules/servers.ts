@@ -2,6 +2,7 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { selects } from '../../dialects/label-selector.ts';
 import { readServer, type ServerPolicy } from '../../dialects/linkerd-policy.ts';
 import { selectServer } from '../../dialects/linkerd-servers.ts';
+import { isInboundSkipped, SKIP_INBOUND_PORTS } from '../../dialects/skipped-ports.ts';
 import { diagnose, type Diagnosis } from '../../diagnosis/diagnosis.ts';
 import type { Configuration, Workload } from '../configuration.ts';
 
@@ -27,7 +28,7 @@ function ofServer(server: CustomObject, configuration: Configuration): readonly 
       diagnose('TL0201', server, 'spec.port', `no pod that it selects has a container port named "${policy.port}"`),
     ];
   }
-  return [...displaced(server, ports, configuration), ...unmeshed(server, selected)];
+  return [...displaced(server, ports, configuration), ...unmeshed(server, selected), ...skipped(server, ports)];
 }
 
 function portsOf({ port }: ServerPolicy, { pod }: Workload): readonly number[] {
@@ -35,9 +36,11 @@ function portsOf({ port }: ServerPolicy, { pod }: Workload): readonly number[] {
   return [...new Set(pod.ports.filter(({ name }) => name === port).map((one) => one.port))];
 }
 
+type WorkloadPort = { readonly workload: Workload; readonly port: number };
+
 function displaced(
   server: CustomObject,
-  ports: readonly { readonly workload: Workload; readonly port: number }[],
+  ports: readonly WorkloadPort[],
   { policies, context }: Configuration,
 ): readonly Diagnosis[] {
   const winners = ports.flatMap(({ workload, port }) => {
@@ -55,6 +58,14 @@ function unmeshed(server: CustomObject, selected: readonly Workload[]): readonly
   return without.length === 0
     ? []
     : [diagnose('TL0502', server, 'spec.podSelector', `${named(without)} without a proxy`)];
+}
+
+function skipped(server: CustomObject, ports: readonly WorkloadPort[]): readonly Diagnosis[] {
+  const past = ports.filter(({ workload, port }) => workload.isMeshed && isInboundSkipped(workload.pod, port));
+  const [first] = past;
+  if (first === undefined) return [];
+  const workloads = named(past.map(({ workload }) => workload));
+  return [diagnose('TL0505', server, 'spec.port', `${SKIP_INBOUND_PORTS} of ${workloads} has ${first.port}`)];
 }
 
 function named(workloads: readonly Workload[]): string {
