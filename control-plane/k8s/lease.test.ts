@@ -80,23 +80,46 @@ test('who does not hold a lease leaves it alone when it ends', async () => {
   await first.lease[Symbol.asyncDispose]();
 });
 
-test('an API server that does not answer keeps nobody from ending', async () => {
+/** A holder whose API server can cease to answer. */
+async function setUpHanging() {
   let isHanging = false;
   const server = await startFaultyServer((_request, _url, response) => {
     if (!isHanging) response.writeHead(201).end('{"metadata":{"resourceVersion":"1"},"spec":{"holderIdentity":"a"}}');
   });
-  try {
-    using client = new KubeClient(server.connection);
-    const clock = new ManualClock();
-    const options = { client, namespace: 'default', name: 'writer', holder: 'a', clock };
-    const lease = new LeaderLease({ ...options, onChange: () => {} });
-    lease.start();
-    await eventually('the holder', () => lease.isHolder);
-    isHanging = true;
-    let isEnded = false;
-    void lease[Symbol.asyncDispose]().then(() => (isEnded = true));
-    await eventually('the end', () => isEnded, 20_000); // a request alone would take 30 s
-  } finally {
-    server.close();
-  }
+  const client = new KubeClient(server.connection);
+  const clock = new ManualClock();
+  const told: boolean[] = [];
+  const onChange = (isHolder: boolean): void => void told.push(isHolder);
+  const lease = new LeaderLease({ client, namespace: 'default', name: 'writer', holder: 'a', clock, onChange });
+  lease.start();
+  await eventually('the holder', () => lease.isHolder);
+  return {
+    clock,
+    lease,
+    told,
+    hang: () => void (isHanging = true),
+    [Symbol.dispose]() {
+      client[Symbol.dispose]();
+      server.close();
+    },
+  };
+}
+
+test('who cannot renew a lease is no holder any more before another process may take it', async () => {
+  using t = await setUpHanging();
+  t.clock.advance(5_000);
+  await eventually('the renewal', () => t.clock.pending === 2);
+  t.hang();
+  t.clock.advance(5_000);
+  assert.deepEqual([t.lease.isHolder, t.told], [true, [true]], 'a renewal that is under way may still succeed');
+  t.clock.advance(5_000); // the request that waits would end by itself only after 30 s
+  assert.deepEqual([t.lease.isHolder, t.told], [false, [true, false]]);
+});
+
+test('an API server that does not answer keeps nobody from ending', async () => {
+  using t = await setUpHanging();
+  t.hang();
+  let isEnded = false;
+  void t.lease[Symbol.asyncDispose]().then(() => (isEnded = true));
+  await eventually('the end', () => isEnded, 20_000); // a request alone would take 30 s
 });

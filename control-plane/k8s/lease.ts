@@ -17,6 +17,8 @@ export type LeaseOptions = {
 
 const DURATION_SECONDS = 15;
 const RENEW_MS = 5_000;
+/** Who has not renewed it for so long is no holder, before anybody else may take it. */
+const RENEW_MS_MAX = 10_000;
 /** Giving it up may take so long: whoever ends must not wait for an API server that does not answer. */
 const GIVE_UP_MS = 2_000;
 
@@ -29,8 +31,8 @@ export class LeaderLease implements AsyncDisposable {
   readonly #path: string;
   #seen = { resourceVersion: '', sinceMs: 0 };
   #isHolder = false;
-  #renewedMs = 0;
   #timer: Disposable | undefined;
+  #expiry: Disposable | undefined;
   #step: Promise<void> | undefined; // the last one; never rejects
   #isClosed = false;
 
@@ -55,26 +57,34 @@ export class LeaderLease implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#timer?.[Symbol.dispose]();
+    this.#expiry?.[Symbol.dispose]();
     await Promise.race([this.#giveUp(), sleep(GIVE_UP_MS, undefined, { ref: false })]);
   }
 
   async #look(): Promise<void> {
     const { clock } = this.#options;
+    const beganMs = clock.now();
     try {
-      this.#set(await this.#acquire());
+      const isHolder = await this.#acquire();
+      this.#set(isHolder);
+      if (isHolder) this.#expireAt(beganMs + RENEW_MS_MAX);
     } catch (error) {
-      const isLost = clock.now() - this.#renewedMs > (DURATION_SECONDS * 1000 * 2) / 3;
-      if (isLost) this.#set(false); // before anybody else may take it
       this.#options.onError?.(error);
     }
     if (!this.#isClosed) this.#timer = clock.after(RENEW_MS, () => this.start());
   }
 
   #set(isHolder: boolean): void {
-    if (isHolder) this.#renewedMs = this.#options.clock.now();
     if (isHolder === this.#isHolder) return;
     this.#isHolder = isHolder;
     if (!this.#isClosed) this.#options.onChange(isHolder);
+  }
+
+  /** By a timer: an API server that does not answer lets a request wait for longer than the lease lasts. */
+  #expireAt(ms: number): void {
+    const { clock } = this.#options;
+    this.#expiry?.[Symbol.dispose]();
+    if (!this.#isClosed) this.#expiry = clock.after(Math.max(0, ms - clock.now()), () => this.#set(false));
   }
 
   async #giveUp(): Promise<void> {

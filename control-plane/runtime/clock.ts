@@ -43,6 +43,11 @@ export class ManualClock implements Clock {
     return { [Symbol.dispose]: () => void this.#timers.delete(timer) };
   }
 
+  /** Timers that are set. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
   /** Moves time forward and runs what falls due, earliest first, each at its own time. */
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;
