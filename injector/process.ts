@@ -154,7 +154,8 @@ export async function startInjector(config: Config, log: Logger): Promise<Inject
     async stop() {
       certification[Symbol.dispose]();
       for (const informer of informers) informer[Symbol.dispose]();
-      await Promise.all([repair[Symbol.asyncDispose](), server?.close()]);
+      repair[Symbol.dispose]();
+      await server?.close();
       admin.close();
       client[Symbol.dispose]();
     },

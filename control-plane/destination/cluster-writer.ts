@@ -97,6 +97,6 @@ export class ClusterWriter implements AsyncDisposable {
     this.effects[Symbol.dispose]();
     this.#statuses[Symbol.dispose]();
     this.#slices[Symbol.dispose]();
-    await this.#lease[Symbol.asyncDispose]();
+    await this.#lease.giveUp();
   }
 }

@@ -45,7 +45,7 @@ test('a lease that is given up is free for the next look of another process', as
   const first = t.leaseOf('a');
   first.lease.start();
   await eventually('the first holder', () => first.lease.isHolder);
-  await first.lease[Symbol.asyncDispose]();
+  await first.lease.giveUp();
   assert.equal(first.lease.isHolder, false);
   const { holderIdentity, leaseDurationSeconds, leaseTransitions } = t.spec();
   assert.deepEqual([holderIdentity, leaseDurationSeconds, leaseTransitions], ['', 1, 0]);
@@ -55,16 +55,36 @@ test('a lease that is given up is free for the next look of another process', as
   await eventually('the second holder', () => second.lease.isHolder);
   assert.deepEqual([t.spec()['holderIdentity'], t.spec()['leaseDurationSeconds']], ['b', 15]);
   assert.deepEqual([first.told, second.told], [[true], [true]]);
-  await second.lease[Symbol.asyncDispose]();
+  await second.lease.giveUp();
 });
 
 test('a lease is given up also by who was just becoming its holder, and twice is once', async () => {
   await using t = await setUp();
   const { lease, told } = t.leaseOf('a');
   lease.start();
-  await Promise.all([lease[Symbol.asyncDispose](), lease[Symbol.asyncDispose]()]);
+  await Promise.all([lease.giveUp(), lease.giveUp()]);
   await eventually('nobody holds it', () => t.spec()['holderIdentity'] === '');
   assert.deepEqual(told, [], 'what ends does not begin to lead');
+});
+
+test('a lease that is not given up is held until it runs out', async () => {
+  await using t = await setUp();
+  const first = t.leaseOf('a');
+  first.lease.start();
+  await eventually('the first holder', () => first.lease.isHolder);
+  first.lease[Symbol.dispose]();
+  const second = t.leaseOf('b');
+  second.lease.start();
+  await eventually('its first look', () => t.clock.pending === 1);
+  assert.deepEqual([second.lease.isHolder, t.spec()['holderIdentity']], [false, 'a']);
+  for (let passedMs = 5_000; passedMs <= 15_000; passedMs += 5_000) {
+    assert.equal(second.lease.isHolder, false, `before ${passedMs} ms`);
+    t.clock.advance(5_000);
+    await eventually('its next look', () => t.clock.pending > 0);
+  }
+  await eventually('the second holder', () => second.lease.isHolder);
+  assert.equal(t.spec()['leaseTransitions'], 1);
+  await second.lease.giveUp();
 });
 
 test('who does not hold a lease leaves it alone when it ends', async () => {
@@ -75,9 +95,9 @@ test('who does not hold a lease leaves it alone when it ends', async () => {
   const before = t.spec();
   const second = t.leaseOf('b');
   second.lease.start();
-  await second.lease[Symbol.asyncDispose]();
+  await second.lease.giveUp();
   assert.deepEqual(t.spec(), before);
-  await first.lease[Symbol.asyncDispose]();
+  await first.lease.giveUp();
 });
 
 /** A holder whose API server can cease to answer. */
@@ -120,6 +140,6 @@ test('an API server that does not answer keeps nobody from ending', async () => 
   using t = await setUpHanging();
   t.hang();
   let isEnded = false;
-  void t.lease[Symbol.asyncDispose]().then(() => (isEnded = true));
+  void t.lease.giveUp().then(() => (isEnded = true));
   await eventually('the end', () => isEnded, 20_000); // a request alone would take 30 s
 });

@@ -26,7 +26,7 @@ const GIVE_UP_MS = 2_000;
  * One of several processes holds a Lease object at a time and does what only one should do. Whoever does not renew it for
  * 15 s loses it; times of other machines are not compared, only whether the object changes. Source: client-go leaderelection.
  */
-export class LeaderLease implements AsyncDisposable {
+export class LeaderLease implements Disposable {
   readonly #options: LeaseOptions;
   readonly #path: string;
   #seen = { resourceVersion: '', sinceMs: 0 };
@@ -49,16 +49,21 @@ export class LeaderLease implements AsyncDisposable {
     this.#step = this.#look();
   }
 
-  /**
-   * Ends it, and gives up what it holds, so that nobody has to wait until it runs out. What only the holder may do has to be ended
-   * before. Takes at most 2 s, and never rejects. Source: client-go leaderelection, `ReleaseOnCancel`.
-   */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isClosed) return;
+  /** Ends it. What it holds runs out by itself. */
+  [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#timer?.[Symbol.dispose]();
     this.#expiry?.[Symbol.dispose]();
-    await Promise.race([this.#giveUp(), sleep(GIVE_UP_MS, undefined, { ref: false })]);
+  }
+
+  /**
+   * Ends it, and leaves what it holds to whoever wants it, at once. What only the holder may do has to be ended before, and must
+   * not need a pause between two holders. Takes at most 2 s, and never rejects. Source: client-go leaderelection, `ReleaseOnCancel`.
+   */
+  async giveUp(): Promise<void> {
+    if (this.#isClosed) return;
+    this[Symbol.dispose]();
+    await Promise.race([this.#release(), sleep(GIVE_UP_MS, undefined, { ref: false })]);
   }
 
   async #look(): Promise<void> {
@@ -87,7 +92,7 @@ export class LeaderLease implements AsyncDisposable {
     if (!this.#isClosed) this.#expiry = clock.after(Math.max(0, ms - clock.now()), () => this.#set(false));
   }
 
-  async #giveUp(): Promise<void> {
+  async #release(): Promise<void> {
     await this.#step; // it may be becoming the holder right now
     if (!this.#isHolder) return;
     const { client, clock, holder, name } = this.#options;

@@ -25,7 +25,7 @@ export type RepairEnvironment = {
 };
 
 /** Repairs while this process holds the Lease: only then are the pods of the cluster watched. */
-export function startRepair(environment: RepairEnvironment): AsyncDisposable {
+export function startRepair(environment: RepairEnvironment): Disposable {
   const { client, log, values, namespaces, metrics } = environment;
   const serverName = `${INJECTOR}.${values.namespace}.svc`;
   const probe = async (): Promise<void> => {
@@ -71,9 +71,10 @@ export function startRepair(environment: RepairEnvironment): AsyncDisposable {
   });
   lease.start();
   return {
-    async [Symbol.asyncDispose]() {
+    [Symbol.dispose]() {
+      // Not given up: the next process does not know whose pods were just evicted, and the time until it begins lets them come back.
+      lease[Symbol.dispose]();
       running?.[Symbol.dispose]();
-      await lease[Symbol.asyncDispose]();
     },
   };
 }
