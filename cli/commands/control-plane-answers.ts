@@ -1,7 +1,11 @@
 import { parseAddress } from '#model/address.ts';
-import { parseHostPort, parseServiceName } from '#model/service-target.ts';
+import { parseHostPort, parseServiceName, type ServiceTarget } from '#model/service-target.ts';
 import { formatSocketAddress } from '#model/address.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
+import type { ResourceKind } from '#k8s/resource-index.ts';
+import { ENDPOINT_SLICES } from '#k8s/resources/endpoint-slice.ts';
+import { PODS } from '#k8s/resources/pod.ts';
+import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { connect, type Cluster } from '../cluster.ts';
 import {
   CLUSTER_FLAGS,
@@ -14,6 +18,7 @@ import {
 } from '../command.ts';
 import { DestinationProcess, type Asker } from '../diagnostics/destination-client.ts';
 import { idleWorkloads } from '../diagnostics/idle-workloads.ts';
+import { missingPort, whyNoEndpoints, type Asked } from '../diagnostics/no-endpoints.ts';
 import { inboundTables, outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
 import { formatTable } from '../table.ts';
@@ -97,7 +102,7 @@ function hasPort(authority: string): boolean {
 }
 
 function noAuthority(text: string): UsageError {
-  return new UsageError(`"${text}" is not an authority: write NAME:PORT, as in web.shop.svc.cluster.local:80`);
+  return new UsageError(`"${text}" is not an authority: write NAME:PORT, as in web.shop.svc.cluster.local:8080`);
 }
 
 function portOf(text: string | undefined): number {
@@ -119,14 +124,14 @@ export const diagnosticsPolicy: Command = {
   flags: FLAGS,
   examples: [
     'tulle diagnostics policy -n shop deploy/web 8080',
-    'tulle diagnostics policy -n shop svc/web 80',
-    'tulle dg policy -n shop svc/web 80 --token client:caller -o json',
+    'tulle diagnostics policy -n shop svc/web 8080',
+    'tulle dg policy -n shop svc/web 8080 --token client:caller -o json',
     'tulle diagnostics policy -n shop 203.0.113.7 443',
   ],
   run: async ({ flags, args, terminal }) => {
     const [target, portText, extra] = args;
     if (target === undefined || extra !== undefined)
-      throw new UsageError('name one resource and a port, for example svc/web 80');
+      throw new UsageError('name one resource and a port, for example svc/web 8080');
     const port = portOf(portText);
     const address = parseAddress(target);
     const [type = '', name = ''] = target.split('/');
@@ -155,18 +160,19 @@ export const diagnosticsEndpoints: Command = {
   summary: 'Print the endpoints that the control plane gives to proxies for Services.',
   flags: FLAGS,
   examples: [
-    'tulle diagnostics endpoints web.shop.svc.cluster.local:80',
-    'tulle dg ep web.shop.svc.cluster.local:80 cart.shop.svc.cluster.local:80 -o json',
+    'tulle diagnostics endpoints web.shop.svc.cluster.local:8080',
+    'tulle dg ep web.shop.svc.cluster.local:8080 cart.shop.svc.cluster.local:8080 -o json',
   ],
   run: async ({ flags, args, terminal }) => {
     if (args.length === 0)
-      throw new UsageError('name one authority or more, for example web.shop.svc.cluster.local:80');
+      throw new UsageError('name one authority or more, for example web.shop.svc.cluster.local:8080');
     const [first = ''] = args;
     if (!args.some(hasPort)) throw noAuthority(first);
-    return ask({ flags, terminal }, async ({ cluster, process, clusterDomain, asker }) => {
-      const answers = await Promise.all(args.map((authority) => endpointsOf(process, authority, clusterDomain, asker)));
-      const endpoints = answers.flatMap((answer) => ('endpoints' in answer ? answer.endpoints : []));
-      const problems = answers.flatMap((answer) => ('problem' in answer ? [answer.problem] : []));
+    return ask({ flags, terminal }, async (question) => {
+      const answers = await Promise.all(args.map((authority) => endpointsOf(question, authority)));
+      const endpoints = answers.flatMap((answer) => answer.endpoints ?? []);
+      const notes = answers.flatMap((answer) => answer.notes ?? []);
+      const problems = answers.flatMap((answer) => answer.problem ?? []);
       const titles = ['NAMESPACE', 'IP', 'PORT', 'POD', 'SERVICE'].map((title) => ({ title }));
       const rows = endpoints.map(({ namespace, ip, port, pod, service }) => [
         namespace,
@@ -177,12 +183,7 @@ export const diagnosticsEndpoints: Command = {
       ]);
       const isEmpty = rows.length === 0 && problems.length === 0;
       const table = isEmpty ? 'No endpoints found.\n' : rows.length === 0 ? '' : formatTable(titles, rows);
-      const idle = args.map(async (authority) => {
-        const { host = '', port = 0 } = parseHostPort(authority) ?? {};
-        const target = parseServiceName(host, port, clusterDomain);
-        return target === undefined ? [] : idleWorkloads(cluster, target.namespace, target.service);
-      });
-      return { table, json: endpoints, notes: (await Promise.all(idle)).flat(), problems };
+      return { table, json: endpoints, notes, problems };
     });
   },
 };
@@ -198,18 +199,30 @@ type ShownEndpoint = {
   readonly labels: Readonly<Record<string, string>>;
 };
 
-/** Of one authority; what is wrong with it does not hide the others. */
+/** Of one authority: what there is, or what is wrong with it, which does not hide the others. */
+type EndpointsAnswer = {
+  readonly endpoints?: readonly ShownEndpoint[];
+  readonly notes?: readonly string[]; // why there are not more
+  readonly problem?: string;
+};
+
 async function endpointsOf(
-  process: DestinationProcess,
+  { cluster, process, clusterDomain, asker }: Question,
   authority: string,
-  clusterDomain: string,
-  asker: Asker,
-): Promise<{ readonly endpoints: readonly ShownEndpoint[] } | { readonly problem: string }> {
+): Promise<EndpointsAnswer> {
   const at = hasPort(authority) ? parseHostPort(authority) : undefined;
   if (at === undefined) return { problem: noAuthority(authority).message };
   const target = parseServiceName(at.host, at.port, clusterDomain);
   if (target === undefined)
     return { problem: `${authority} is not the name of a Service: write NAME.NAMESPACE.svc.${clusterDomain}:PORT` };
+  const { service: name, namespace } = target;
+  const service = await findService(cluster, namespace, name);
+  if (service === undefined)
+    return {
+      problem: `${authority}: there is no Service "${name}" in namespace ${namespace} (\`kubectl -n ${namespace} get services\`)`,
+    };
+  const problem = missingPort(service, at.port);
+  if (problem !== undefined) return { problem: `${authority}: ${problem}` };
   let update;
   try {
     update = await process.endpoints(authority, asker);
@@ -217,20 +230,39 @@ async function endpointsOf(
     if (error instanceof CommandError) return { problem: error.message };
     throw error;
   }
-  const { service: name, namespace } = target;
-  if (update?.kind === 'none' && !update.exists)
-    return {
-      problem: `${authority}: there is no Service "${name}" in namespace ${namespace} (\`kubectl -n ${namespace} get services\`)`,
-    };
-  if (update?.kind !== 'add') return { endpoints: [] };
+  const idle = await idleWorkloads(cluster, service);
+  if (update?.kind !== 'add' || update.endpoints.length === 0)
+    return { endpoints: [], notes: [whyNoEndpoints(await askedOf(cluster, service, target)), ...idle] };
   const { endpoints, labels: common } = update;
   return {
+    notes: idle,
     endpoints: endpoints.map(({ address, port, weight, labels, protocolHint }) => {
       const { namespace: own = common['namespace'] ?? '', external_workload: external = '', pod = external } = labels;
-      const service = `${name}.${namespace}`;
-      return { namespace: own, ip: address, port, pod, service, weight, http2: protocolHint === 'h2', labels };
+      return {
+        namespace: own,
+        ip: address,
+        port,
+        pod,
+        service: `${name}.${namespace}`,
+        weight,
+        http2: protocolHint === 'h2',
+        labels,
+      };
     }),
   };
+}
+
+async function findService(cluster: Cluster, namespace: string, name: string): Promise<Service | undefined> {
+  const { apiPath, plural, parse } = SERVICES;
+  return parse(await cluster.find(`${apiPath}/namespaces/${namespace}/${plural}/${name}`));
+}
+
+async function askedOf(cluster: Cluster, service: Service, target: ServiceTarget): Promise<Asked> {
+  const { namespace, name } = service;
+  const list = async <R>({ apiPath, plural, parse }: ResourceKind<R>): Promise<readonly R[]> =>
+    (await cluster.list(`${apiPath}/namespaces/${namespace}/${plural}`)).flatMap((object) => parse(object) ?? []);
+  const [slices, pods] = await Promise.all([list(ENDPOINT_SLICES), list(PODS)]);
+  return { service, target, slices: slices.filter(({ serviceName }) => serviceName === name), pods };
 }
 
 export const diagnosticsProfile: Command = {
@@ -239,13 +271,13 @@ export const diagnosticsProfile: Command = {
   summary: 'Print what the control plane tells proxies about an address or a Service.',
   flags: FLAGS,
   examples: [
-    'tulle diagnostics profile web.shop.svc.cluster.local:80',
+    'tulle diagnostics profile web.shop.svc.cluster.local:8080',
     'tulle diagnostics profile 10.42.0.17:8080 -o json',
   ],
   run: async ({ flags, args, terminal }) => {
     const [text, extra] = args;
     if (text === undefined || extra !== undefined)
-      throw new UsageError('name one authority, for example web.shop.svc.cluster.local:80');
+      throw new UsageError('name one authority, for example web.shop.svc.cluster.local:8080');
     if (!hasPort(text)) throw noAuthority(text);
     return ask({ flags, terminal }, async ({ process, asker }) => {
       const profile = await process.profile(text, asker);

@@ -8,6 +8,7 @@ import type { Inventory } from '../../control-plane/findings/inventory.ts';
 import { otherParents } from '../../control-plane/findings/rules/mistaken-parents.ts';
 import { outboundOf, outboundOfAddress, profileOf } from '../../control-plane/findings/outbound.ts';
 import { CommandError, UsageError } from '../command.ts';
+import { missingPort } from './no-endpoints.ts';
 
 /** What somebody asks about: a port of a Service, or an address that connections go to. */
 export type AskedTarget =
@@ -61,11 +62,9 @@ function ofService(
   const { services, routes, traffic, context } = inventory;
   const service = services.get(namespace, name);
   if (service === undefined) throw new CommandError(`there is no Service "${name}" in namespace ${namespace}`);
-  const port = wanted ?? service.ports[0]?.port;
-  if (port === undefined || !service.ports.some((one) => one.port === port)) {
-    const ports = service.ports.map((one) => one.port).join(', ');
-    throw new CommandError(`Service ${namespace}/${name} has no port ${port ?? 'at all'}: it has ${ports || 'none'}`);
-  }
+  const port = wanted ?? service.ports[0]?.port ?? 0;
+  const problem = missingPort(service, port);
+  if (problem !== undefined) throw new CommandError(problem);
   const isSplit = (split: Subject & Parameters<typeof splitService>[0]): boolean =>
     split.namespace === namespace && splitService(split) === name;
   return {

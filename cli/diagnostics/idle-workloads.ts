@@ -1,4 +1,4 @@
-import { SERVICES } from '#k8s/resources/service.ts';
+import type { Service } from '#k8s/resources/service.ts';
 import {
   EXTERNAL_WORKLOADS,
   readExternalWorkload,
@@ -11,10 +11,8 @@ import type { Cluster } from '../cluster.ts';
 const READY = '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}';
 
 /** External workloads that a Service selects and sends nothing to: why, and what to do. */
-export async function idleWorkloads(cluster: Cluster, namespace: string, name: string): Promise<readonly string[]> {
-  const { apiPath, plural, parse } = SERVICES;
-  const service = parse(await cluster.find(`${apiPath}/namespaces/${namespace}/${plural}/${name}`));
-  if (service === undefined) return [];
+export async function idleWorkloads(cluster: Cluster, service: Service): Promise<readonly string[]> {
+  const { namespace } = service;
   const workloads = (await listKind(cluster, EXTERNAL_WORKLOADS, namespace)).map(readExternalWorkload);
   return workloads.flatMap((workload) => {
     const problem = withoutTraffic(workload);

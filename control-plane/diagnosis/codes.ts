@@ -176,6 +176,12 @@ export const CODES = {
     'Services send nothing to the ExternalWorkload.',
     'Let whoever runs it write the condition Ready=True into its status, as soon as it serves.',
   ),
+  TL0306: entry(
+    'target-port-not-found',
+    'error',
+    'No pod of the Service has a port of this name: every request to the port fails.',
+    'Correct targetPort, or name the port of the container.',
+  ),
   TL0401: entry(
     'profile-without-service',
     'warning',

@@ -138,6 +138,24 @@ describe('what a mesh says about itself', () => {
     assert.match(mixed.stderr, /^tulle: "api\.shop" is not an authority: /m);
     const json = ask(gone, '-o', 'json');
     assert.deepEqual([json.status, json.stdout], [1, '[]\n']);
+    const noPort = ask('web.shop.svc.cluster.local:80');
+    assert.deepEqual([noPort.status, noPort.stdout], [1, '']);
+    assert.equal(noPort.stderr, 'tulle: web.shop.svc.cluster.local:80: Service shop/web has no port 80: it has 8080\n');
+  });
+
+  test('diagnostics endpoints: why there are none', async () => {
+    await mesh.apply(`
+apiVersion: v1
+kind: Service
+metadata: { name: misspelt, namespace: shop }
+spec: { selector: { app: web }, ports: [{ port: 80, targetPort: htp }] }
+`);
+    const { status, stdout, stderr } = mesh.tulle(['diagnostics', 'endpoints', 'misspelt.shop.svc.cluster.local:80']);
+    assert.deepEqual([status, stdout], [0, 'No endpoints found.\n']);
+    assert.match(
+      stderr,
+      /^Service shop\/misspelt has no endpoint on port 80: .*targetPort is "htp", and no pod of it /,
+    );
   });
 
   test('diagnostics profile: of a Service with routes, and of a pod', async () => {

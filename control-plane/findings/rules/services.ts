@@ -1,5 +1,8 @@
 import type { ResourceStore } from '#k8s/resource-store.ts';
+import type { ContainerPort } from '#k8s/resources/pod.ts';
+import type { Service } from '#k8s/resources/service.ts';
 import { selectsWorkload, type ExternalWorkload } from '../../dialects/external-workload.ts';
+import type { Problem } from '../../dialects/problem.ts';
 import { serviceProblems } from '../../policy/traffic-objects.ts';
 import { annotationProblems } from '../../diagnosis/own-problems.ts';
 import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
@@ -13,14 +16,22 @@ export function serviceFindings(
     const about: Subject = { group: '', kind: 'Service', namespace: service.namespace, name: service.name };
     const workloads = configuration.workloadsIn(service.namespace);
     const selector = Object.entries(service.selector);
-    const hasPods = workloads.some(({ pod }) => selector.every(([key, value]) => pod.labels[key] === value));
-    const hasOthers = [...configuration.externalWorkloads.values()].some((external) =>
-      selectsWorkload(service, external),
-    );
-    const isEmpty =
-      selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName' && !hasPods && !hasOthers;
+    const isSelecting = selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName';
+    const selected = [
+      ...workloads
+        .map(({ pod }) => pod)
+        .filter(({ labels }) => selector.every(([key, value]) => labels[key] === value)),
+      ...[...configuration.externalWorkloads.values()].filter((external) => selectsWorkload(service, external)),
+    ];
     return [
-      ...(isEmpty ? [diagnose('TL0301', about, 'spec.selector', 'selects no pod')] : []),
+      ...(isSelecting && selected.length === 0 ? [diagnose('TL0301', about, 'spec.selector', 'selects no pod')] : []),
+      ...(isSelecting && selected.length > 0
+        ? namelessTargets(
+            service,
+            selected.flatMap(({ ports }) => ports),
+          )
+        : []
+      ).map(({ field, message }) => diagnose('TL0306', about, field, message)),
       ...serviceProblems(service).map(({ field, message }) =>
         diagnose('TL0302', about, `metadata.annotations[${field}]`, message),
       ),
@@ -28,5 +39,16 @@ export function serviceFindings(
         diagnose(code, about, field, message),
       ),
     ];
+  });
+}
+
+/** Target ports by a name that none of the pods has for a port. */
+function namelessTargets({ ports }: Service, named: readonly ContainerPort[]): readonly Problem[] {
+  return ports.flatMap(({ targetPort, protocol }, index) => {
+    const names = named.filter((one) => one.protocol === protocol && one.name !== '').map(({ name }) => name);
+    if (typeof targetPort === 'number' || names.includes(targetPort)) return [];
+    const known = [...new Set(names)].map((name) => `"${name}"`).join(', ');
+    const message = `no selected pod has a ${protocol} port named "${targetPort}" (they have ${known || 'none with a name'}), so the port has no endpoints`;
+    return [{ field: `spec.ports[${index}].targetPort`, message }];
   });
 }
