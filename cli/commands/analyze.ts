@@ -122,7 +122,7 @@ async function ofFilesInCluster(files: readonly string[], flags: FlagValues, ter
     const wanted = optionalText(flags, 'namespace');
     const defaultNamespace = wanted ?? cluster.defaultNamespace;
     const present = await clusterObjects(cluster);
-    if (wanted !== undefined) refuseUnknownNamespace(wanted, [...present, ...plain(objects)]);
+    if (wanted !== undefined) refuseUnknownNamespace('--namespace', wanted, [...present, ...plain(objects)]);
     const definitions = await installedDefinitions(cluster, definitionsOf(values), plain(objects));
     const context = contextOf(values, defaultNamespace, true);
     const found = analyzeApplied(plain(objects), present, context, schemasOf(definitions));
@@ -138,7 +138,7 @@ async function ofCluster(flags: FlagValues): Promise<Given> {
     const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
     const objects = await clusterObjects(cluster);
     const wanted = optionalText(flags, 'namespace');
-    if (wanted !== undefined) refuseUnknownNamespace(wanted, objects);
+    if (wanted !== undefined) refuseUnknownNamespace('--namespace', wanted, objects);
     const { defaultNamespace } = cluster;
     // A cluster may serve other versions than we install: what was read there is served, was taken, and is read here.
     const found = analyze(objects, contextOf(values, defaultNamespace, true), []).filter(

@@ -52,7 +52,9 @@ test('flags that make no sense are named', async () => {
     [['deploy/a', '--limit', '0'], /--limit is "0": use a whole number from 1 to 1000/],
     [['deploy/a', '--limit', 'all'], /--limit is "all"/],
     [['deploy/a', '--since', 'soon'], /--since: "soon" is not a duration/],
-    [['deploy/a', '--code', 'No Route'], /--code is "No Route": use one such as unauthorized/],
+    [['deploy/a', '--code', 'No Route'], /--code is "No Route", which is no code: did you mean no-route\?/],
+    [['deploy/a', '--code', 'nosuchcode'], /--code is "nosuchcode": use one of .*no-route, .*unauthorized/],
+    [['deploy/a', '--code', 'unauthorised'], /--code is "unauthorised", which is no code: did you mean unauthorized\?/],
     [['deploy/a', '-o', 'yaml'], /--output is "yaml": use one of table, json/],
   ];
   for (const [args, message] of cases) {

@@ -1,4 +1,5 @@
 import { DurationError, parseDurationMs } from '#runtime/duration.ts';
+import { nearest } from '#runtime/nearest.ts';
 import { PROXY_ERROR_STATUS } from '../../proxy/errors.ts';
 import { connect } from '../cluster.ts';
 import { CLUSTER_FLAGS, CommandError, optionalText, textFlag, UsageError, type Command } from '../command.ts';
@@ -6,7 +7,8 @@ import { adminPort, askPod } from '../pod-http.ts';
 import { formatTable } from '../table.ts';
 import { kindWords, podsOf } from '../workloads.ts';
 
-const CODE = /^[a-z0-9-]{1,64}$/;
+/** A mistyped one would be taken for good news: there is nothing of it on record. */
+const CODES = [...Object.keys(PROXY_ERROR_STATUS), 'injected', 'unknown'];
 const LIMIT_MAX = 1_000;
 
 /** One record of a proxy, as its page `/decisions` has it, with the pod. */
@@ -42,7 +44,7 @@ export const decisions: Command = {
     code: {
       type: 'string',
       value: 'CODE',
-      words: [...Object.keys(PROXY_ERROR_STATUS), 'injected'],
+      words: CODES,
       help: 'only failures of this kind, such as unauthorized or no-endpoint',
     },
     since: { type: 'string', value: 'DURATION', help: 'only later ones, such as 10m' },
@@ -103,7 +105,12 @@ export const decisions: Command = {
 function queryOf(code: string | undefined, since: string | undefined, limit: string): string {
   const query = new URLSearchParams();
   if (code !== undefined) {
-    if (!CODE.test(code)) throw new UsageError(`--code is "${code}": use one such as unauthorized`);
+    if (!CODES.includes(code)) {
+      const guess = nearest(code, CODES);
+      throw new UsageError(
+        `--code is "${code}"${guess === undefined ? `: use one of ${CODES.join(', ')}` : `, which is no code: did you mean ${guess}?`}`,
+      );
+    }
     query.set('code', code);
   }
   if (since !== undefined) {

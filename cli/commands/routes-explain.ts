@@ -32,6 +32,7 @@ import {
 import { explainTarget, parseTarget } from '../diagnostics/explained-target.ts';
 import { outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
 import { installedValues } from '../installed-values.ts';
+import { refuseUnknownNamespace } from '../namespaces.ts';
 import { contextOf } from './analyze.ts';
 
 export const routesExplain: Command = {
@@ -80,6 +81,7 @@ export const routesExplain: Command = {
       const own = namespace ?? cluster.defaultNamespace;
       const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
       const objects = await clusterObjects(cluster);
+      if (client !== undefined) refuseUnknownNamespace('--from', client, objects);
       const inventory = new Inventory(objects, contextOf(values, own, true));
       const from = client ?? own;
       const { title, json, host, policy, profile, subjects } = explainTarget(inventory, asked, own, from);

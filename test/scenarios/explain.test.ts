@@ -311,5 +311,8 @@ spec: { selector: { app: web }, ports: [{ port: 80, targetPort: htp }] }
     const missing = mesh.tulle(['routes', 'explain', '-n', 'shop', 'svc/web:1']);
     assert.match(missing.stderr, /Service shop\/web has no port 1: it has 8080/);
     assert.equal(mesh.tulle(['routes', 'explain', 'web']).status, 2);
+    const nowhere = mesh.tulle(['routes', 'explain', '-n', 'shop', 'svc/web', '--from', 'shpo']);
+    assert.deepEqual([nowhere.status, nowhere.stdout], [2, '']);
+    assert.match(nowhere.stderr, /--from is "shpo", and there is no such namespace: did you mean shop\?/);
   });
 });
