@@ -91,6 +91,17 @@ test('discovery and policy follow the cluster, over TLS and with no more rights 
   assert.equal(asObject(lease?.['spec'])['holderIdentity'], '', 'the next process writes statuses at once');
 });
 
+test('what only findings look at keeps no proxy waiting', async () => {
+  await using all = await startControlPlane(['serviceaccounts']);
+  const get = collect(all.clients.destination.get(asked('web.shop.svc.cluster.local:80')), decodeEndpointUpdate);
+  await eventually('the first answer', () => get.seen.length === 1);
+  assert.deepEqual(all.destination.notReady(), []);
+  const metrics = await (await fetch(`http://127.0.0.1:${all.destination.adminPort}/metrics`)).text();
+  assert.match(metrics, /^kube_informer_steps_total\{kind="serviceaccounts",step="failure"\} [1-9]/m);
+  const lease = all.cluster.server.client.get('leases.coordination.k8s.io', 'tulle', STATUS_LEASE);
+  assert.equal(lease, undefined, 'who does not know everything writes no statuses');
+});
+
 test('policy objects change what a watched port allows within a second, once their definitions are there', async () => {
   await using all = await startControlPlane();
   const { client } = all.cluster.server;

@@ -100,6 +100,7 @@ export async function startDestination(
         if (step.kind === 'check' && step.drifted.length > 0)
           log.error({ kind: kind.plural, ...summary(step.drifted) }, 'differed from the API server; listed again');
         serveWhenReady();
+        writeWhenReady();
       },
     });
   const kinds = new ServedKinds(indexes.optionalKinds, inform);
@@ -110,10 +111,11 @@ export async function startDestination(
     inform(ENDPOINT_SLICES, stores.slices),
     inform(PODS, stores.pods),
     inform(NODES, stores.nodes),
-    inform(SERVICE_ACCOUNTS, indexes.serviceAccounts),
     inform(CONFIG_MAPS, roots, { namespace, fieldSelector }),
     inform(CUSTOM_RESOURCE_DEFINITIONS, kinds),
   ];
+  // Only findings need them: no proxy has to wait for them.
+  const accounts = inform(SERVICE_ACCOUNTS, indexes.serviceAccounts);
 
   const { clusterDomain } = config;
   const writer = new ClusterWriter({ namespace, clusterDomain, client, log, indexes, kinds, onLooked: metrics.looked });
@@ -159,6 +161,12 @@ export async function startDestination(
     ...informers.filter((informer) => !informer.isSynced).map((informer) => informer.plural),
     ...kinds.waiting,
   ];
+  let isWriting = false;
+  const writeWhenReady = (): void => {
+    if (isWriting || servers.length === 0 || !accounts.isSynced) return;
+    isWriting = true;
+    writer.start();
+  };
   const serveWhenReady = (): void => {
     if (identity === undefined || servers.length > 0 || waiting().length > 0) return;
     const streamsMax = streamsFor(process.constrainedMemory());
@@ -189,7 +197,7 @@ export async function startDestination(
         streamOpened: metrics.streamOpened,
       }),
     );
-    writer.start();
+    writeWhenReady();
     Promise.all([destination.listen(config.port), policy.listen(config.policyPort)]).then(
       ([destinationPort, policyPort]) => {
         isListening = true;
@@ -209,7 +217,7 @@ export async function startDestination(
     ];
   };
   const admin = await startAdmin({ port: config.adminPort, registry: metrics.registry, notReady });
-  for (const informer of informers) informer.start();
+  for (const informer of [...informers, accounts]) informer.start();
   certificate.start();
   return {
     adminPort: (admin.address() as AddressInfo).port,
@@ -219,7 +227,7 @@ export async function startDestination(
       certificate[Symbol.dispose]();
       const served = servers.map((server) => server.stop(config.shutdownGraceMs / 2));
       await Promise.all([writer[Symbol.asyncDispose](), ...served]);
-      for (const informer of informers) informer[Symbol.dispose]();
+      for (const informer of [...informers, accounts]) informer[Symbol.dispose]();
       kinds[Symbol.dispose]();
       findings[Symbol.dispose]();
       client[Symbol.dispose]();

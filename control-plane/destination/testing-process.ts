@@ -48,8 +48,22 @@ async function connectionOf(cluster: TestCluster, name: string, manifests: reado
   };
 }
 
-/** A cluster with both processes in it, and clients of the three services. */
-export async function startControlPlane() {
+/** Manifests without the rights to some resources. */
+function withoutRights(manifests: readonly object[], resources: readonly string[]): readonly object[] {
+  return manifests.map((manifest) => {
+    const { rules } = manifest as { readonly rules?: readonly { readonly resources: readonly string[] }[] };
+    if (rules === undefined) return manifest;
+    const left = (all: readonly string[]): readonly string[] => all.filter((one) => !resources.includes(one));
+    return { ...manifest, rules: rules.map((rule) => ({ ...rule, resources: left(rule.resources) })) };
+  });
+}
+
+/**
+ * A cluster with both processes in it, and clients of the three services.
+ *
+ * @param withheld  resources that the destination process may not read, though the installation says so
+ */
+export async function startControlPlane(withheld: readonly string[] = []) {
   const cluster = await startTestCluster();
   const folder = mkdtempSync(join(tmpdir(), 'destination-'));
   const values = defaultValues('0.0.0');
@@ -61,7 +75,7 @@ export async function startControlPlane() {
   const destinationConnection = await connectionOf(
     cluster,
     'tulle-destination',
-    componentManifests(values, destinationComponent(values)),
+    withoutRights(componentManifests(values, destinationComponent(values)), withheld),
   );
   await cluster.server.client.create('namespaces', { metadata: { name: 'shop' } });
   const tokenFile = join(folder, 'token');

@@ -65,6 +65,12 @@ test('a lease is given up also by who was just becoming its holder, and twice is
   await Promise.all([lease.giveUp(), lease.giveUp()]);
   await eventually('nobody holds it', () => t.spec()['holderIdentity'] === '');
   assert.deepEqual(told, [], 'what ends does not begin to lead');
+  lease.start();
+  const next = t.leaseOf('b');
+  next.lease.start();
+  await eventually('the next holder', () => next.lease.isHolder);
+  assert.equal(t.spec()['holderIdentity'], 'b', 'nor does what has ended');
+  await next.lease.giveUp();
 });
 
 test('a lease that is not given up is held until it runs out', async () => {

@@ -46,6 +46,7 @@ export class LeaderLease implements Disposable {
   }
 
   start(): void {
+    if (this.#isClosed) return;
     this.#step = this.#look();
   }
 
