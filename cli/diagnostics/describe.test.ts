@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bestMatch, type HttpMatch } from '#model/match.ts';
-import { describeHttpMatch } from './describe.ts';
+import { REQUESTED_RETRY } from '#model/retry.ts';
+import { describeHttpMatch, describeRetry } from './describe.ts';
 
 const match = (value: string): HttpMatch => ({ path: { kind: 'prefix', value }, headers: [], queryParams: [] });
 
@@ -28,4 +29,17 @@ test('other matches are told apart from prefixes', () => {
   assert.equal(describeHttpMatch({ path: { kind: 'regex', pattern: '/go+d' }, headers, queryParams }), '~/go+d');
   assert.equal(describeHttpMatch({ headers, queryParams, method: 'GET' }), 'GET');
   assert.equal(describeHttpMatch({ headers, queryParams }), 'any');
+});
+
+test('retries read as what they act on', () => {
+  const conditions = [
+    { min: 500, max: 599 },
+    { min: 429, max: 429 },
+  ];
+  const retry = { ...REQUESTED_RETRY, maxRetries: 2 };
+  assert.equal(describeRetry({ ...retry, conditions }), '2 more after 500-599, 429 or no answer');
+  assert.equal(describeRetry({ ...retry, conditions: ['unavailable'] }), '2 more after unavailable or no answer');
+  assert.equal(describeRetry({ ...retry, conditions: [] }), '2 more after no answer');
+  const timed = { ...retry, conditions: [], timeoutMs: 400 };
+  assert.equal(describeRetry(timed), '2 more after no answer within 400ms');
 });

@@ -89,9 +89,16 @@ export function describeTimeouts({ requestMs, responseMs, idleMs }: Timeouts): s
   return parts.length === 0 ? '-' : parts.join(' ');
 }
 
+/** `2 more after 500-599 or no answer within 400ms`: what is retried, since without conditions no response is. */
 export function describeRetry(retry: HttpRetry | GrpcRetry | 'budget' | undefined): string {
   if (retry === undefined) return '-';
-  return retry === 'budget' ? 'within the budget' : `${retry.maxRetries} more`;
+  if (retry === 'budget') return 'within the budget';
+  const { maxRetries, conditions, timeoutMs } = retry;
+  const answers = conditions.map((one) =>
+    typeof one === 'string' ? one : one.min === one.max ? `${one.min}` : `${one.min}-${one.max}`,
+  );
+  const silence = timeoutMs === undefined ? 'no answer' : `no answer within ${timeoutMs}ms`;
+  return `${maxRetries} more after ${[answers.join(', '), silence].filter((part) => part !== '').join(' or ')}`;
 }
 
 /** What keeps requests of one client together. */

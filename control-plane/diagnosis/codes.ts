@@ -182,6 +182,18 @@ export const CODES = {
     'No pod of the Service has a port of this name: every request to the port fails.',
     'Correct targetPort, or name the port of the container.',
   ),
+  TL0307: entry(
+    'retry-without-condition',
+    'warning',
+    'No response is retried, only what gets none, such as a connection that fails.',
+    'Say what is retried: retry.linkerd.io/http: 5xx, for example, or retry.linkerd.io/grpc: unavailable.',
+  ),
+  TL0308: entry(
+    'limit-replaced',
+    'warning',
+    'Timeouts are not merged, and neither are retries: those of the route replace all that its rule or its parent says.',
+    'Say all timeouts, and all about retries, in one place.',
+  ),
   TL0401: entry(
     'profile-without-service',
     'warning',
@@ -191,7 +203,7 @@ export const CODES = {
   TL0402: entry(
     'profile-overrides-routes',
     'warning',
-    'The ServiceProfile or TrafficSplit decides; routes of the Service are not used.',
+    'The ServiceProfile or TrafficSplit decides; routes of the Service, and its timeouts and retries, are not used.',
     'Keep one of them.',
   ),
   TL0403: entry('split-not-usable', 'error', 'The TrafficSplit is not used at all.', 'Correct the field.'),

@@ -9,9 +9,10 @@ import { outboundParents } from '../dialects/outbound-parents.ts';
 import type { PolicyContext } from '../dialects/linkerd-policy.ts';
 import { POLICY_KINDS } from '../dialects/policy-objects.ts';
 import { problemsOf } from '../dialects/policy-problems.ts';
-import { annotationMistakes } from '../dialects/known-annotations.ts';
+import { annotationMistakes, isReadFrom } from '../dialects/known-annotations.ts';
 import { EXTERNAL_WORKLOADS, readExternalWorkload } from '../dialects/external-workload.ts';
 import type { Problem } from '../dialects/problem.ts';
+import { retryWithoutCondition } from '../dialects/replaced-limits.ts';
 import { compileServiceProfile } from '../dialects/service-profile.ts';
 import { sessionsWithoutEffect, sharedSessions } from '../dialects/session-persistence.ts';
 import { compileTrafficSplit } from '../dialects/smi.ts';
@@ -45,13 +46,16 @@ function refusedFields(object: CustomObject, context: PolicyContext): readonly P
   return kind === undefined || object.group !== 'policy.linkerd.io' ? [] : problemsOf(kind, object, context);
 }
 
-/** Annotations of an object that nobody reads there. @param kind  that has them; of what makes pods `Pod` */
+/** Annotations of an object that nobody reads there, or that do not do what they seem to. @param kind  that has them; of what makes pods `Pod` */
 export function annotationProblems(kind: string, annotations: Readonly<Record<string, string>>): readonly OwnProblem[] {
-  return annotationMistakes(annotations, kind).map((mistake) => ({
+  const mistakes = annotationMistakes(annotations, kind).map((mistake): OwnProblem => ({
     code: mistake.kind === 'unknown' ? 'TL0304' : 'TL0303',
     field: `metadata.annotations[${mistake.annotation}]`,
     message: mistake.message,
   }));
+  const retry = isReadFrom('retry.linkerd.io/limit', kind) ? retryWithoutCondition(annotations) : undefined;
+  if (retry === undefined) return mistakes;
+  return [...mistakes, { code: 'TL0307', field: `metadata.annotations[${retry.field}]`, message: retry.message }];
 }
 
 /** Fields of an object that have no effect or not what is meant, while the rest of it has. */

@@ -3,6 +3,8 @@ import type { CustomObject } from '#k8s/resources/custom-object.ts';
 import { isConnectionRoute, isRouteKind, isServerRouteKind } from '../../dialects/route-kinds.ts';
 import { serverParents } from '../../dialects/inbound-route.ts';
 import { outboundParents } from '../../dialects/outbound-parents.ts';
+import { replacedLimits } from '../../dialects/replaced-limits.ts';
+import type { RouteParent } from '../../policy/route-index.ts';
 import { judgeRoute, judgeRouteOnServers, readRoute, type StatusContext } from '../../policy/route-status.ts';
 import type { Code } from '../../diagnosis/codes.ts';
 import { refusalsOf } from '../../diagnosis/own-problems.ts';
@@ -125,8 +127,20 @@ function ruleFindings(route: CustomObject, configuration: Configuration): readon
       ...dropped.map(({ field, message }) => diagnose('TL0114', route, field, message)),
       ...refProblems.map(({ field, message }) => diagnose('TL0103', route, field, message)),
       ...weightless(route, read),
+      ...(isConnectionRoute(route)
+        ? []
+        : replacedLimits(route, { ...parent, annotations: annotationsOf(parent, configuration) })
+      ).map(({ field, message }) => diagnose('TL0308', route, field, message)),
     ];
   });
+}
+
+function annotationsOf(
+  { kind, namespace, name }: RouteParent,
+  { services, egress }: Configuration,
+): Readonly<Record<string, string>> {
+  const object = kind === 'Service' ? services.get(namespace, name) : egress.store.get(namespace, name);
+  return object?.annotations ?? {};
 }
 
 function weightless(route: CustomObject, read: ReturnType<typeof readRoute>['route']): readonly Diagnosis[] {

@@ -3,6 +3,7 @@ import type { ContainerPort } from '#k8s/resources/pod.ts';
 import type { Service } from '#k8s/resources/service.ts';
 import { selectsWorkload, type ExternalWorkload } from '../../dialects/external-workload.ts';
 import type { Problem } from '../../dialects/problem.ts';
+import { limitAnnotations } from '../../dialects/replaced-limits.ts';
 import { serviceProblems } from '../../policy/traffic-objects.ts';
 import { annotationProblems } from '../../diagnosis/own-problems.ts';
 import { diagnose, type Diagnosis, type Subject } from '../../diagnosis/diagnosis.ts';
@@ -38,6 +39,9 @@ export function serviceFindings(
       ...annotationProblems('Service', service.annotations).map(({ code, field, message }) =>
         diagnose(code, about, field, message),
       ),
+      ...overruledLimits(service, configuration).map(({ field, message }) =>
+        diagnose('TL0402', about, `metadata.annotations[${field}]`, message),
+      ),
     ];
   });
 }
@@ -51,4 +55,25 @@ function namelessTargets({ ports }: Service, named: readonly ContainerPort[]): r
     const message = `no selected pod has a ${protocol} port named "${targetPort}" (they have ${known || 'none with a name'}), so the port has no endpoints`;
     return [{ field: `spec.ports[${index}].targetPort`, message }];
   });
+}
+
+/** Timeouts and retries of a Service that do not count, because a ServiceProfile or TrafficSplit decides about its requests. */
+function overruledLimits(service: Service, { traffic, context }: Configuration): readonly Problem[] {
+  const names = limitAnnotations(service.annotations);
+  if (names.length === 0) return [];
+  const { namespace, name, ports } = service;
+  const profiles = [...traffic.profiles.values()].filter(
+    (profile) => profile.name === `${name}.${namespace}.svc.${context.clusterDomain}`,
+  );
+  const clients = new Set([namespace, ...profiles.map((profile) => profile.namespace)]);
+  for (const client of clients) {
+    for (const { port } of ports) {
+      const { ref, routes, targets } = traffic.ofService(namespace, name, port, client);
+      if ((routes === undefined && targets === undefined) || ref?.type !== 'resource') continue;
+      const whose = client === namespace ? '' : ` of clients in ${client}`;
+      const message = `does not count: ${ref.kind} ${ref.namespace}/${ref.name} decides about requests${whose}`;
+      return names.map((field) => ({ field, message }));
+    }
+  }
+  return [];
 }
