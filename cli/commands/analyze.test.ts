@@ -164,15 +164,37 @@ describe('tulle analyze of files', () => {
     assert.equal(broken.code, 1);
     assert.match(broken.err, /^tulle: standard input: /);
     assert.match((await tulle(['analyze', '-f', '-'], '- a\n')).err, /not a Kubernetes object/);
-    const unnamed = await tulle(['analyze', '-f', '-'], 'apiVersion: v1\nkind: Namespace\nmetadata: { name: off }\n');
-    assert.match(
-      unnamed.err,
-      /standard input:1: Namespace: metadata\.name is false, which is no text: put it in quotes/,
-    );
     assert.match((await tulle(['analyze', '-f', '-'], '')).err, /there is no Kubernetes object in it/);
     assert.match((await tulle(['analyze', '-f', '/no/such'])).err, /there is no such file or folder/);
     assert.equal((await tulle(['analyze', '-f', file, '-o', 'yaml'])).code, 2);
     assert.equal((await tulle(['analyze', 'shop.yaml'])).code, 2);
+  });
+});
+
+describe('tulle analyze of what cannot be read', () => {
+  test('an object that is refused for its name is a finding, and the others are looked at', async () => {
+    const named = (name: string): string => `apiVersion: v1\nkind: ConfigMap\nmetadata: {${name}}\n---\n`;
+    const text = `${OBJECTS}---\n${named(' name: 5 ')}${named(' name: off ')}${named(' namespace: shop ')}${named('')}`;
+    const { code, out, err } = await tulle(['analyze', '-f', '-'], text);
+    assert.deepEqual([code, err], [1, '']);
+    assert.match(
+      out,
+      /^standard input:34: error TL0003: configmap default\/5: metadata\.name: is 5, which is no text: put it in quotes\n/,
+    );
+    assert.match(out, /configmap default\/false: metadata\.name: is false, which is no text/);
+    assert.match(out, /configmap shop\/\(no name\): metadata\.name: is missing\n/);
+    assert.match(out, /TL0103: httproute\.gateway\.networking\.k8s\.io shop\/r/);
+    assert.match(out, /\n8 objects: 5 errors, 3 warnings, 0 notes\n$/);
+    const sarif = await tulle(['analyze', '-f', '-', '-o', 'sarif'], text);
+    assert.match(sarif.out, /"text": "ConfigMap default\/5: metadata\.name: /);
+  });
+
+  test('YAML whose aliases stand for one another without end is refused in a line', async () => {
+    const ten = (of: string): string => `[${Array.from({ length: 10 }, () => of).join(', ')}]`;
+    const bomb = `kind: A\napiVersion: v1\nmetadata: { name: a }\na: &a ${ten('x')}\nb: &b ${ten('*a')}\nc: &c ${ten('*b')}\nd: ${ten('*c')}\n`;
+    const { code, err } = await tulle(['analyze', '-f', '-'], bomb);
+    assert.equal(code, 1);
+    assert.match(err, /^tulle: standard input: aliases of YAML \(\*name\): Excessive alias count[^\n]*\n$/);
   });
 });
 

@@ -5,12 +5,12 @@ import type { JsonObject } from '#k8s/json.ts';
 import { clusterContextOf } from '../../control-plane/findings/cluster-findings.ts';
 import { analyze } from '../../control-plane/findings/analyze.ts';
 import { analyzeApplied } from '../../control-plane/findings/applied.ts';
-import type { Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
+import { diagnose, type Diagnosis } from '../../control-plane/diagnosis/diagnosis.ts';
 import { identify, type AnalysisContext } from '../../control-plane/findings/inventory.ts';
 import { schemasOf } from '../../control-plane/findings/schema.ts';
 import { renderCrds, renderGatewayApiCrds } from '../../control-plane/install/render.ts';
 import { clusterObjects, installedDefinitions } from '../analyze/cluster-objects.ts';
-import { readObjects, type LocatedObject } from '../analyze/given-objects.ts';
+import { readObjects, type GivenObjects, type LocatedObject, type UnnamedObject } from '../analyze/given-objects.ts';
 import { jsonReport, textReport, type LocatedDiagnosis } from '../analyze/report.ts';
 import { sarif } from '../analyze/sarif.ts';
 import { connect } from '../cluster.ts';
@@ -84,14 +84,16 @@ export const analyzeCommand: Command = {
           ? await ofFilesInCluster(files, flags, terminal)
           : await ofFiles(files, flags, terminal);
     const wanted = optionalText(flags, 'namespace');
-    const found = given.found
-      .filter(
-        ({ namespace, kind, name }) =>
-          wanted === undefined || namespace === wanted || (kind === 'Namespace' && name === wanted),
-      )
-      .map((diagnosis) => located(diagnosis, given.objects, given.defaultNamespace));
+    const found = [
+      ...given.refused,
+      ...given.found.map((diagnosis) => located(diagnosis, given.objects, given.defaultNamespace)),
+    ].filter(
+      ({ namespace, kind, name }) =>
+        wanted === undefined || namespace === wanted || (kind === 'Namespace' && name === wanted),
+    );
+    const count = given.objects.length + given.refused.length;
     const format = textFlag(flags, 'output');
-    if (format === 'text') terminal.out(textReport(found, given.objects.length, terminal.isColoured));
+    if (format === 'text') terminal.out(textReport(found, count, terminal.isColoured));
     else {
       const report = format === 'sarif' ? sarif(found, process.cwd()) : jsonReport(found);
       terminal.out(`${JSON.stringify(report, undefined, 2)}\n`);
@@ -103,19 +105,20 @@ export const analyzeCommand: Command = {
 type Given = {
   readonly defaultNamespace: string;
   readonly objects: readonly (Pick<LocatedObject, 'object'> & Partial<LocatedObject>)[];
+  readonly refused: readonly LocatedDiagnosis[]; // of objects that are not among these
   readonly found: readonly Diagnosis[];
 };
 
 async function ofFiles(files: readonly string[], flags: FlagValues, terminal: Terminal): Promise<Given> {
-  const objects = await objectsOfFiles(files, terminal);
+  const { objects, unnamed } = await objectsOfFiles(files, terminal);
   const values = { ...defaultValues(VERSION), namespace: textFlag(flags, 'tulle-namespace') };
   const defaultNamespace = optionalText(flags, 'namespace') ?? 'default';
   const found = analyze(plain(objects), contextOf(values, defaultNamespace, false), schemasOf(definitionsOf(values)));
-  return { defaultNamespace, objects, found };
+  return { defaultNamespace, objects, refused: refusedNames(unnamed, defaultNamespace), found };
 }
 
 async function ofFilesInCluster(files: readonly string[], flags: FlagValues, terminal: Terminal): Promise<Given> {
-  const objects = await objectsOfFiles(files, terminal);
+  const { objects, unnamed } = await objectsOfFiles(files, terminal);
   const cluster = await connect(flags);
   try {
     const { values } = await installedValues(cluster, textFlag(flags, 'tulle-namespace'));
@@ -126,7 +129,7 @@ async function ofFilesInCluster(files: readonly string[], flags: FlagValues, ter
     const definitions = await installedDefinitions(cluster, definitionsOf(values), plain(objects));
     const context = contextOf(values, defaultNamespace, true);
     const found = analyzeApplied(plain(objects), present, context, schemasOf(definitions));
-    return { defaultNamespace, objects, found };
+    return { defaultNamespace, objects, refused: refusedNames(unnamed, defaultNamespace), found };
   } finally {
     cluster.close();
   }
@@ -144,17 +147,25 @@ async function ofCluster(flags: FlagValues): Promise<Given> {
     const found = analyze(objects, contextOf(values, defaultNamespace, true), []).filter(
       ({ code }) => code !== 'TL0002',
     );
-    return { defaultNamespace, objects: objects.map((object) => ({ object })), found };
+    return { defaultNamespace, objects: objects.map((object) => ({ object })), refused: [], found };
   } finally {
     cluster.close();
   }
 }
 
-async function objectsOfFiles(files: readonly string[], terminal: Terminal): Promise<readonly LocatedObject[]> {
+async function objectsOfFiles(files: readonly string[], terminal: Terminal): Promise<GivenObjects> {
   const sources = await readManifestSources(files, terminal.readStdin, 'analyze');
-  const objects = readObjects(sources, (why) => terminal.err(`${why}; left out\n`));
-  if (objects.length === 0) throw noObjects(files);
-  return objects;
+  const given = readObjects(sources, (why) => terminal.err(`${why}; left out\n`));
+  if (given.objects.length + given.unnamed.length === 0) throw noObjects(files);
+  return given;
+}
+
+/** What the API server refuses for its name. */
+function refusedNames(unnamed: readonly UnnamedObject[], defaultNamespace: string): readonly LocatedDiagnosis[] {
+  return unnamed.flatMap(({ object, message, location }) => {
+    const about = identify(object, defaultNamespace);
+    return about === undefined ? [] : [{ ...diagnose('TL0003', about, 'metadata.name', message), location }];
+  });
 }
 
 function plain(objects: readonly LocatedObject[]): readonly JsonObject[] {

@@ -39,6 +39,9 @@ const REFUSALS: ReadonlySet<Code> = new Set(['TL0001', 'TL0403']);
 /** What readers say about a field that they cannot use, of an object that they get nevertheless. */
 const OF_READERS: ReadonlySet<Code> = new Set(['TL0101', 'TL0114']);
 
+/** What would become of requests, had the object been taken. */
+const CONSEQUENCES: ReadonlySet<Code> = new Set(['TL0103']);
+
 /** What the API server refuses for a field is told in the clearer words of a reader, but as what it is: nobody gets the object. */
 function withoutRepeats(found: readonly Diagnosis[]): readonly Diagnosis[] {
   const fieldsWith = (isMeant: (code: Code) => boolean): ReadonlySet<string> =>
@@ -49,6 +52,7 @@ function withoutRepeats(found: readonly Diagnosis[]): readonly Diagnosis[] {
   return found.flatMap((each) => {
     const field = fieldOf(each);
     if (each.code === 'TL0003' && read.has(field)) return [];
+    if (CONSEQUENCES.has(each.code) && refused.has(field)) return [];
     const isRefused = OF_READERS.has(each.code) && refused.has(field);
     const one = isRefused ? diagnose('TL0003', each, each.subject, each.message) : each;
     const key = `${one.code} ${field} ${one.message}`;

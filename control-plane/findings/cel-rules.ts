@@ -29,6 +29,13 @@ export const CEL_RULES: ReadonlyMap<string, CelRule> = new Map([
     { field: 'percent', holds: ({ percent, fraction }) => percent === undefined || fraction === undefined },
   ],
   [
+    "(size(self.group) == 0 && self.kind == 'Service') ? has(self.port) : true",
+    {
+      field: '',
+      holds: ({ group = '', kind = 'Service', port }) => group !== '' || kind !== 'Service' || port !== undefined,
+    },
+  ],
+  [
     'has(self.type) ? has(self.service) || has(self.method) : true',
     { field: '', holds: ({ service, method }) => service !== undefined || method !== undefined },
   ],

@@ -66,6 +66,7 @@ function withoutInjection(about: Subject, inventory: Inventory): readonly Diagno
   const isInjected = value === 'enabled' || value === 'ingress';
   if (servers.length === 0 || isInjected || inventory.workloadsIn(about.name).some(({ isMeshed }) => isMeshed))
     return [];
-  const message = `${servers.length} policy objects are here, and no pod gets a proxy`;
+  const count = servers.length === 1 ? 'one policy object is' : `${servers.length} policy objects are`;
+  const message = `${count} here, and no pod gets a proxy`;
   return [diagnose('TL0501', about, field(INJECT_ANNOTATION), message)];
 }

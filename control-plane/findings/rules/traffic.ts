@@ -69,6 +69,10 @@ function ofSplit(split: CustomObject, configuration: Configuration): readonly Di
   if (refusalsOf(split, context.policy).length > 0) return [];
   const { namespace } = split;
   const service = splitService(split);
+  if (services.get(namespace, service) === undefined)
+    return [
+      diagnose('TL0404', split, 'spec.service', `Service ${namespace}/${service} does not exist: nothing is split`),
+    ];
   const { targets } = compileTrafficSplit(split, ANY_PORT, context.clusterDomain);
   const field = (index: number): string => `spec.backends[${index}].service`;
   const winner = traffic.ofService(namespace, service, ANY_PORT, undefined).ref;
@@ -77,9 +81,6 @@ function ofSplit(split: CustomObject, configuration: Configuration): readonly Di
   const decides = traffic.ofService(namespace, service, ANY_PORT, undefined).targets?.[0]?.ref?.type === 'resource';
   const isByOtherSplit = isDisplaced && (winner.kind === split.kind || !decides);
   return [
-    ...(services.get(namespace, service) === undefined
-      ? [diagnose('TL0404', split, 'spec.service', `Service ${namespace}/${service} does not exist: nothing is split`)]
-      : []),
     ...absentTargets(split, targets, field, configuration),
     ...(isByOtherSplit
       ? [diagnose('TL0405', split, 'spec.service', `${winner.kind} ${winner.namespace}/${winner.name} decides`)]
