@@ -1,11 +1,5 @@
-import type { Client } from '#model/authorization.ts';
-import type { RateLimit } from '#model/rate-limit.ts';
-import { evaluateInbound, type InboundVerdict } from '#model/evaluate.ts';
-import type { RequestHead } from '#model/match.ts';
-import { routeGrants, type InboundServer } from '#model/inbound.ts';
 import { identitySuffix } from '#config/names.ts';
 import { parseAddress } from '#model/address.ts';
-import { formatResourceRef, type ResourceRef } from '#model/resource-ref.ts';
 import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { selects } from '../../control-plane/dialects/label-selector.ts';
 import { readServer } from '../../control-plane/dialects/linkerd-policy.ts';
@@ -22,17 +16,22 @@ import {
   type Command,
   type Terminal,
 } from '../command.ts';
+import {
+  accessRows,
+  accessTable,
+  limitTable,
+  verdictOf,
+  verdictTable,
+  type PortPolicy,
+} from '../diagnostics/access-tables.ts';
 import { describeClient, describedClient, parseAccount, type Account } from '../diagnostics/described-client.ts';
 import { describedRequest, isRequestDescribed, REQUEST_FLAGS } from '../diagnostics/described-request.ts';
-import { describeClientLimits, describeClients, describeDecider, describeRateLimit } from '../diagnostics/describe.ts';
 import { DestinationProcess } from '../diagnostics/destination-client.ts';
+import { whyNotEnforced } from '../diagnostics/enforcement.ts';
 import { installedValues } from '../installed-values.ts';
-import { formatTable } from '../table.ts';
 import { kindWords, podsOf } from '../workloads.ts';
 
 const PORTS_MAX = 64; // of one pod
-
-type PortPolicy = { readonly port: number; readonly server: InboundServer };
 
 export const authz: Command = {
   path: ['authz'],
@@ -41,7 +40,9 @@ export const authz: Command = {
   summary: 'Say who may talk to a workload, and which object lets them in.',
   details:
     'The running control plane is asked for the policy of each port: container ports, and ports that Servers name; who is let\n' +
-    'in, and how many requests per second a HTTPLocalRateLimitPolicy leaves them. With --as the\n' +
+    'in, and how many requests per second a HTTPLocalRateLimitPolicy leaves them. Where connections do not come to a proxy that is\n' +
+    'everybody. A Server with routes has a line for each: "none" are requests that match none of them. -o wide prints identities\n' +
+    'whole. With --as the\n' +
     'verdict about one client is printed instead, by the code with which the proxy decides: about a request that --method, --path,\n' +
     '--header and --authority describe, GET / if none of them is there, or about a connection where no requests are seen.',
   flags: {
@@ -94,8 +95,6 @@ export const authz: Command = {
       const pods = (await podsOf(cluster, namespace, target)).flatMap((object) => PODS.parse(object) ?? []);
       const pod = pods.find(({ isFinished }) => !isFinished);
       if (pod === undefined) throw new CommandError(`${target} in namespace ${namespace} has no pods`);
-      if (pod.proxyInboundAddress === undefined)
-        terminal.err(`${target} has no proxy: nothing of this is enforced (\`tulle check --proxy -n ${namespace}\`)\n`);
       const kind = new PolicyStore().kinds.find((one) => one.kind === 'Server');
       const servers = kind === undefined ? [] : await listKind(cluster, kind, pod.namespace);
       const named = servers.flatMap((server) => {
@@ -109,24 +108,35 @@ export const authz: Command = {
       });
       using process = await DestinationProcess.connect(cluster, values);
       const policies = await Promise.all(
-        portsOf(pod, named).map(async (port): Promise<PortPolicy> => ({
-          port,
-          server: await process.inbound(pod.namespace, pod.name, port),
-        })),
+        portsOf(pod, named).map(async (port): Promise<PortPolicy> => {
+          const notEnforced = whyNotEnforced(pod, port);
+          const server = await process.inbound(pod.namespace, pod.name, port);
+          return { port, server, ...(notEnforced !== undefined && { notEnforced }) };
+        }),
       );
+      for (const { port, notEnforced } of policies)
+        if (notEnforced !== undefined) terminal.err(`${target}, port ${port}: no policy is enforced: ${notEnforced}\n`);
       const format = textFlag(flags, 'output');
       if (account === undefined) {
-        const rows = policies.flatMap(rowsOf);
-        terminal.out(format === 'json' ? json(rows) : `${accessTable(rows, format === 'wide')}${limitTable(policies)}`);
+        const rows = policies.flatMap(accessRows);
+        const shown = `${accessTable(rows, format === 'wide' ? '' : suffix)}${limitTable(policies)}`;
+        terminal.out(format === 'json' ? json(rows) : shown);
       } else {
         const described = await describedClient(cluster, asked, suffix, address, pod);
         const { client, pod: from } = described;
         if (asked !== undefined && described.isAssumed) await warnOfUnknown(cluster, asked, terminal);
         const request = describedRequest(flags, `${target.split('/').at(-1) ?? ''}.${namespace}`);
-        const verdicts = policies.map(({ port, server }) => ({ port, verdict: verdictOf(server, client, request) }));
+        const verdicts = policies.map((policy) => verdictOf(policy, client, request));
         terminal.out(
           format === 'json'
-            ? json(verdicts.map(({ port, verdict }) => ({ port, client: { ...client, pod: from }, ...verdict })))
+            ? json(
+                verdicts.map(({ port, isEnforced, verdict }) => ({
+                  port,
+                  isEnforced,
+                  client: { ...client, pod: from },
+                  ...verdict,
+                })),
+              )
             : `${describeClient(described)}\n${verdictTable(verdicts)}`,
         );
       }
@@ -155,102 +165,4 @@ async function warnOfUnknown(cluster: Cluster, { name, namespace }: Account, ter
   );
   if (!isThere)
     terminal.err(`there is no service account "${name}" in namespace ${namespace}: nobody has this identity\n`);
-}
-
-/** Of a request, or of a connection where no requests are seen. */
-function verdictOf(server: InboundServer, client: Client, request: RequestHead): InboundVerdict {
-  return evaluateInbound(server, client, 'routes' in server.protocol ? request : undefined);
-}
-
-type Row = {
-  readonly port: number;
-  readonly route: string;
-  readonly server: string;
-  readonly authorizationPolicy: string;
-  readonly serverAuthorization: string;
-  readonly clients: string;
-  readonly rateLimit?: RateLimit; // of the port
-};
-
-function limitOf({ protocol }: InboundServer): RateLimit | undefined {
-  return 'rateLimit' in protocol ? protocol.rateLimit : undefined;
-}
-
-function rowsOf({ port, server }: PortPolicy): readonly Row[] {
-  const grants = [
-    ...routeGrants(server.protocol).map(({ route, authorization }) => ({
-      route: formatResourceRef(route),
-      one: authorization,
-    })),
-    ...server.authorizations.map((one) => ({ route: '*', one })),
-  ];
-  const rateLimit = limitOf(server);
-  const common = { port, server: shortName(server.ref), ...(rateLimit && { rateLimit }) };
-  if (grants.length === 0)
-    return [{ ...common, route: '*', authorizationPolicy: '', serverAuthorization: '', clients: 'nobody' }];
-  return grants.map(({ route, one }) => {
-    const isOlder = one.ref.type === 'resource' && one.ref.kind.toLowerCase() === 'serverauthorization';
-    const name = shortName(one.ref);
-    return {
-      ...common,
-      route,
-      authorizationPolicy: isOlder ? '' : name,
-      serverAuthorization: isOlder ? name : '',
-      clients: describeClients(one),
-    };
-  });
-}
-
-function shortName(ref: ResourceRef): string {
-  return ref.type === 'default' ? `default:${ref.name}` : ref.name;
-}
-
-function accessTable(access: readonly Row[], isWide: boolean): string {
-  const titles = [
-    'ROUTE',
-    'SERVER',
-    'AUTHORIZATION_POLICY',
-    'SERVER_AUTHORIZATION',
-    ...(isWide ? ['PORT', 'CLIENTS'] : []),
-  ];
-  const rows = access.map(({ port, route, server, authorizationPolicy, serverAuthorization, clients }) => [
-    route,
-    server,
-    authorizationPolicy,
-    serverAuthorization,
-    ...(isWide ? [String(port), clients] : []),
-  ]);
-  const unique = [...new Map(rows.map((row) => [row.join('\0'), row])).values()];
-  return unique.length === 0
-    ? 'The pods have no container ports, and no Server names one.\n'
-    : formatTable(
-        titles.map((title) => ({ title })),
-        unique,
-      );
-}
-
-/** How much those who are let in may ask for, after an empty line; nothing where nothing limits it. */
-function limitTable(policies: readonly PortPolicy[]): string {
-  const rows = policies.flatMap(({ port, server }) => {
-    const limit = limitOf(server);
-    return limit === undefined ? [] : [[String(port), formatResourceRef(limit.ref), describeRateLimit(limit)]];
-  });
-  const titles = ['PORT', 'RATE_LIMIT_POLICY', 'REQUESTS_PER_SECOND'].map((title) => ({ title }));
-  return rows.length === 0 ? '' : `\n${formatTable(titles, rows)}`;
-}
-
-function verdictTable(verdicts: readonly { readonly port: number; readonly verdict: InboundVerdict }[]): string {
-  const isLimited = verdicts.some(({ verdict }) => verdict.rateLimit !== undefined);
-  const rows = verdicts.map(({ port, verdict }) => [
-    String(port),
-    verdict.isAllowed ? (verdict.isAudited ? 'allowed, audited' : 'allowed') : 'denied',
-    describeDecider(verdict.decider),
-    ...(isLimited ? [describeClientLimits(verdict.rateLimit)] : []),
-    verdict.reason,
-  ]);
-  const titles = ['PORT', 'VERDICT', 'DECIDED BY', ...(isLimited ? ['REQUESTS PER SECOND'] : []), 'REASON'];
-  return formatTable(
-    titles.map((title) => ({ title })),
-    rows,
-  );
 }

@@ -17,6 +17,7 @@ import {
   type Invocation,
 } from '../command.ts';
 import { DestinationProcess, type Asker } from '../diagnostics/destination-client.ts';
+import { whyNotEnforced } from '../diagnostics/enforcement.ts';
 import { idleWorkloads } from '../diagnostics/idle-workloads.ts';
 import { missingPort, whyNoEndpoints, type Asked } from '../diagnostics/no-endpoints.ts';
 import { inboundTables, outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
@@ -145,10 +146,16 @@ export const diagnosticsPolicy: Command = {
         const policy = await process.outbound(`${name}.${namespace}.svc.${clusterDomain}:${port}`, asker);
         return { table: outboundTables(policy), json: policy };
       }
-      const [pod] = await podsOf(cluster, namespace, target);
+      const pods = (await podsOf(cluster, namespace, target)).flatMap((object) => PODS.parse(object) ?? []);
+      const pod = pods.find(({ isFinished }) => !isFinished) ?? pods[0];
       if (pod === undefined) throw new CommandError(`${target} in namespace ${namespace} has no pods`);
-      const server = await process.inbound(namespace, pod.metadata.name, port);
-      return { table: inboundTables(server), json: server };
+      const server = await process.inbound(namespace, pod.name, port);
+      const notEnforced = whyNotEnforced(pod, port);
+      return {
+        table: inboundTables(server),
+        json: { ...server, isEnforced: notEnforced === undefined },
+        notes: notEnforced === undefined ? [] : [`nothing of this is enforced, everybody gets in: ${notEnforced}`],
+      };
     });
   },
 };

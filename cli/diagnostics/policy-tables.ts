@@ -1,10 +1,10 @@
-import type { Authorization } from '#model/authorization.ts';
 import { distributed } from '#model/evaluate.ts';
-import { routeGrants, type InboundServer } from '#model/inbound.ts';
+import { inboundGrants, type InboundServer } from '#model/inbound.ts';
 import type { OutboundPolicy } from '#model/outbound.ts';
 import type { ProfileRoute } from '#model/profile-route.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { formatTable } from '../table.ts';
+import { describeRoute } from './access-tables.ts';
 import {
   describeClients,
   describeCondition,
@@ -20,16 +20,14 @@ import {
 } from './describe.ts';
 
 /** How a port is served, and whom its policy lets in. */
-export function inboundTables({ ref, protocol, authorizations }: InboundServer): string {
-  const row = (route: string, one: Authorization): readonly string[] => [
-    route,
-    formatResourceRef(one.ref),
-    describeClients(one),
-  ];
-  const rows = [
-    ...routeGrants(protocol).map(({ route, authorization }) => row(formatResourceRef(route), authorization)),
-    ...authorizations.map((one) => row('*', one)),
-  ];
+export function inboundTables(server: InboundServer): string {
+  const { ref, protocol } = server;
+  const grants = inboundGrants(server);
+  const rows = grants.map(({ route, authorization: one }) => [
+    describeRoute(route),
+    one === undefined ? '-' : formatResourceRef(one.ref),
+    one === undefined ? 'nobody' : describeClients(one),
+  ]);
   const limit = 'rateLimit' in protocol ? protocol.rateLimit : undefined;
   return [
     `Server:    ${formatResourceRef(ref)}\n`,
@@ -38,7 +36,7 @@ export function inboundTables({ ref, protocol, authorizations }: InboundServer):
       ? []
       : [`Limit:     ${describeRateLimit(limit)} per second (${formatResourceRef(limit.ref)})\n`]),
     '\n',
-    rows.length === 0
+    grants.every(({ authorization }) => authorization === undefined)
       ? 'No authorizations: nobody gets in.\n'
       : formatTable([{ title: 'ROUTE' }, { title: 'AUTHORIZATION' }, { title: 'CLIENTS' }], rows),
   ].join('');

@@ -148,15 +148,32 @@ function bestRule<R extends { readonly index?: number }>(
   return best;
 }
 
-/** Who is let in to requests of single routes. A route may come in several parts, whose clients are the same. */
-export function routeGrants(
-  protocol: InboundProtocol,
-): readonly { readonly route: ResourceRef; readonly authorization: Authorization }[] {
+/** Who is let in to what: to requests of a route, of no route, or to anything. @property authorization  absent: nobody is */
+export type InboundGrant = {
+  readonly route: ResourceRef | 'any' | 'none';
+  readonly authorization?: Authorization;
+};
+
+/**
+ * Whom a server lets in, in the order in which its authorizations count. Where objects say which requests there are, its own count for
+ * those alone, and what matches none is refused. A route may come in several parts, whose clients are the same.
+ */
+export function inboundGrants({ protocol, authorizations }: InboundServer): readonly InboundGrant[] {
   const routes = 'routes' in protocol ? protocol.routes : [];
-  const whole = new Map(routes.map(({ ref, authorizations }) => [formatResourceRef(ref), { ref, authorizations }]));
-  return [...whole.values()].flatMap(({ ref, authorizations }) =>
-    authorizations.map((authorization) => ({ route: ref, authorization })),
-  );
+  const whole = [...new Map(routes.map((route) => [formatResourceRef(route.ref), route])).values()];
+  const grants = (route: InboundGrant['route'], list: readonly Authorization[]): readonly InboundGrant[] =>
+    list.map((authorization) => ({ route, authorization }));
+  const isRouted = whole.some(({ ref }) => ref.type === 'resource');
+  const ofRoutes = whole.flatMap(({ ref, authorizations: own }) => {
+    const counting = isRouted && ref.type === 'resource' ? [...own, ...authorizations] : own;
+    return counting.length === 0 && ref.type === 'resource' ? [{ route: ref }] : grants(ref, counting);
+  });
+  if (isRouted) return [...ofRoutes, { route: 'none' }];
+  return [
+    ...ofRoutes,
+    ...grants('any', authorizations),
+    ...(authorizations.length === 0 ? [{ route: 'any' as const }] : []),
+  ];
 }
 
 /** Whether the verdict is the same for every request of a client, so that it has to be found only once. */

@@ -10,7 +10,7 @@ import { PODS, type Pod } from '#k8s/resources/pod.ts';
 import { SERVICES, type Service } from '#k8s/resources/service.ts';
 import { parseNetwork } from '#model/address.ts';
 import type { Client } from '#model/authorization.ts';
-import { authorizeRequest, routeGrants } from '#model/inbound.ts';
+import { authorizeRequest, inboundGrants } from '#model/inbound.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import { Patterns } from '#runtime/pattern.ts';
 import { ROUTE_KINDS } from '../dialects/route-kinds.ts';
@@ -155,9 +155,15 @@ describe('routes of a Server', () => {
     cluster.apply(POLICY, 'HTTPRoute', 'prefix', both);
     assert.equal(cluster.ask(undefined, 'GET', '/c'), '200 everybody on httproute.policy.linkerd.io shop/prefix');
     const { value } = cluster.lease.slot;
-    assert.deepEqual(value && routeGrants(value.protocol).map(({ authorization }) => authorization.ref.name), [
-      'probe',
-      'everybody',
+    const grants = (value === undefined ? [] : inboundGrants(value)).map(({ route, authorization }) => [
+      typeof route === 'string' ? route : route.name,
+      authorization?.ref.name,
+    ]);
+    assert.deepEqual(grants, [
+      ['probe', 'probe'],
+      ['exact', undefined],
+      ['prefix', 'everybody'],
+      ['none', undefined],
     ]);
   });
 

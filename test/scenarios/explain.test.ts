@@ -207,10 +207,10 @@ spec: { selector: { app: web }, ports: [{ port: 80, targetPort: htp }] }
   });
 
   test('authz: who may talk to a workload, and the verdict about one client', async () => {
-    await soon('the policy', /^\* +web-http +clients$/m, 'authz', '-n', 'shop', 'deploy/web');
+    await soon('the policy', /^\* +web-http +clients +8080 +client\.shop$/m, 'authz', '-n', 'shop', 'deploy/web');
     assert.match(
       out('authz', '-n', 'shop', 'deploy/web'),
-      /^ROUTE +SERVER +AUTHORIZATION_POLICY +SERVER_AUTHORIZATION\n/,
+      /^ROUTE +SERVER +AUTHORIZATION_POLICY +SERVER_AUTHORIZATION +PORT +CLIENTS\n/,
     );
     assert.match(
       out('authz', '-n', 'shop', 'deploy/web', '-o', 'wide'),
@@ -231,6 +231,9 @@ spec: { selector: { app: web }, ports: [{ port: 80, targetPort: htp }] }
     assert.equal(mesh.tulle([...asClient, '-H', 'x']).status, 2);
     await mesh.apply(ROUTE_OF_SERVER);
     await soon('the route', /^8080 +denied .*no route matches/m, ...asClient, '--path', '/other');
+    const routed = out('authz', '-n', 'shop', 'deploy/web');
+    assert.match(routed, /^\S+ shop\/of-server +web-http +clients +8080 +client\.shop$/m);
+    assert.match(routed, /^none +web-http +8080 +nobody$/m);
     const getting = [...asClient, '--path', '/api/x?a=b', '--authority', 'web.test:80'] as const;
     assert.match(out(...getting, '-H', 'x-user: anna'), /^8080 +allowed /m);
     assert.match(out(...getting), /^8080 +denied /m);
