@@ -146,7 +146,7 @@ export const CODES = {
   TL0209: entry(
     'client-unknown',
     'warning',
-    'The service account does not exist, so nobody in this cluster can have its identity.',
+    'The service account or its namespace does not exist, so nobody in this cluster can have the identity.',
     'Correct the name or namespace.',
   ),
   TL0210: entry(

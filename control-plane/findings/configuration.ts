@@ -47,7 +47,7 @@ export type Configuration = {
   /** Objects of the kinds that the control plane reads. */
   readonly custom: readonly CustomObject[];
   readonly workloadsIn: (namespace: string) => readonly Workload[];
-  readonly serviceAccounts: Pick<ServiceAccounts, 'has'>;
+  readonly serviceAccounts: Pick<ServiceAccounts, 'has' | 'hasNamespace'>;
   /** Whether there is such a Gateway; undefined where nobody knows. */
   readonly hasGateway: (namespace: string, name: string) => boolean | undefined;
 };

@@ -17,6 +17,11 @@ export class ServiceAccounts implements ResourceIndex<ServiceAccount> {
     return name === DEFAULT || names.has(name);
   }
 
+  /** Whether there is a namespace: each has at least one. @returns undefined where nobody knows */
+  hasNamespace(namespace: string): boolean | undefined {
+    return this.#names.has(namespace) || (this.#isComplete ? false : undefined);
+  }
+
   /** Told when one comes or goes. Listeners must not throw. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener);

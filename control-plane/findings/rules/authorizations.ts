@@ -6,7 +6,7 @@ import {
   readMeshTlsAuthentication,
   readServerAuthorization,
 } from '../../dialects/linkerd-policy.ts';
-import type { PolicyContext } from '../../dialects/linkerd-policy.ts';
+import type { IdentityMatch, PolicyContext } from '../../dialects/linkerd-policy.ts';
 import { findingsOf } from '../../dialects/policy-problems.ts';
 import { readRateLimitPolicy } from '../../dialects/rate-limit-policy.ts';
 import { isAuthorizationOf } from '../../dialects/server-authorizations.ts';
@@ -68,24 +68,32 @@ function unknownClients(object: CustomObject, configuration: Configuration): rea
     const [name = '', namespace = '', ...more] = identity.endsWith(suffix)
       ? identity.slice(0, -suffix.length).split('.')
       : [];
-    if (namespace === '' || more.length > 0 || configuration.serviceAccounts.has(namespace, name) !== false) return [];
+    if (namespace === '' || more.length > 0) return [];
+    const { serviceAccounts } = configuration;
+    if (serviceAccounts.hasNamespace(namespace) === false)
+      return [diagnose('TL0209', object, field, `there is no namespace ${namespace} in this cluster`)];
+    if (name === ANY_NAME || serviceAccounts.has(namespace, name) !== false) return [];
     return [diagnose('TL0209', object, field, `there is no ServiceAccount ${namespace}/${name} in this cluster`)];
   });
 }
 
+/** In the place of an account's name: all of its namespace. */
+const ANY_NAME = '*';
+
 type NamedIdentity = { readonly identity: string; readonly field: string };
 
 function identitiesOf(object: CustomObject, context: PolicyContext): readonly NamedIdentity[] {
-  const all = (names: readonly string[], field: string): readonly NamedIdentity[] =>
-    names.map((identity) => ({ identity, field }));
+  const all = ({ names, suffixes }: IdentityMatch, field: string): readonly NamedIdentity[] =>
+    [...names, ...suffixes.map((labels) => [ANY_NAME, ...labels].join('.'))].map((identity) => ({ identity, field }));
   switch (object.kind) {
     case 'MeshTLSAuthentication': {
       const field = asList(object.spec['identities']).length > 0 ? 'spec.identities' : 'spec.identityRefs';
-      return all(readMeshTlsAuthentication(object, context).value?.names ?? [], field);
+      const match = readMeshTlsAuthentication(object, context).value;
+      return match === undefined ? [] : all(match, field);
     }
     case 'ServerAuthorization': {
       const client = readServerAuthorization(object, context).value?.client;
-      return typeof client === 'object' ? all(client.names, 'spec.client.meshTLS') : [];
+      return typeof client === 'object' ? all(client, 'spec.client.meshTLS') : [];
     }
     case 'AuthorizationPolicy':
       return (readAuthorizationPolicy(object).value?.required ?? []).flatMap(({ kind, name, namespace }, index) =>
