@@ -67,12 +67,21 @@ function ofService(
   if (problem !== undefined) throw new CommandError(problem);
   const isSplit = (split: Subject & Parameters<typeof splitService>[0]): boolean =>
     split.namespace === namespace && splitService(split) === name;
+  // Clients connect to the addresses that they look up, and to those of pods nothing of the Service applies.
+  const known = service.isHeadless
+    ? { policy: undefined, profile: { isOpaque: false } }
+    : {
+        policy: outboundOf(inventory, namespace, name, port, client),
+        profile: profileOf(inventory, namespace, name, port, client),
+      };
+  const how = service.isHeadless
+    ? ' (headless: clients connect to its pods themselves, and no route, profile or annotation of it applies)'
+    : '';
   return {
-    title: `Service ${namespace}/${name}, port ${port}`,
+    title: `Service ${namespace}/${name}, port ${port}${how}`,
     json: { service: { namespace, name, port } },
     host: `${name}.${namespace}`,
-    policy: outboundOf(inventory, namespace, name, port, client),
-    profile: profileOf(inventory, namespace, name, port, client),
+    ...known,
     subjects: [
       ...routes.ofParent({ kind: 'Service', namespace, name }),
       // Routes that may mean it, and do not say so.

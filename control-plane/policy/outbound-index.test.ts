@@ -178,3 +178,22 @@ test('a mirror, of a rule or on the way to a backend, is in the policy as soon a
   apply('second', [{ port: 80 }], {}, '10.96.0.9');
   assert.equal(mirrors(), 2);
 });
+
+test('routes of a Service without a cluster IP act on nothing, also where it is asked for by name', () => {
+  const { routes, index, apply } = setUp();
+  const [kind] = ROUTE_KINDS;
+  const route = customKind(kind, 'v1').parse({
+    metadata: { namespace: 'shop', name: 'r' },
+    spec: { parentRefs: [{ group: '', kind: 'Service', name: 'web' }], rules: [{ timeouts: { request: '1s' } }] },
+  });
+  assert.ok(route);
+  routes.stores[0]?.apply(route);
+  const deciders = (clusterIP: string): readonly unknown[] => {
+    apply('web', [{ port: 80 }], {}, clusterIP);
+    using lease = index.watchName({ namespace: 'shop', service: 'web', port: 80 });
+    const { protocol } = policyOf(lease.slot.value);
+    return 'routes' in protocol ? protocol.routes.map(({ ref }) => ref.name) : [];
+  };
+  assert.deepEqual(deciders('10.96.0.7'), ['r']);
+  assert.deepEqual(deciders('None'), ['http']);
+});

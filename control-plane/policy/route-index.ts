@@ -49,8 +49,9 @@ export class RouteIndex {
     return this.#byParent.get(parentKey(parent));
   }
 
-  /** Routes of a Service that hold for one of its ports. */
+  /** Routes of a Service that hold for one of its ports; none without a cluster IP, as their status says too. */
   attached(service: Service, port: ServicePort): readonly CustomObject[] {
+    if (service.clusterIps.length === 0) return [];
     return this.#holding({ kind: 'Service', ...service }, (parent) => isAttached(parent, service, port));
   }
 
