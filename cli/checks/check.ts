@@ -15,10 +15,13 @@ export class Finding extends Error {
 
 const MAX_REPORTED = 10;
 
-/** @throws Finding  when there is something to report: a line each, of the first ten */
-export function report(found: readonly string[]): void {
+/**
+ * @param hint  where the check's own does not fit
+ * @throws Finding  when there is something to report: a line each, of the first ten
+ */
+export function report(found: readonly string[], hint?: string): void {
   const more = found.length > MAX_REPORTED ? [`and ${found.length - MAX_REPORTED} more`] : [];
-  if (found.length > 0) throw new Finding([...found.slice(0, MAX_REPORTED), ...more].join('\n'));
+  if (found.length > 0) throw new Finding([...found.slice(0, MAX_REPORTED), ...more].join('\n'), hint);
 }
 
 /** Advice, or how to find out which one fits the installation; that never rejects. */

@@ -351,6 +351,41 @@ describe('tulle check against an API server', () => {
     ]);
   });
 
+  test('--proxy gives advice that fits each mistake, and counts warnings and errors of configuration', async () => {
+    await cluster.request('POST', '/api/v1/namespaces', {
+      metadata: { name: 'slips', annotations: { 'linkerd.io/injct': 'enabled' } },
+    });
+    await cluster.request('POST', '/api/v1/namespaces/slips/services', {
+      metadata: { name: 'api', annotations: { 'balancer.linkerd.io/failure-accural': 'consecutive' } },
+      spec: { ports: [{ port: 80 }] },
+    });
+    await cluster.request('POST', '/apis/split.smi-spec.io/v1alpha2/namespaces/slips/trafficsplits', {
+      apiVersion: 'split.smi-spec.io/v1alpha2',
+      kind: 'TrafficSplit',
+      metadata: { name: 'half' },
+      spec: { service: 'gone', backends: [{ service: 'api', weight: 1 }] },
+    });
+    const { out, code } = await check('--proxy', '-n', 'slips');
+    const advice =
+      'hint: correct the name, or move the annotation to an object where it has an effect, as the line says';
+    assert.ok(
+      out.includes(
+        `slips/api: balancer.linkerd.io/failure-accural is no known annotation: did you mean balancer.linkerd.io/failure-accrual?\n    ${advice}\n`,
+      ),
+      out,
+    );
+    assert.ok(
+      out.includes(`slips: linkerd.io/injct is no known annotation: did you mean linkerd.io/inject?\n    ${advice}\n`),
+      out,
+    );
+    assert.match(
+      out,
+      /TL0404 trafficsplit[^\n]*\n[^\n]*TL0304[^\n]*\n {4}hint: .* and fails for errors: here is one\n/,
+    );
+    assert.equal(code, 0);
+    assert.match(out, /\nStatus check results are √, with 3 warnings\n$/);
+  });
+
   test('the JSON form has hint and error only where something was found', async () => {
     const { out, code } = await check('-o', 'json', '--proxy');
     assert.equal(code, 1);

@@ -13,12 +13,22 @@ export function configurationChecks(
 ): readonly Check[] {
   let found: Promise<readonly Diagnosis[]> | undefined;
   const findings = (): Promise<readonly Diagnosis[]> => (found ??= look(cluster, controlNamespace, namespace));
-  const check = (description: string, hint: string, isMeant: (one: Diagnosis) => boolean): Check => ({
-    description,
-    hint: `${hint}; \`tulle analyze\` says what each code means and what to do`,
-    severity: 'warning',
-    run: async () => report((await findings()).filter(isMeant).map(formatDiagnosis)),
-  });
+  const check = (description: string, remedy: string, isMeant: (one: Diagnosis) => boolean): Check => {
+    const hint = `${remedy}; \`tulle analyze\` says what each code means and what to do`;
+    return {
+      description,
+      hint,
+      severity: 'warning', // the mesh is well, what one of its users wrote is not
+      run: async () => {
+        const those = (await findings()).filter(isMeant);
+        const errors = those.filter(({ severity }) => severity === 'error').length;
+        report(
+          those.map(formatDiagnosis),
+          errors === 0 ? undefined : `${hint}, and fails for errors: here ${errors === 1 ? 'is one' : `are ${errors}`}`,
+        );
+      },
+    };
+  };
   const isPolicy = (one: Diagnosis): boolean => one.group === 'policy.linkerd.io' && !isRouteKind(one);
   return [
     check(

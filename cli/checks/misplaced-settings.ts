@@ -7,6 +7,9 @@ import { livePods } from './live-pods.ts';
 const MAX_NAMED = 10;
 const OPAQUE_PORTS = 'config.linkerd.io/opaque-ports';
 
+/** Each line says whether the name is wrong or the place, and what is right. */
+const MISTAKES_HINT = 'correct the name, or move the annotation to an object where it has an effect, as the line says';
+
 /** Settings that stand where nobody reads them, in one namespace or in all. */
 export function misplacedSettingChecks(
   cluster: Cluster,
@@ -41,19 +44,13 @@ export function misplacedSettingChecks(
     check('no setting of a Service is a label', 'make it an annotation; as a label it has no effect', async () =>
       (await services()).flatMap(labelled),
     ),
-    check(
-      'annotations of Services are those that Services have',
-      'linkerd.io/inject and proxy settings belong to namespaces and pod templates; a Service has opaque-ports alone',
-      async () => (await services()).flatMap((service) => mistakes(service, 'Service')),
+    check('annotations of Services are those that Services have', MISTAKES_HINT, async () =>
+      (await services()).flatMap((service) => mistakes(service, 'Service')),
     ),
-    check(
-      'retries, timeouts and balancing are set on Services and routes',
-      'move the annotation to the Service (or route) that the requests go to',
-      async () => [
-        ...(await namespaces()).flatMap((one) => mistakes(one, 'Namespace')),
-        ...(await livePods(cluster, namespace)).flatMap((one) => mistakes(one, 'Pod')),
-      ],
-    ),
+    check('annotations of namespaces and pods are those that they have', MISTAKES_HINT, async () => [
+      ...(await namespaces()).flatMap((one) => mistakes(one, 'Namespace')),
+      ...(await livePods(cluster, namespace)).flatMap((one) => mistakes(one, 'Pod')),
+    ]),
     check(
       'opaque ports of Services are those of their pods',
       `set ${OPAQUE_PORTS} on both, or on the namespace: clients read the Service, the proxy of the pod reads the pod`,

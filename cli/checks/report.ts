@@ -42,7 +42,10 @@ export class Report {
       return;
     }
     const gap = this.#category === '' ? '' : '\n';
-    this.#terminal.out(`${gap}Status check results are ${this.#symbol(isSuccess ? 'success' : 'error')}\n`);
+    const warnings = this.#results.filter(({ result }) => result === 'warning').length;
+    // Linkerd's line, which scripts look for, stays at the front.
+    const more = warnings === 0 ? '' : `, with ${warnings} warning${warnings === 1 ? '' : 's'}`;
+    this.#terminal.out(`${gap}Status check results are ${this.#symbol(isSuccess ? 'success' : 'error')}${more}\n`);
   }
 
   #categories(): readonly unknown[] {

@@ -551,7 +551,7 @@ const DEFECTS: readonly Defect[] = [
   [
     'a retry is set on a pod',
     'warning',
-    /set on Services and routes: shop\/retrying: retry\.linkerd\.io\/http has no effect on a Pod/,
+    /annotations of namespaces and pods are .*: shop\/retrying: retry\.linkerd\.io\/http has no effect on a Pod/,
     pod('retrying', { annotations: { 'retry.linkerd.io/http': '5xx' } }),
   ],
   [
