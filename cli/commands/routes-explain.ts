@@ -28,6 +28,7 @@ import {
   describeSession,
   describeShares,
   describeTimeouts,
+  describeUnrouted,
 } from '../diagnostics/describe.ts';
 import { explainTarget, parseTarget } from '../diagnostics/explained-target.ts';
 import { outboundTables, profileRoutesTable } from '../diagnostics/policy-tables.ts';
@@ -108,8 +109,11 @@ export const routesExplain: Command = {
           : outboundTables(policy);
       terminal.out(`Requests of clients in ${from} to ${title}\n${routes}`);
       const isConnection = serverName !== undefined || policy?.protocol.kind === 'tls';
+      const isGrpc =
+        policy?.protocol.kind === 'grpc' || /^application\/grpc/i.test(request.header('content-type') ?? '');
+      const what = isConnection ? 'connection' : isGrpc ? 'grpc' : 'request';
       const described = serverName === undefined ? formatRequest(request) : `TLS to ${serverName}`;
-      if (verdict !== undefined) terminal.out(`\n${verdictText(verdict, described, isConnection)}`);
+      if (verdict !== undefined) terminal.out(`\n${verdictText(verdict, described, what)}`);
       terminal.out(
         ignored.length === 0
           ? '\nNothing is ignored.\n'
@@ -143,14 +147,13 @@ function profileText(profile: Profile, known: OutboundKnowledge): string {
   return `Decider:   ${decider}\nTargets:   ${shares}\n${profileRoutesTable(routes)}`;
 }
 
-/**
- * @param described     request or connection
- * @param isConnection  of which the proxy sees no requests
- */
-function verdictText(verdict: OutboundVerdict, described: string, isConnection: boolean): string {
-  if (verdict.kind === 'no-route') {
-    return `${described}\n  is ${isConnection ? 'reset' : 'answered 404'} by the proxy: ${verdict.reason}\n`;
-  }
+/** @param described  request or connection */
+function verdictText(
+  verdict: OutboundVerdict,
+  described: string,
+  what: Parameters<typeof describeUnrouted>[0],
+): string {
+  if (verdict.kind === 'no-route') return `${described}\n  ${describeUnrouted(what)} by the proxy: ${verdict.reason}\n`;
   const { decider, filters, shares, timeouts, retry, session } = verdict;
   const answer = answerOf(filters);
   return [

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bestMatch, type HttpMatch } from '#model/match.ts';
 import { REQUESTED_RETRY } from '#model/retry.ts';
-import { describeHttpMatch, describeRetry } from './describe.ts';
+import { errorHead } from '../../proxy/http/respond.ts';
+import { ProxyError } from '../../proxy/errors.ts';
+import { describeHttpMatch, describeRetry, describeUnrouted } from './describe.ts';
 
 const match = (value: string): HttpMatch => ({ path: { kind: 'prefix', value }, headers: [], queryParams: [] });
 
@@ -42,4 +44,13 @@ test('retries read as what they act on', () => {
   assert.equal(describeRetry({ ...retry, conditions: [] }), '2 more after no answer');
   const timed = { ...retry, conditions: [], timeoutMs: 400 };
   assert.equal(describeRetry(timed), '2 more after no answer within 400ms');
+});
+
+test('what no route is for reads as the proxy answers it', () => {
+  const error = new ProxyError('no-route', 'none');
+  assert.match(errorHead(error, false).lines, /^HTTP\/1\.1 404 /);
+  assert.match(describeUnrouted('request'), / 404$/);
+  assert.match(errorHead(error, true).lines, /grpc-status: 12\r/);
+  assert.match(describeUnrouted('grpc'), /status 12 of gRPC/);
+  assert.match(describeUnrouted('connection'), /reset/);
 });

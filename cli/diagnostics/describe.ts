@@ -89,6 +89,16 @@ export function describeTimeouts({ requestMs, responseMs, idleMs }: Timeouts): s
   return parts.length === 0 ? '-' : parts.join(' ');
 }
 
+/** What a client sees that no route is for. @param what  it sends, as far as the proxy sees that */
+export function describeUnrouted(what: 'connection' | 'request' | 'grpc'): string {
+  const answers = {
+    connection: 'is reset',
+    request: 'is answered 404',
+    grpc: 'is answered with status 12 of gRPC (UNIMPLEMENTED; what is no gRPC with 404)',
+  };
+  return answers[what];
+}
+
 /** `2 more after 500-599 or no answer within 400ms`: what is retried, since without conditions no response is. */
 export function describeRetry(retry: HttpRetry | GrpcRetry | 'budget' | undefined): string {
   if (retry === undefined) return '-';
