@@ -161,6 +161,12 @@ export const CODES = {
     'No proxy of this installation has the identity; only a linked cluster that trusts the same anchors could.',
     'Write what identities end with here, or use identityRefs.',
   ),
+  TL0212: entry(
+    'authorization-restricts-nothing',
+    'warning',
+    'Authorizations add up, and another one or the accessPolicy of the Server lets in all of these clients and others.',
+    'Remove what lets in too many, or this object.',
+  ),
   TL0301: entry('service-selects-nothing', 'warning', 'The Service has no pods.', 'Correct spec.selector.'),
   TL0302: entry('service-annotation', 'warning', 'An annotation of the Service has no effect.', 'Correct its value.'),
   TL0303: entry(

@@ -45,8 +45,8 @@ export function selectServer(
   return undefined;
 }
 
-/** The same for all workloads that a Server selects. */
-function describeServer(
+/** What a Server is for all workloads that it selects. */
+export function describeServer(
   server: CustomObject,
   policy: ServerPolicy,
   objects: PolicyObjects,

@@ -1,4 +1,11 @@
-import { containsAddress, parseAddress, parseNetwork, type IpAddress, type Network } from './address.ts';
+import {
+  containsAddress,
+  containsNetwork,
+  parseAddress,
+  parseNetwork,
+  type IpAddress,
+  type Network,
+} from './address.ts';
 import type { ResourceRef } from './resource-ref.ts';
 
 /** Lets a set of clients in. Authorizations only ever grant; one that holds is enough. Source: `inbound.Authz`. */
@@ -70,6 +77,33 @@ export function authorize(
   return holds(LOCALHOST) ? allow(LOCALHOST.ref) : deny(server, `no authorization lets ${describe(client)} in`);
 }
 
+/** Whether one lets in everybody whom another lets in, by asking less of who they are: the other restricts nothing then. */
+export function isMoreOpen(one: Authorization, other: Authorization): boolean {
+  const isWider = other.networks.every(({ network: inner }) =>
+    one.networks.some(({ network: outer, except }) => except.length === 0 && containsNetwork(outer, inner)),
+  );
+  return isWider && asksLess(one.authentication, other.authentication);
+}
+
+function asksLess(one: Authentication, other: Authentication): boolean {
+  switch (one.kind) {
+    case 'unauthenticated':
+      return other.kind !== 'unauthenticated';
+    case 'mesh-tls':
+      return other.kind === 'identities';
+    case 'identities':
+      return other.kind === 'identities' && isEveryName(one) && !isEveryName(other) && !other.names.some(isUri);
+  }
+}
+
+function isEveryName({ suffixes }: Extract<Authentication, { readonly kind: 'identities' }>): boolean {
+  return suffixes.some((parts) => parts.length === 0);
+}
+
+function isUri(identity: string): boolean {
+  return identity.includes('://');
+}
+
 function allow(authorization: ResourceRef): Verdict {
   return {
     isAllowed: true,
@@ -111,6 +145,6 @@ function isAuthenticated(authentication: Authentication, client: Client): boolea
 }
 
 function hasSuffix(identity: string, parts: readonly string[]): boolean {
-  if (identity.includes('://')) return false; // URI identities match exactly or not at all
+  if (isUri(identity)) return false; // URI identities match exactly or not at all
   return parts.length === 0 || identity.endsWith(`.${parts.join('.')}`);
 }

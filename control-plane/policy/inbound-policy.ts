@@ -117,7 +117,11 @@ function policyOf(workload: Workload, port: number, settings: InboundSettings): 
   }
 }
 
-function defaultAuthorizations(policy: DefaultInboundPolicy, settings: InboundSettings): readonly Authorization[] {
+/** Whom a default policy, or the access policy of a Server, lets in. */
+export function defaultAuthorizations(
+  policy: DefaultInboundPolicy,
+  settings: Pick<InboundSettings, 'clusterNetworks'>,
+): readonly Authorization[] {
   const grant = (networks: readonly Network[], authentication: Authentication): readonly Authorization[] => [
     { ref: { type: 'default', name: policy }, networks: matchesOf(networks), authentication },
   ];

@@ -4,6 +4,7 @@ import { authorizationFindings, unusedAuthentications } from './authorizations.t
 import { egressFindings } from './egress.ts';
 import { mistakenParents } from './mistaken-parents.ts';
 import { ownFindings } from './objects.ts';
+import { openDoors } from './open-doors.ts';
 import { probeFindings } from './probes.ts';
 import { routeFindings } from './routes.ts';
 import { serverFindings } from './servers.ts';
@@ -20,6 +21,7 @@ export const OBJECT_RULES: readonly Rule[] = [
   mistakenParents,
   serverFindings,
   authorizationFindings,
+  openDoors,
   trafficFindings,
 ];
 
