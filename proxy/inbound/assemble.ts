@@ -428,6 +428,7 @@ export class Inbound implements Disposable {
       return;
     }
     isOpen = true;
+    if (verdict.isAudited) port.logAudit(arrival.client, 'the connection');
     port.verdictMetrics('tcpAllow', { ...labels(), ...refLabels('authz', verdict.authorization) }).count();
     try {
       const server = opened?.connection ?? (await (onward?.open() ?? port.connect()));

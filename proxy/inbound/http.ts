@@ -265,6 +265,7 @@ export class InboundRequests {
     this.#prepared.set(key, prepared);
     // Once for each connection, policy and verdict: a client that goes on asking does not fill the log.
     if (!verdict.isAllowed) this.#port.logDenial(this.#client, `the request${ofRoute(route)}: ${verdict.reason}`);
+    else if (verdict.isAudited) this.#port.logAudit(this.#client, `the request${ofRoute(route)}`);
     return prepared;
   }
 }

@@ -20,6 +20,7 @@ import { RequestMetrics } from '../metrics/requests.ts';
 import { TransportMetrics } from '../metrics/transport.ts';
 import { connectTcp } from '../transport/connect.ts';
 import { Connection } from '../transport/connection.ts';
+import { AuditLog } from './audit-log.ts';
 import type { InboundContext } from './context.ts';
 import { RateLimiter } from './rate-limiter.ts';
 
@@ -72,6 +73,7 @@ export class InboundPort implements CacheValue {
   /** Of the requests; absent: there is no limit. */
   rateLimiter: RateLimiter | undefined;
   readonly #context: InboundContext;
+  readonly #audit: AuditLog;
   readonly #server: TransportMetrics;
   readonly #clients: Metered<TransportMetrics>;
   readonly #requests: Metered<RequestMetrics>;
@@ -82,6 +84,7 @@ export class InboundPort implements CacheValue {
     this.address = address;
     this.port = port;
     this.#context = context;
+    this.#audit = new AuditLog(context.log, context.now);
     this.targetLabels = { direction: 'inbound', ...targetLabels(address, port) };
     this.policy = new Watch(context.defaultServer(port));
     this.#server = new TransportMetrics(context.metrics, {
@@ -156,6 +159,11 @@ export class InboundPort implements CacheValue {
   logDenial(client: Client, what: string): void {
     const server = formatResourceRef(this.policy.value.ref);
     this.#context.log.info({ client, port: this.port }, `${server} denies ${what}`);
+  }
+
+  /** @param what  was let in by nothing but the audit mode of the policy */
+  logAudit(client: Client, what: string): void {
+    this.#audit.add(client, this.port, this.policy.value.ref, what);
   }
 
   wake(): void {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Endpoint } from '#model/endpoint.ts';
 import { createTestAuthority, type TestAuthority } from '#pki/testing.ts';
 import { systemClock, type Clock } from '#runtime/clock.ts';
-import { createLogger } from '#runtime/log.ts';
+import { createLogger, type Logger } from '#runtime/log.ts';
 import { readConfig, type Config } from '../config.ts';
 import { Proxy } from '../proxy.ts';
 import { Connection } from '../transport/connection.ts';
@@ -24,6 +24,7 @@ export type ProxyOptions = {
   readonly name: string; // service account
   readonly env?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
+  readonly log?: Logger; // absent: as its LOG says, to standard error
   /** Of the collector of traces; absent: plain text. */
   readonly collectorIdentity?: string;
   /** The original destination of inbound connections that are not made to the inbound port itself. */
@@ -97,7 +98,7 @@ export class TestMesh implements AsyncDisposable {
       identityService: { ...read.identityService, ...overTls },
     };
     const proxy = new Proxy(config, {
-      log: createLogger(options.name, config.logLevel),
+      log: options.log ?? createLogger(options.name, config.logLevel),
       version: 'test',
       clock: options.clock ?? systemClock,
       ...(options.writeAccessLog === undefined ? {} : { writeAccessLog: options.writeAccessLog }),
