@@ -98,13 +98,25 @@ test('a request that takes too long is answered 504 at its time, with the reason
   });
 });
 
-test('an attempt that takes too long is tried again', async () => {
-  using lazy = await app(
-    (_request, response, count) => void setTimeout(() => response.end('ok'), count === 1 ? 3000 : 0),
-  );
-  await within([unmeshed(lazy.port)], policy([rule({ retry: { ...RETRY, timeoutMs: 100 } })]), async ({ client }) => {
-    assert.equal((await client.get()).status, 200);
-    assert.equal(lazy.requests, 2);
+test('an attempt that takes too long is tried again, also where no condition says what else is', async () => {
+  for (const conditions of [RETRY.conditions, []]) {
+    using lazy = await app(
+      (_request, response, count) => void setTimeout(() => response.end('ok'), count === 1 ? 3000 : 0),
+    );
+    const retry = { ...RETRY, conditions, timeoutMs: 100 };
+    await within([unmeshed(lazy.port)], policy([rule({ retry })]), async ({ client }) => {
+      assert.equal((await client.get()).status, 200);
+      assert.equal(lazy.requests, 2);
+    });
+  }
+});
+
+test('without a condition no response is tried again', async () => {
+  using broken = await app((_request, response) => response.writeHead(503).end());
+  const retry = { ...RETRY, conditions: [] };
+  await within([unmeshed(broken.port)], policy([rule({ retry })]), async ({ client }) => {
+    assert.equal((await client.get()).status, 503);
+    assert.equal(broken.requests, 1);
   });
 });
 
