@@ -107,6 +107,8 @@ test('where no policy is enforced everybody gets in, whatever the policy says', 
   assert.equal(whyNotEnforced(pod(['linkerd-proxy', 'app']), 8080), undefined);
   assert.equal(whyNotEnforced(pod(['linkerd-proxy', 'app'], skipped), 8091), undefined);
   assert.equal(whyNotEnforced(pod(['linkerd-proxy', 'app'], skipped), 8080), why);
+  const wrong = { 'config.linkerd.io/skip-inbound-ports': '8080,http' };
+  assert.equal(whyNotEnforced(pod(['linkerd-proxy', 'app'], wrong), 8080), undefined, 'the injector ignores it');
   assert.equal(whyNotEnforced(pod(['app'], skipped), 8080), 'the pod has no proxy');
   const policy: PortPolicy = { port: 8080, server: SERVER, notEnforced: why };
   assert.deepEqual(linesOf([policy]), [`* web 8080 everybody: ${why}`]);

@@ -111,6 +111,8 @@ test('ports are opaque by annotation or by default, and skipped ports are not me
   annotated({ 'config.linkerd.io/skip-inbound-ports': '8080' });
   assert.equal(endpoint()?.identity, undefined);
   assert.equal(endpoint()?.protocolHint, undefined);
+  annotated({ 'config.linkerd.io/skip-inbound-ports': '8080,nonsense' });
+  assert.equal(endpoint()?.protocolHint, 'h2', 'the injector ignores it, so connections do come to the proxy');
   annotated({});
   assert.equal(endpoint()?.protocolHint, 'h2');
 });
