@@ -1,6 +1,7 @@
 import { parseAddress } from '#model/address.ts';
 import { parseHostPort, parseServiceName, type ServiceTarget } from '#model/service-target.ts';
 import { formatSocketAddress } from '#model/address.ts';
+import { decidesRoutes } from '#model/profile.ts';
 import { formatResourceRef } from '#model/resource-ref.ts';
 import type { ResourceKind } from '#k8s/resource-index.ts';
 import { ENDPOINT_SLICES } from '#k8s/resources/endpoint-slice.ts';
@@ -140,11 +141,13 @@ export const diagnosticsPolicy: Command = {
     return ask({ flags, terminal }, async ({ cluster, process, namespace, clusterDomain, asker }) => {
       if (address !== undefined) {
         const policy = await process.outboundOfAddress(address, port, asker);
-        return { table: outboundTables(policy), json: policy };
+        const notes = await withoutRoutes(process, formatSocketAddress(target, port), asker);
+        return { table: outboundTables(policy), json: policy, notes };
       }
       if (isService) {
-        const policy = await process.outbound(`${name}.${namespace}.svc.${clusterDomain}:${port}`, asker);
-        return { table: outboundTables(policy), json: policy };
+        const authority = `${name}.${namespace}.svc.${clusterDomain}:${port}`;
+        const policy = await process.outbound(authority, asker);
+        return { table: outboundTables(policy), json: policy, notes: await withoutRoutes(process, authority, asker) };
       }
       const pods = (await podsOf(cluster, namespace, target)).flatMap((object) => PODS.parse(object) ?? []);
       const pod = pods.find(({ isFinished }) => !isFinished) ?? pods[0];
@@ -159,6 +162,16 @@ export const diagnosticsPolicy: Command = {
     });
   },
 };
+
+/** Which object decides in place of the routes of a policy. Proxies ask for both, and go by the profile. */
+async function withoutRoutes(process: DestinationProcess, authority: string, asker: Asker): Promise<readonly string[]> {
+  const profile = await process.profile(authority, asker);
+  if (!decidesRoutes(profile)) return [];
+  const decider = profile.ref === undefined ? 'a profile' : formatResourceRef(profile.ref);
+  return [
+    `${decider} decides about requests, and the routes of this policy are not used: \`tulle diagnostics profile ${authority}\` shows it`,
+  ];
+}
 
 export const diagnosticsEndpoints: Command = {
   path: ['diagnostics', 'endpoints'],

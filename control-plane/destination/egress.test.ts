@@ -165,7 +165,7 @@ test('statuses follow networks and routes, and keep what others have written', (
   told.length = 0;
   const network = cluster.apply('EgressNetwork', 'shop', 'all', { trafficPolicy: 'Deny' });
   assert.deepEqual(told, ['shop/l']);
-  assert.deepEqual(conditions(), ['True Accepted in effect on EgressNetwork shop/all', resolved]);
+  assert.deepEqual(conditions(), ['True Accepted attached to EgressNetwork shop/all', resolved]);
 
   const { statusOf } = egressStatusSource(egress);
   const accepted = {

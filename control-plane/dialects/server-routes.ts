@@ -47,7 +47,7 @@ export function judgeServerRoute(
   const winner = kind === 'http' && protocol === 'grpc' ? grpcRouteOf(server, objects) : undefined;
   if (winner !== undefined)
     return refused('RouteReasonConflicted', `GRPCRoute ${namespace}/${winner.name} takes Server ${name}`);
-  return { isAccepted: true, reason: 'Accepted', message: `in effect on Server ${name}` };
+  return { isAccepted: true, reason: 'Accepted', message: `attached to Server ${name}` };
 }
 
 function refused(reason: ServerRouteVerdict['reason'], message: string): ServerRouteVerdict {

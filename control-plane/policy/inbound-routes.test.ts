@@ -246,12 +246,12 @@ test('the status of a route follows its Server, beside what it is for Services',
   };
   const rest = [
     'Server ResolvedRefs True ResolvedRefs what is let in goes to the pods of the Server',
-    'Service Accepted True Accepted in effect on Service shop/web',
+    'Service Accepted True Accepted attached to Service shop/web',
     'Service ResolvedRefs True ResolvedRefs all backends can be used',
   ];
   assert.deepEqual(conditions(), ['Server Accepted False NoMatchingParent Server shop/web does not exist', ...rest]);
   told.length = 0;
   cluster.server('web');
   assert.deepEqual(told, ['shop/r']);
-  assert.deepEqual(conditions(), ['Server Accepted True Accepted in effect on Server shop/web', ...rest]);
+  assert.deepEqual(conditions(), ['Server Accepted True Accepted attached to Server shop/web', ...rest]);
 });

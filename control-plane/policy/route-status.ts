@@ -105,7 +105,8 @@ function judgeParent(
     const by = `${winner.kind} ${winner.namespace}/${winner.name}`;
     return refused('RouteReasonConflicted', `${by} takes ${kind} ${namespace}/${name}`);
   }
-  return { type: 'Accepted', status: 'True', reason: 'Accepted', message: `in effect on ${kind} ${namespace}/${name}` };
+  // Whether it has an effect there is said by the condition of that name.
+  return { type: 'Accepted', status: 'True', reason: 'Accepted', message: `attached to ${kind} ${namespace}/${name}` };
 }
 
 /** The routes of each port of a Service that a parent is about, or why there are none. */

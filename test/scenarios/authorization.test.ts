@@ -277,7 +277,7 @@ describe('authorization in a cluster', () => {
     await until('the status of the route', 20_000, async () => {
       const path = '/apis/gateway.networking.k8s.io/v1/namespaces/bank/grpcroutes/entries';
       const { status } = (await mesh.cluster.get(path)) as { status?: { parents?: readonly object[] } };
-      return JSON.stringify(status?.parents ?? []).includes('in effect on Server bank/ledger');
+      return JSON.stringify(status?.parents ?? []).includes('attached to Server bank/ledger');
     });
     const before = count('probe');
     await until('more probes', 20_000, () => count('probe') >= before + 3);
@@ -356,7 +356,7 @@ describe('authorization in a cluster', () => {
           parents?: readonly { conditions: readonly { status: string; message: string }[] }[];
         };
         const [accepted] = parents[0]?.conditions ?? [];
-        return accepted?.status === 'True' && accepted.message === 'in effect on Server bank/vault-http';
+        return accepted?.status === 'True' && accepted.message === 'attached to Server bank/vault-http';
       });
     });
     const [pod] = await mesh.pods('bank', 'app=vault');

@@ -200,6 +200,13 @@ spec: { selector: { app: web }, ports: [{ port: 80, targetPort: htp }] }
       protocol: { kind: string };
     };
     assert.equal(json.protocol.kind, 'detect');
+    const split = mesh.tulle(['diagnostics', 'policy', '-n', 'shop', 'svc/stock', '8080']);
+    assert.equal(split.status, 0, split.stderr);
+    assert.match(
+      split.stderr,
+      /^trafficsplit\.split\.smi-spec\.io shop\/halves decides about requests, and the routes of this policy are not used: /,
+    );
+    assert.equal(mesh.tulle(['diagnostics', 'policy', '-n', 'shop', 'svc/web', '8080']).stderr, '');
     const missing = mesh.tulle(['diagnostics', 'policy', '-n', 'shop', 'svc/gone', '80']);
     assert.deepEqual([missing.status, missing.stdout], [1, '']);
     assert.match(missing.stderr, /Service shop\/gone not found/);
