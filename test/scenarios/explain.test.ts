@@ -281,6 +281,31 @@ spec: { selector: { app: web }, ports: [{ port: 80, targetPort: htp }] }
     assert.equal(mesh.tulle(['authz', '-n', 'shop', 'deploy/web', '--as', 'a.b.c']).status, 2);
   });
 
+  test('authz: where connections lead past the proxy everybody gets in, and the Server says that it has no effect', async () => {
+    const annotations = { 'linkerd.io/inject': 'enabled', 'config.linkerd.io/skip-inbound-ports': '8080-8090' };
+    const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'past', annotations } };
+    const server = {
+      apiVersion: 'policy.linkerd.io/v1beta3',
+      kind: 'Server',
+      metadata: { name: 'locked', namespace: 'past' },
+      spec: { podSelector: { matchLabels: { app: 'web' } }, port: 8080 },
+    };
+    await mesh.apply(`${JSON.stringify(namespace)}\n---\n${JSON.stringify(server)}`);
+    await mesh.apply(serviceYaml('past', 'web', { args: ['server'], replicas: 1, ports: [8080] }));
+    await mesh.ready('past');
+    const past = ['-n', 'past', 'deploy/web'] as const;
+    await soon('the Server', /^\* +locked +8080 +everybody: connections lead past the proxy /m, 'authz', ...past);
+    const stranger = mesh.tulle(['authz', ...past, '--as', 'unmeshed']);
+    assert.match(stranger.stdout, /^8080 +allowed +- +nothing is enforced: connections lead past the proxy /m);
+    assert.match(stranger.stderr, /^deploy\/web, port 8080: no policy is enforced: /m);
+    const policy = mesh.tulle(['diagnostics', 'policy', ...past, '8080']);
+    assert.match(policy.stderr, /^nothing of this is enforced, everybody gets in: connections lead past the proxy /m);
+    await until('what the Server says', 30_000, async () => {
+      const path = '/apis/policy.linkerd.io/v1beta3/namespaces/past/servers/locked';
+      return JSON.stringify((await mesh.cluster.get(path))['status'] ?? {}).includes('TL0505');
+    });
+  });
+
   test('authz: how many requests a rate limit leaves to whom', async () => {
     await mesh.apply(LIMIT);
     const limit = 'httplocalratelimitpolicy\\.policy\\.linkerd\\.io shop/slowly';
