@@ -1,6 +1,6 @@
 import type { EndpointSlice } from '#k8s/resources/endpoint-slice.ts';
 import type { Pod } from '#k8s/resources/pod.ts';
-import type { Service, ServicePort } from '#k8s/resources/service.ts';
+import { selectsLabels, type Service, type ServicePort } from '#k8s/resources/service.ts';
 import type { ServiceTarget } from '#model/service-target.ts';
 
 /** What somebody asked about, and what the cluster has for it. */
@@ -35,16 +35,13 @@ export function whyNoEndpoints({ service, target, slices, pods }: Asked): string
   return `Service ${namespace}/${name} has no endpoint on port ${target.port}: ${reason}`;
 }
 
-function withoutPods(
-  { namespace, name, selector }: Service,
-  slices: readonly EndpointSlice[],
-  pods: readonly Pod[],
-): string | undefined {
+function withoutPods(service: Service, slices: readonly EndpointSlice[], pods: readonly Pod[]): string | undefined {
+  const { namespace, name, selector } = service;
   if (slices.some(({ endpoints }) => endpoints.length > 0)) return undefined;
   const labels = selectorText(selector);
   if (labels === '')
     return `it has no spec.selector, and no EndpointSlice has addresses for it (\`kubectl -n ${namespace} get endpointslices -l kubernetes.io/service-name=${name}\`)`;
-  const count = selected(selector, pods).length;
+  const count = selected(service, pods).length;
   return count === 0
     ? `spec.selector ${labels} selects no pod (\`kubectl -n ${namespace} get pods --show-labels\`)`
     : `spec.selector ${labels} selects ${podCount(count)} without an address yet (\`kubectl -n ${namespace} get pods -l ${labels}\`)`;
@@ -53,12 +50,12 @@ function withoutPods(
 function withoutPort(
   { name, targetPort }: ServicePort,
   index: number,
-  { selector }: Service,
+  service: Service,
   slices: readonly EndpointSlice[],
   pods: readonly Pod[],
 ): string | undefined {
   if (slices.some(({ ports }) => ports.some((one) => one.name === name && one.protocol === 'TCP'))) return undefined;
-  const those = selected(selector, pods);
+  const those = selected(service, pods);
   const names = those.flatMap(({ ports }) => ports.filter((one) => one.protocol === 'TCP').map((one) => one.name));
   if (typeof targetPort === 'string' && those.length > 0 && !names.includes(targetPort)) {
     const known = [...new Set(names)].filter((one) => one !== '').map((one) => `"${one}"`);
@@ -85,10 +82,8 @@ function withoutReady(
     : `none of ${named.length} can be used (\`kubectl -n ${namespace} ${look}\`)`;
 }
 
-function selected(selector: Service['selector'], pods: readonly Pod[]): readonly Pod[] {
-  const wanted = Object.entries(selector);
-  if (wanted.length === 0) return [];
-  return pods.filter((pod) => !pod.isFinished && wanted.every(([key, value]) => pod.labels[key] === value));
+function selected(service: Service, pods: readonly Pod[]): readonly Pod[] {
+  return pods.filter(({ isFinished, labels }) => !isFinished && selectsLabels(service, labels));
 }
 
 function selectorText(selector: Service['selector']): string {

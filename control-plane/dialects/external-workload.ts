@@ -4,7 +4,7 @@ import type { Metadata } from '#k8s/resources/metadata.ts';
 import type { ContainerPort, Probe } from '#k8s/resources/pod.ts';
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { OptionalKind } from '#k8s/served-kinds.ts';
-import type { Service } from '#k8s/resources/service.ts';
+import { selectsLabels, type Service } from '#k8s/resources/service.ts';
 import { formatAddress, parseAddress } from '#model/address.ts';
 import { Problems, type Problem } from './problem.ts';
 
@@ -92,12 +92,10 @@ export function withoutTraffic({ ips, isReady }: ExternalWorkload): Problem | un
   return isReady ? undefined : { field: 'status.conditions', message: 'has no condition Ready with status True' };
 }
 
-/** Whether a workload belongs to a Service. One without a selector has endpoints that somebody else writes. */
+/** Whether a workload belongs to a Service. */
 export function selectsWorkload(service: Service, workload: ExternalWorkload): boolean {
-  const selector = Object.entries(service.selector);
-  if (selector.length === 0 || service.type === 'ExternalName' || service.namespace !== workload.namespace)
-    return false;
-  return selector.every(([key, value]) => workload.labels[key] === value);
+  if (service.type === 'ExternalName' || service.namespace !== workload.namespace) return false;
+  return selectsLabels(service, workload.labels);
 }
 
 /** What an informer keeps of external workloads. */

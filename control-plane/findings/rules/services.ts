@@ -1,6 +1,6 @@
 import type { ResourceStore } from '#k8s/resource-store.ts';
 import type { ContainerPort } from '#k8s/resources/pod.ts';
-import type { Service } from '#k8s/resources/service.ts';
+import { selectsLabels, type Service } from '#k8s/resources/service.ts';
 import { selectsWorkload, type ExternalWorkload } from '../../dialects/external-workload.ts';
 import type { Problem } from '../../dialects/problem.ts';
 import { limitAnnotations } from '../../dialects/replaced-limits.ts';
@@ -16,12 +16,10 @@ export function serviceFindings(
   return [...configuration.services.values()].flatMap((service) => {
     const about: Subject = { group: '', kind: 'Service', namespace: service.namespace, name: service.name };
     const workloads = configuration.workloadsIn(service.namespace);
-    const selector = Object.entries(service.selector);
-    const isSelecting = selector.length > 0 && workloads.length > 0 && service.type !== 'ExternalName';
+    const isSelecting =
+      Object.keys(service.selector).length > 0 && workloads.length > 0 && service.type !== 'ExternalName';
     const selected = [
-      ...workloads
-        .map(({ pod }) => pod)
-        .filter(({ labels }) => selector.every(([key, value]) => labels[key] === value)),
+      ...workloads.map(({ pod }) => pod).filter(({ labels }) => selectsLabels(service, labels)),
       ...[...configuration.externalWorkloads.values()].filter((external) => selectsWorkload(service, external)),
     ];
     return [

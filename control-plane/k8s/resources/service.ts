@@ -57,3 +57,12 @@ function parsePort(value: unknown): readonly ServicePort[] {
     },
   ];
 }
+
+/** Whether a Service selects what has these labels. One without a selector has endpoints that somebody else writes. */
+export function selectsLabels(
+  { selector }: Pick<Service, 'selector'>,
+  labels: Readonly<Record<string, string>>,
+): boolean {
+  const wanted = Object.entries(selector);
+  return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
+}
